@@ -1,0 +1,1 @@
+"""minipeft: parameter-efficient fine-tuning from scratch."""

@@ -1,0 +1,144 @@
+"""GPT-2: one stack that reads the source and goes on writing.
+
+LayerNorm before each sublayer, learned absolute positions, GELU, biases everywhere, the head tied to the embedding.
+Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and its released code.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from minipeft.errors import UserError
+from minipeft.transformer.attention import Attention, KeyValueCache
+from minipeft.transformer.batch import Batch
+from minipeft.transformer.feed_forward import FeedForward
+from minipeft.transformer.generation import DecodingState
+from minipeft.transformer.language_model import LanguageModel
+from minipeft.transformer.positions import LearnedPositions, causal_mask, mask_bias
+
+
+@dataclass(frozen=True)
+class DecoderOnlyConfig:
+    """Sizes of a GPT-2; the feed-forward layer is four times `hidden_size` unless said otherwise."""
+
+    vocabulary_size: int
+    hidden_size: int
+    heads: int
+    layers: int
+    max_length: int = 256
+    feed_forward_size: int = 0
+    dropout: float = 0.0
+    epsilon: float = 1e-5
+    pad: int = 0
+    eos: int = 1
+
+    def __post_init__(self):
+        if self.hidden_size % self.heads:
+            raise UserError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}: change one.")
+        if not self.feed_forward_size:
+            object.__setattr__(self, "feed_forward_size", 4 * self.hidden_size)
+
+
+class Block(nn.Module):
+    """One layer: normalise, attend, add; normalise, feed forward, add."""
+
+    def __init__(self, config: DecoderOnlyConfig):
+        super().__init__()
+        c, head_size = config, config.hidden_size // config.heads
+        self.attention_norm = nn.LayerNorm(c.hidden_size, c.epsilon)
+        self.attention = Attention(
+            c.hidden_size, c.heads, head_size, bias=True, scale=head_size**-0.5, dropout=c.dropout
+        )
+        self.feed_forward_norm = nn.LayerNorm(c.hidden_size, c.epsilon)
+        self.feed_forward = FeedForward(c.hidden_size, c.feed_forward_size, "gelu", bias=True)
+        self.dropout = nn.Dropout(c.dropout)
+
+    def forward(self, hidden: Tensor, bias: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """hidden: (batch, length, hidden); bias: added to the scores."""
+        hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), bias=bias, cache=cache))
+        return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+
+
+class CausalStack(nn.Module):
+    """Positions, blocks and the final norm."""
+
+    def __init__(self, config: DecoderOnlyConfig):
+        super().__init__()
+        self.positions = LearnedPositions(config.max_length, config.hidden_size)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.hidden_size, config.epsilon)
+        self.dropout = nn.Dropout(config.dropout)
+        self.max_length = config.max_length
+        self.gradient_checkpointing = False
+
+    def forward(
+        self, vectors: Tensor, mask: Tensor, caches: list[list[KeyValueCache]] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """vectors: (batch, length, hidden), the new positions; mask: (batch, seen), old and new positions.
+
+        Returns the hidden states of the new positions and the mask that goes with all seen ones.
+        """
+        length, seen = vectors.shape[1], mask.shape[1]
+        if seen > self.max_length:
+            raise UserError(
+                f"{seen} positions do not fit the model's {self.max_length}: shorten the text or the prompt."
+            )
+        allowed = mask[:, None, None, :] & causal_mask(length, seen, mask.device)  # (batch, 1, length, seen)
+        bias = mask_bias(allowed, vectors.dtype)
+        hidden = self.dropout(vectors + self.positions(mask, length))
+        for number, block in enumerate(self.blocks):
+            if self.gradient_checkpointing and torch.is_grad_enabled() and caches is None:
+                hidden = checkpoint(block, hidden, bias, use_reentrant=False)
+            else:
+                hidden = block(hidden, bias, caches and caches[number][0])
+        return self.norm(hidden), mask
+
+
+class DecoderOnly(LanguageModel):
+    """GPT-2. `embedding`, `decoder` and `head` are the places where a method can act."""
+
+    def __init__(self, config: DecoderOnlyConfig):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
+        self.decoder = CausalStack(config)
+        self.head = nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
+        self.head.weight = self.embedding.weight
+        self.apply(self.initialise)
+        for block in self.decoder.blocks:  # GPT-2 shrinks what enters the residual stream, by its number of additions
+            for linear in (block.attention.output, block.feed_forward.down):
+                nn.init.normal_(linear.weight, std=0.02 * (2 * config.layers) ** -0.5)
+
+    @staticmethod
+    def initialise(module: nn.Module) -> None:
+        """GPT-2's: every matrix N(0, 0.02), every bias 0."""
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    def answer_states(self, batch: Batch) -> Tensor:
+        source, source_mask = pad_left(batch.source, batch.source_mask)
+        ids = torch.cat([source, batch.target], dim=1)
+        mask = torch.cat([source_mask, batch.target_mask], dim=1)  # (batch, source + target)
+        hidden, _ = self.decoder(self.embedding(ids), mask)
+        # Each target token is predicted one position before it stands; a prompt only makes the front longer.
+        return hidden[:, -batch.target.shape[1] - 1 : -1]
+
+    def prefill(self, batch: Batch) -> tuple[Tensor, DecodingState]:
+        source, source_mask = pad_left(batch.source, batch.source_mask)
+        state = DecodingState(source_mask[:, :0], [[KeyValueCache()] for _ in self.decoder.blocks])
+        return self.step(source, source_mask, state)[:, -1], state
+
+    def step(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
+        state.mask = torch.cat([state.mask, mask], dim=1)
+        hidden, _ = self.decoder(self.embedding(ids), state.mask, state.caches)
+        return self.head(hidden[:, -ids.shape[1] :])
+
+
+def pad_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Move the padding of each row from its end to its front, so that the answer follows the last real token."""
+    order = mask.long().argsort(dim=1, stable=True)  # padding first, then the tokens in their order
+    return ids.gather(1, order), mask.gather(1, order)

@@ -1,0 +1,35 @@
+"""The position-wise network of a transformer block, in its two forms."""
+
+from torch import Tensor, nn
+
+ACTIVATIONS = {"gelu": nn.GELU(approximate="tanh"), "relu": nn.ReLU()}
+
+
+class GatedFeedForward(nn.Module):
+    """T5 v1.1: down(activation(gate x) * up x). Source: Shazeer 2020, arXiv:2002.05202."""
+
+    def __init__(self, hidden_size: int, inner_size: int, activation: str = "gelu", dropout: float = 0.0):
+        super().__init__()
+        self.gate = nn.Linear(hidden_size, inner_size, bias=False)
+        self.up = nn.Linear(hidden_size, inner_size, bias=False)
+        self.down = nn.Linear(inner_size, hidden_size, bias=False)
+        self.activation = ACTIVATIONS[activation]
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.activation(self.gate(x)) * self.up(x)  # (batch, length, inner)
+        return self.down(self.dropout(inner))  # (batch, length, hidden)
+
+
+class FeedForward(nn.Module):
+    """GPT-2 (with biases, GELU) and T5 1.0 (without biases, ReLU): down(activation(up x))."""
+
+    def __init__(self, hidden_size: int, inner_size: int, activation: str, bias: bool, dropout: float = 0.0):
+        super().__init__()
+        self.up = nn.Linear(hidden_size, inner_size, bias=bias)
+        self.down = nn.Linear(inner_size, hidden_size, bias=bias)
+        self.activation = ACTIVATIONS[activation]
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.dropout(self.activation(self.up(x))))  # (batch, length, hidden)

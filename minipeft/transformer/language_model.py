@@ -1,0 +1,66 @@
+"""The text-to-text face that both families share: loss, score, generate.
+
+Tasks, training and methods speak to a model through this class only, so none of them asks which family it holds.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from minipeft.transformer.attention import Attention
+from minipeft.transformer.batch import Batch
+from minipeft.transformer.generation import DecodingState, generate, score
+
+
+class LanguageModel(nn.Module):
+    """A model that reads `batch.source` and writes `batch.target`.
+
+    A family provides `embedding`, `head`, `answer_states`, `prefill` and `step`; `source_suffix` holds the token ids
+    that close a source text before the answer starts.
+    """
+
+    source_suffix: tuple[int, ...] = ()
+
+    def answer_states(self, batch: Batch) -> Tensor:
+        """The hidden state from which each target token is predicted, (batch, target_length, hidden)."""
+        raise NotImplementedError
+
+    def prefill(self, batch: Batch) -> tuple[Tensor, DecodingState]:
+        """Read the sources: logits of the first answer token (batch, vocabulary), and what later steps need."""
+        raise NotImplementedError
+
+    def step(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
+        """Read (batch, n) more answer tokens: logits of the token after each, (batch, n, vocabulary)."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits of every target token given the source and the tokens before it, (batch, target_length, vocabulary)."""
+        return self.head(self.answer_states(batch))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean cross-entropy over the real target tokens of the batch, in nats."""
+        # Only real tokens reach the vocabulary projection: it is the largest matrix of a small model.
+        logits = self.head(self.answer_states(batch)[batch.target_mask])  # (tokens, vocabulary)
+        return functional.cross_entropy(logits.float(), batch.target[batch.target_mask])
+
+    @torch.no_grad()
+    def score(self, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
+        """Log-likelihood in nats of each candidate answer, (batch, candidates); see `generation.score`."""
+        return score(self, batch, candidates, candidate_mask)
+
+    @torch.no_grad()
+    def generate(self, batch: Batch, max_length: int, **sampling) -> list[list[int]]:
+        """Answers as token ids, end-of-sequence removed; greedy unless told otherwise: see `generation.generate`."""
+        return generate(self, batch, max_length, **sampling)
+
+    def set_gradient_checkpointing(self, on: bool = True) -> None:
+        """Trade time for memory: recompute each block's activations in the backward pass instead of keeping them."""
+        for module in self.modules():
+            if hasattr(module, "gradient_checkpointing"):
+                module.gradient_checkpointing = on
+
+    def set_fused_attention(self, on: bool = True) -> None:
+        """Use PyTorch's fused attention kernel in place of the explicit lines (worth it on a GPU)."""
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.fused = on
