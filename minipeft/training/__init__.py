@@ -1,0 +1,1 @@
+"""Fine-tuning: optimizers, schedules, batches, the trainer, evaluation and adapter files."""

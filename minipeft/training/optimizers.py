@@ -1,0 +1,175 @@
+"""The two optimizers of this project, written out: AdamW, and Adafactor as T5 and prompt tuning need it.
+
+    AdamW       m <- b1 m + (1 - b1) g          v <- b2 v + (1 - b2) g^2
+                w <- w - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps) - lr * decay * w
+
+    Adafactor   r <- b_t r + (1 - b_t) mean over columns of (g^2 + eps)       b_t = 1 - t^-0.8
+                c <- b_t c + (1 - b_t) mean over rows of (g^2 + eps)          r: (rows,)  c: (columns,)
+                u = g / sqrt(r c^T / mean(r))
+                w <- w - size * u / max(1, RMS(u) / clip) - lr * decay * w
+                size = lr, or lr * max(1e-3, RMS(w)) with `scale_parameter`
+
+Adam remembers two numbers for each weight, Adafactor rows + columns numbers for each matrix. Their memory is float32
+also where the weights are bfloat16. Sources: Loshchilov & Hutter 2019, arXiv:1711.05101; Shazeer & Stern 2018,
+arXiv:1804.04235, algorithms 4 to 6.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+
+SMALL = 65536  # Adafactor steps matrices below this many numbers together, one stack for each shape
+
+
+class Float32StateOptimizer(torch.optim.Optimizer):
+    """An optimizer whose state stays float32 for weights of any type, also through `load_state_dict`."""
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        super().load_state_dict(state_dict)
+        # PyTorch has cast the state to the type of the weights: put the saved numbers back as they were.
+        params = [param for group in self.param_groups for param in group["params"]]
+        for index, saved in state_dict["state"].items():
+            param = params[index]
+            self.state[param] = {
+                key: value.to(param.device, copy=True) if isinstance(value, Tensor) else value
+                for key, value in saved.items()
+            }
+
+
+class AdamW(Float32StateOptimizer):
+    """Adam with weight decay that does not pass through the moments."""
+
+    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update every weight that has a gradient; the `_foreach_` calls do a whole list of tensors at once."""
+        for group in self.param_groups:
+            params = [param for param in group["params"] if param.grad is not None]
+            if not params:
+                continue
+            for param in params:
+                state = self.state[param]
+                if not state:
+                    state["step"] = 0
+                    state["mean"] = torch.zeros_like(param, dtype=torch.float32)
+                    state["square"] = torch.zeros_like(param, dtype=torch.float32)
+                state["step"] += 1
+            states, (beta1, beta2) = [self.state[param] for param in params], group["betas"]
+            steps, means, squares = ([state[key] for state in states] for key in ("step", "mean", "square"))
+            grads = [param.grad.float() for param in params]
+
+            torch._foreach_lerp_(means, grads, 1 - beta1)
+            torch._foreach_mul_(squares, beta2)
+            torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
+
+            # The moments start at zero and are too small at first; dividing by 1 - beta^t corrects that.
+            roots = torch._foreach_sqrt(squares)
+            torch._foreach_div_(roots, [(1 - beta2**step) ** 0.5 for step in steps])
+            torch._foreach_add_(roots, group["eps"])
+            updates = torch._foreach_div(means, roots)
+            torch._foreach_mul_(updates, [-group["lr"] / (1 - beta1**step) for step in steps])
+            if group["weight_decay"]:
+                torch._foreach_add_(updates, params, alpha=-group["lr"] * group["weight_decay"])
+            torch._foreach_add_(params, updates)
+
+
+class Adafactor(Float32StateOptimizer):
+    """Adam's idea with a second moment kept as row and column means, no first moment, and clipped updates.
+
+    `scale_parameter=True` makes steps relative to the size of each weight (how T5 was pretrained); prompt tuning turns
+    it off. The learning rate is the caller's; the paper's own 1 / sqrt(t) is `schedules.inverse_square_root`.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr: float,
+        scale_parameter: bool = False,
+        weight_decay: float = 0.0,
+        clip: float = 1.0,
+        decay_power: float = 0.8,
+        eps: float = 1e-30,
+        smallest_scale: float = 1e-3,
+    ):
+        settings = {"lr": lr, "scale_parameter": scale_parameter, "weight_decay": weight_decay, "clip": clip}
+        super().__init__(params, {**settings, "decay_power": decay_power, "eps": eps, "smallest_scale": smallest_scale})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update every weight that has a gradient; small weights of one shape are updated together."""
+        for group in self.param_groups:
+            stacks: dict[object, list[nn.Parameter]] = {}
+            for param in group["params"]:
+                if param.grad is not None:
+                    step = self.state[param]["step"] = self.state[param].get("step", 0) + 1
+                    key = (param.shape, param.device, step) if param.numel() < SMALL else param
+                    stacks.setdefault(key, []).append(param)
+            for params in stacks.values():
+                self._step_stack(params, group)
+
+    def _step_stack(self, params: list[nn.Parameter], group: dict) -> None:
+        grad = torch.stack([param.grad for param in params]).float()  # (stack, *shape)
+        weight = torch.stack([param.detach() for param in params]).float()
+        rest = tuple(range(1, grad.dim()))  # every dimension but the stack's
+        beta = 1 - self.state[params[0]]["step"] ** -group["decay_power"]
+        square = grad.square().add_(group["eps"])
+
+        if grad.dim() > 2:
+            row = self._average(params, "row", square.mean(-1), beta)  # (stack, ..., rows)
+            column = self._average(params, "column", square.mean(-2), beta)  # (stack, ..., columns)
+            relative = row / row.mean(-1, keepdim=True)
+            update = grad * relative.rsqrt()[..., :, None] * column.rsqrt()[..., None, :]
+        else:
+            update = grad * self._average(params, "square", square, beta).rsqrt()
+
+        size = group["lr"] / (root_mean_square(update, rest) / group["clip"]).clamp(min=1.0)
+        if group["scale_parameter"]:
+            size = size * root_mean_square(weight, rest).clamp(min=group["smallest_scale"])
+        weight = weight - size * update - group["lr"] * group["weight_decay"] * weight
+        torch._foreach_copy_([param.detach() for param in params], list(weight))
+
+    def _average(self, params: list[nn.Parameter], key: str, new: Tensor, beta: float) -> Tensor:
+        """Move each weight's running mean `key` towards its slice of `new`, and return all of them as one stack."""
+        if key in self.state[params[0]]:
+            new = torch.stack([self.state[param][key] for param in params]).lerp_(new, 1 - beta)
+        for param, average in zip(params, new, strict=True):
+            self.state[param][key] = average
+        return new
+
+
+def root_mean_square(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """sqrt(mean(x^2)) over `dims`, which stay as dimensions of size 1 (a single number: its absolute value)."""
+    return x.square().mean(dims, keepdim=True).sqrt() if dims else x.abs()
+
+
+def decay_groups(named_parameters, weight_decay: float) -> list[dict]:
+    """Two parameter groups: matrices with weight decay, vectors (norm weights and biases) without."""
+    params = [param for _, param in named_parameters if param.requires_grad]
+    groups = [
+        {"params": [param for param in params if param.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [param for param in params if param.dim() < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def make_optimizer(name: str, groups: list[dict], learning_rate: float, weight_decay: float = 0.0, **options):
+    """The optimizer `name` ("adamw" or "adafactor") over `groups`, dicts of "params" and perhaps their own "lr".
+
+    Within each group, vectors get no weight decay. `options` go to the optimizer, e.g. `scale_parameter=True`.
+    """
+    kinds = {"adamw": AdamW, "adafactor": Adafactor}
+    if name not in kinds:
+        raise UserError(f"unknown optimizer {name!r}: choose adamw or adafactor")
+    split = [
+        {**group, **part} for group in groups for part in decay_groups([("", p) for p in group["params"]], weight_decay)
+    ]
+    return kinds[name](split, lr=learning_rate, **options)
+
+
+def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's learning rate to `factor` times the rate it started with."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
