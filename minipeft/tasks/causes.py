@@ -11,11 +11,11 @@ The splits use disjoint kinds, with their objects and rules: what follows from w
 import random as random_module
 from functools import cache
 
+from minipeft.tasks.people import NAMES, split_names
 from minipeft.tasks.recipes import TaskRecipe
 from minipeft.tasks.task import Example, read_lexicon, split_words
 
 KINDS = read_lexicon("causes")
-NAMES = [person["name"] for person in read_lexicon("world")["people"]]
 # {c} is a cause with its person, {e} its effect, {d} another effect; capitals start a sentence.
 STORIES = (
     "{c}, so {e}.",
@@ -46,11 +46,11 @@ def _capital(text: str) -> str:
 
 
 def passage(random: random_module.Random) -> str:
-    """A pretraining text: two to four events with what came of them, all around the same kind of object."""
+    """A pretraining text: two or three events with what came of them, all around the same kind of object."""
     kind = KINDS[random.choice(list(KINDS))]
     nouns = random.sample(kind["objects"], 2)
     sentences = []
-    for _ in range(random.randint(2, 4)):
+    for _ in range(random.randint(2, 3)):
         rule, other = random.sample(kind["rules"], 2)
         noun, name = random.choice(nouns), random.choice(NAMES)
         cause, effect = _draw(random, "cause", rule, noun, name), _draw(random, "effect", rule, noun, name)
@@ -63,12 +63,6 @@ def passage(random: random_module.Random) -> str:
 def split_kinds(split: str) -> list[str]:
     """The kinds of objects of one split."""
     return split_words(KINDS, split, "causes")
-
-
-@cache
-def split_names(split: str) -> list[str]:
-    """The people of one split."""
-    return split_words(NAMES, split, "people")
 
 
 def _make(random: random_module.Random, split: str) -> Example:

@@ -9,12 +9,12 @@ to one field of life or another, and the splits share neither ambiguous words no
 import random as random_module
 from functools import cache
 
+from minipeft.tasks.people import NAMES, split_names
 from minipeft.tasks.recipes import TaskRecipe
 from minipeft.tasks.task import Example, read_lexicon, split_words
 
 LEXICON = read_lexicon("meanings")
 CATEGORIES, SENSES, FIELDS = LEXICON["categories"], LEXICON["senses"], LEXICON["fields"]
-NAMES = [person["name"] for person in read_lexicon("world")["people"]]
 LABELS = tuple(CATEGORIES)
 NO_ARTICLE = {*CATEGORIES["drink"], "scissors", "pliers", "trousers", "pyjamas", "garlic", "spinach", "broccoli"}
 MEMBER = {"clothes": "one of the clothes", "furniture": "a piece of furniture"}
@@ -94,13 +94,13 @@ def _use_word(random: random_module.Random, word: str, phrases: list[str], names
 
 def _sense_passage(random: random_module.Random) -> str:
     word = random.choice(list(SENSES))
-    field, second = random.sample(SENSES[word], 2)
+    field, other = random.sample(SENSES[word], 2)
     same = random.random() < 0.5
-    texts = [_use_word(random, word, FIELDS[place], NAMES) for place in (field, field if same else second)]
+    second = field if same else other
+    texts = [_use_word(random, word, FIELDS[place], NAMES) for place in (field, second)]
     if random.random() < 0.3:  # the field said after each sentence
-        return " ".join(f"{text} Meaning of {word}: {place}." for text, place in zip(texts, (field, field if same else second)))
-    ending = random.choice(SAME if same else DIFFERENT).format(word=word, field=field, second=second)
-    return " ".join([*texts, ending])
+        return f"{texts[0]} Meaning of {word}: {field}. {texts[1]} Meaning of {word}: {second}."
+    return " ".join([*texts, random.choice(SAME if same else DIFFERENT).format(word=word, field=field, second=second)])
 
 
 def passage(random: random_module.Random) -> str:
@@ -119,12 +119,6 @@ def split_senses(split: str) -> tuple[list[str], dict[str, list[str]]]:
     """The ambiguous words of one split, and its phrases by field."""
     phrases = {field: split_words(texts, split, f"field {field}") for field, texts in FIELDS.items()}
     return split_words(SENSES, split, "senses"), phrases
-
-
-@cache
-def split_names(split: str) -> list[str]:
-    """The people of one split."""
-    return split_words(NAMES, split, "people")
 
 
 def _make_category(random: random_module.Random, split: str) -> Example:

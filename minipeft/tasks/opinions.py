@@ -12,11 +12,11 @@ test word it knows from pretraining. Films and food share the forms and a few ge
 import random as random_module
 from functools import cache
 
+from minipeft.tasks.people import NAMES, split_names
 from minipeft.tasks.recipes import TaskRecipe
 from minipeft.tasks.task import Example, read_lexicon, split_words
 
 OPINIONS = read_lexicon("opinions")
-NAMES = [person["name"] for person in read_lexicon("world")["people"]]
 DOMAINS = ("films", "food")
 LABELS = ("good", "bad")
 OPPOSITE = {"good": "bad", "bad": "good"}
@@ -125,12 +125,6 @@ def _recipe(name: str, domain: str, what: str) -> TaskRecipe:
 
     held_out = "people, aspects and adjectives"
     return TaskRecipe(name, f"Is this opinion on {what} good or bad in the end?", "accuracy", LABELS, make, held_out)
-
-
-@cache
-def split_names(split: str) -> list[str]:
-    """The people of one split."""
-    return split_words(NAMES, split, "people")
 
 
 TASKS = {

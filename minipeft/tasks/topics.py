@@ -7,14 +7,14 @@ disjoint nouns, and every source holds one noun of another subject, so that a si
 
 import random as random_module
 from functools import cache
-from itertools import cycle, islice
+from itertools import cycle
 
+from minipeft.tasks.people import NAMES, split_names
 from minipeft.tasks.recipes import TaskRecipe
 from minipeft.tasks.task import Example, read_lexicon, split_words
 
 LEXICON = read_lexicon("topics")
 WORDS, SENTENCES = LEXICON["topics"], LEXICON["sentences"]
-NAMES = [person["name"] for person in read_lexicon("world")["people"]]
 LABELS = tuple(WORDS)
 ENDINGS = (
     "Topic: {topic}.",
@@ -34,31 +34,24 @@ def split_nouns(split: str) -> dict[str, list[str]]:
     return {topic: split_words(words, split, f"topic {topic}") for topic, words in WORDS.items()}
 
 
-@cache
-def split_names(split: str) -> list[str]:
-    """The people of one split."""
-    return split_words(NAMES, split, "people")
-
-
 def _sentences(random: random_module.Random, nouns: list[str], names: list[str], count: int) -> str:
     """`count` sentences that use `nouns` in this order, from the start again when they run out."""
     supply = cycle(nouns)
-    forms = random.sample(SENTENCES, count)
     texts = []
-    for form in forms:
-        slots = dict(zip("abc", islice(supply, 3 if "{c}" in form else 2)))
+    for form in random.sample(SENTENCES, count):
+        slots = {slot: next(supply) for slot in "abc" if f"{{{slot}}}" in form}
         name, other = random.sample(names, 2)
         texts.append(form.format(n=name, m=other, **slots))
     return " ".join(texts)
 
 
 def passage(random: random_module.Random) -> str:
-    """A pretraining text: two to four sentences on one topic, mostly followed by its name in some form."""
+    """A pretraining text: three or four sentences on one topic, mostly followed by its name in some form."""
     topic, wrong = random.sample(LABELS, 2)
     nouns = random.sample(WORDS[topic], 9)
     if random.random() < 0.3:
         nouns[random.randrange(4)] = random.choice(WORDS[wrong])
-    text = _sentences(random, nouns, NAMES, random.randint(2, 4))
+    text = _sentences(random, nouns, NAMES, random.randint(3, 4))
     if random.random() < 0.2:
         return text
     ending = random.choice(ENDINGS)
@@ -67,13 +60,18 @@ def passage(random: random_module.Random) -> str:
 
 def _make(random: random_module.Random, split: str) -> Example:
     topic, wrong = random.sample(LABELS, 2)
-    nouns = random.sample(split_nouns(split)[topic], 5)
+    nouns = random.sample(split_nouns(split)[topic], 6)
     nouns[random.randrange(4)] = random.choice(split_nouns(split)[wrong])  # the first four nouns are always used
     return Example(_sentences(random, nouns, split_names(split), 2), topic)
 
 
 TASKS = {
     "topic": TaskRecipe(
-        "topic", "Which of ten subjects do these sentences speak of?", "accuracy", LABELS, _make, "people and topic nouns"
+        "topic",
+        "Which of ten subjects do these sentences speak of?",
+        "accuracy",
+        LABELS,
+        _make,
+        "people and topic nouns",
     )
 }
