@@ -1,0 +1,1 @@
+"""Methods that put small networks between the frozen layers."""

@@ -1,0 +1,1 @@
+"""Methods that add a low-rank update to frozen weights."""

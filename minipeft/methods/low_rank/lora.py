@@ -1,0 +1,76 @@
+"""LoRA: learn a low-rank update of a frozen weight.
+
+    y = W x + b + (alpha / rank) * B A x        A: (rank, in)   B: (out, rank)   W: (out, in)
+
+Start: A ~ uniform in +-1/sqrt(in) (Kaiming; the paper says Gaussian, the released code does this), B = 0, so the first
+forward pass is the base model's.
+Trainable: rank * (in + out) numbers per adapted weight.
+Paper: Hu et al. 2021, arXiv:2106.09685. Lesson: lessons/13_lora.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+
+
+class LoRALinear(nn.Module):
+    """A frozen linear layer plus a trained update of rank `rank`; dropout acts on the update's input only."""
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float, dropout: float = 0.0):
+        super().__init__()
+        self.linear, self.scaling = linear, alpha / rank
+        self.A = nn.Parameter(linear.weight.new_empty(rank, linear.in_features))
+        self.B = nn.Parameter(linear.weight.new_zeros(linear.out_features, rank))
+        nn.init.kaiming_uniform_(self.A, a=5**0.5)  # fan-in is `in`: A's rows are read by x
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        low = self.scaling * (self.dropout(x) @ self.A.T)  # (..., rank)
+        return self.linear(x) + low @ self.B.T  # (..., out)
+
+    def update(self) -> torch.Tensor:
+        """What merging adds to W, (out, in)."""
+        return self.scaling * (self.B @ self.A)
+
+
+@dataclass
+class LoRA(Method):
+    """LoRA on the linear layers that `targets` name; ("*blocks.*",) names all of attention and feed-forward.
+
+    The paper adapts queries and values. `alpha` sets the update's size apart from the rank.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: Sequence[str] = ("query", "value")
+    dropout: float = 0.0
+
+    name = "lora"
+    suggested_learning_rate = 5e-3
+    learning_rate_grid = (1e-3, 2e-3, 5e-3, 1e-2)
+    can_merge = True
+
+    def __post_init__(self):
+        if self.rank < 1:
+            raise UserError(f"LoRA's rank must be at least 1, not {self.rank}.")
+        if self.alpha <= 0:
+            raise UserError(f"LoRA's alpha must be above 0, not {self.alpha}: at 0 the update does nothing.")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"LoRA's dropout must be from 0 to below 1, not {self.dropout}.")
+
+    def install(self, model: nn.Module) -> None:
+        self.replace(self.targets, lambda linear: LoRALinear(linear, self.rank, self.alpha, self.dropout), nn.Linear)
+
+    def merge_weights(self) -> None:
+        layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, LoRALinear)]
+        uses = [id(parameter) for _, parameter in self.model.named_parameters(remove_duplicate=False)]
+        for path, layer in layers:
+            if uses.count(id(layer.linear.weight)) > 1:
+                raise UserError(f"{path} shares its weight with another module, which merging would change too.")
+        for _, layer in layers:
+            layer.linear.weight += layer.update()

@@ -1,0 +1,188 @@
+"""The contract that every fine-tuning method keeps, and its three tools: freeze, replace_modules, named_parameters.
+
+A method is a dataclass. Its fields are its hyper-parameters; `install` puts its modules into the model:
+
+    method.attach(model)     the base is frozen, the method's own parameters are trainable
+    method.detach()          the model as it was before, bit for bit
+    method.merge()           a plain model with the same outputs, where the mathematics allows
+
+To add a method: a subclass in a file of its own, a line in `registry.py`, a row in `tests/test_method_properties.py`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+from minipeft.methods.targets import find_modules
+from minipeft.transformer.checkpoints import fingerprint
+
+
+def freeze(model: nn.Module) -> list[tuple[nn.Parameter, bool]]:
+    """Stop every parameter from training; returns each with the `requires_grad` it had."""
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    for parameter, _ in flags:
+        parameter.requires_grad_(False)
+        parameter.grad = None
+    return flags
+
+
+def replace_modules(
+    model: nn.Module, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: type = nn.Module
+) -> list[tuple[nn.Module, str, nn.Module]]:
+    """Put `wrap(module)` in the place of each module of type `kind` that a target names (see `targets.find_modules`).
+
+    Returns (parent, attribute, original) for each place, which is what undoing it takes. A module that stands in
+    several places keeps doing so: it gets one wrapper.
+    """
+    replaced, wrappers = [], {}
+    for path, module in find_modules(model, targets, kind):
+        if module not in wrappers:
+            wrappers[module] = wrap(module).train(module.training)
+        parent_path, _, attribute = path.rpartition(".")
+        replaced.append((model.get_submodule(parent_path), attribute, module))
+    for parent, attribute, module in replaced:
+        setattr(parent, attribute, wrappers[module])
+    return replaced
+
+
+@dataclass
+class Method:
+    """One way of fine-tuning a frozen model. A method is attached to one model at a time."""
+
+    name: ClassVar[str]
+    suggested_optimizer: ClassVar[str] = "adamw"
+    suggested_learning_rate: ClassVar[float]
+    learning_rate_grid: ClassVar[tuple[float, ...]]
+    starts_at_identity: ClassVar[bool] = True  # the first forward pass is the base model's, bit for bit
+    can_merge: ClassVar[bool] = False
+    why_no_merge: ClassVar[str] = ""
+
+    model: ClassVar[Any] = None  # set while attached, on the instance
+    fingerprint: ClassVar[str] = ""  # of the plain base, taken at attach
+
+    def install(self, model: nn.Module) -> None:
+        """Put the method into the frozen model with `replace` and `train_in_place`."""
+        raise NotImplementedError
+
+    def attach(self, model: nn.Module) -> None:
+        """Freeze `model` and put this method into it. Refuses a model that carries a method already."""
+        carried = getattr(model, "attached_method", None)
+        if carried is not None:
+            raise UserError(f"The model already carries {carried.name}: detach() or merge() it first.")
+        if self.model is not None:
+            raise UserError(f"This {self.name} is attached to another model: detach() it there, or make a new one.")
+        self.fingerprint = fingerprint(model)
+        self._modes = [(module, module.training) for module in model.modules()]
+        self._flags = freeze(model)
+        self._replaced: list[tuple[nn.Module, str, nn.Module]] = []
+        self._originals: list[tuple[nn.Parameter, Tensor]] = []
+        self.model = model
+        model.attached_method = self
+        try:
+            self.install(model)
+        except Exception:
+            self.detach()
+            raise
+
+    def replace(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: type = nn.Module) -> None:
+        """`replace_modules` on the attached model, remembered so that detach can undo it."""
+        self._replaced += replace_modules(self.model, targets, wrap, kind)
+
+    def train_in_place(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Train these parameters of the base itself; their values now are kept so that detach can restore them."""
+        for parameter in parameters:
+            self._originals.append((parameter, parameter.detach().clone()))
+            parameter.requires_grad_(True)
+
+    def detach(self) -> None:
+        """Make the model the one it was before `attach`: modules, values, requires_grad and training modes."""
+        self.require_attached()
+        with torch.no_grad():
+            for parameter, value in self._originals:
+                parameter.copy_(value)
+        self._leave()
+
+    def merge(self) -> None:
+        """Move what was learned into the model's own weights and leave: a plain model with the same outputs."""
+        self.require_attached()
+        if not self.can_merge:
+            raise UserError(f"{self.name} cannot be merged: {self.why_no_merge}")
+        with torch.no_grad():
+            self.merge_weights()
+        self._leave()
+
+    def merge_weights(self) -> None:
+        """What `merge` writes into the base; nothing where the base's own parameters were trained."""
+
+    def _leave(self) -> None:
+        for parent, attribute, module in reversed(self._replaced):
+            setattr(parent, attribute, module)
+        for parameter, flag in self._flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = None
+        for module, training in self._modes:
+            module.training = training
+        del self.model.attached_method, self.model, self._replaced, self._originals, self._flags, self._modes
+
+    def require_attached(self) -> None:
+        """Raise where there is no model to act on."""
+        if self.model is None:
+            raise UserError(f"This {self.name} is not attached to a model: call attach(model) first.")
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """What is trained, by its name in the wrapped model."""
+        self.require_attached()
+        return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+
+    def parameter_count(self) -> int:
+        """How many numbers are learned and stored."""
+        return sum(parameter.numel() for parameter in self.named_parameters().values())
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """The optimizer's groups: weight decay acts on matrices only, not on norms and biases."""
+        trained = list(self.named_parameters().values())
+        matrices, vectors = [p for p in trained if p.dim() > 1], [p for p in trained if p.dim() < 2]
+        groups = [
+            {"params": matrices, "lr": learning_rate},
+            {"params": vectors, "lr": learning_rate, "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The dataclass fields: `type(method)(**method.hyperparameters())` is an equal method."""
+        return dataclasses.asdict(self)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of the trained numbers, and of nothing else."""
+        return {name: parameter.detach().clone() for name, parameter in self.named_parameters().items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over trained numbers: every expected tensor in its shape and no other, or a UserError."""
+        own = self.named_parameters()
+        for problem, names in (("lacks", own.keys() - state.keys()), ("has unexpected", state.keys() - own.keys())):
+            if names:
+                raise UserError(
+                    f"The saved {self.name} {problem} {sorted(names)[0]!r} ({len(names)} such in all): "
+                    "it was saved with other hyper-parameters or for another model."
+                )
+        for name, parameter in own.items():
+            if state[name].shape != parameter.shape:
+                raise UserError(
+                    f"{name!r} is {tuple(state[name].shape)} in the saved {self.name} and "
+                    f"{tuple(parameter.shape)} here: use the hyper-parameters it was saved with."
+                )
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+    def penalty(self) -> Tensor | float:
+        """Added to the loss of every training step."""
+        return 0.0
+
+    def after_backward(self, step: int, total: int) -> None:
+        """Called between the backward pass and the optimizer's step; `step` counts from 0 to `total` - 1."""

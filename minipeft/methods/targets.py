@@ -1,0 +1,40 @@
+"""Which modules of a model a user's target names: "query", "cross_attention.value", "decoder.blocks.*.feed_forward.*"."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from minipeft.errors import UserError
+
+
+def matches(path: str, target: str) -> bool:
+    """Whether `target` is the end of the dotted `path` ("query"), or a pattern of all of it ("decoder.*.query")."""
+    if any(sign in target for sign in "*?["):
+        return fnmatchcase(path, target)
+    return path == target or path.endswith("." + target)
+
+
+def find_modules(model: nn.Module, targets: Iterable[str], kind: type = nn.Module) -> list[tuple[str, nn.Module]]:
+    """(path, module) of every module of type `kind` that some target names, in the model's order.
+
+    Raises UserError for each target that matches nothing: a list that matches only in part must not pass in silence.
+    """
+    modules = [(path, m) for path, m in model.named_modules(remove_duplicate=False) if path and isinstance(m, kind)]
+    targets = [targets] if isinstance(targets, str) else list(targets)
+    if not targets:
+        raise UserError("No targets given: name at least one module, such as 'query'.")
+    for target in targets:
+        if not any(matches(path, target) for path, _ in modules):
+            raise UserError(unmatched(target, [path for path, _ in modules], kind))
+    return [(path, module) for path, module in modules if any(matches(path, target) for target in targets)]
+
+
+def unmatched(target: str, paths: list[str], kind: type) -> str:
+    """The sentence for a target that matches nothing: the nearest name, and all there are."""
+    names = sorted({path.rpartition(".")[2] for path in paths} - {str(number) for number in range(1000)})
+    near = get_close_matches(target, names + paths, 1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    what = "module" if kind is nn.Module else kind.__name__
+    return f"The target {target!r} matches no {what} of this model.{guess} There are: {', '.join(names) or 'none'}."
