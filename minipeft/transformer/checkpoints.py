@@ -84,7 +84,7 @@ def fingerprint(model: LanguageModel) -> str:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that `torch.save` wrote, by name. Raises UserError where it is missing or not such a file."""
+    """The tensors of a file that `torch.save` wrote, by name. Raises UserError where there is no such file."""
     if not path.exists():
         raise UserError(f"{path} does not exist: the folder holds no complete model, so copy or train it again.")
     try:

@@ -130,12 +130,16 @@ class DecoderOnly(LanguageModel):
     def prefill(self, batch: Batch) -> tuple[Tensor, DecodingState]:
         source, source_mask = pad_left(batch.source, batch.source_mask)
         state = DecodingState(source_mask[:, :0], [[KeyValueCache()] for _ in self.decoder.blocks])
-        return self.step(source, source_mask, state)[:, -1], state
+        return self.head(self.read(source, source_mask, state)[:, -1]), state
 
     def step(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
+        return self.head(self.read(ids, mask, state))
+
+    def read(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
+        """The hidden states (batch, n, hidden) of n more tokens."""
         state.mask = torch.cat([state.mask, mask], dim=1)
         hidden, _ = self.decoder(self.embedding(ids), state.mask, state.caches)
-        return self.head(hidden[:, -ids.shape[1] :])
+        return hidden[:, -ids.shape[1] :]
 
 
 def pad_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

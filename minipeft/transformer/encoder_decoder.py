@@ -69,7 +69,7 @@ class Block(nn.Module):
         context_bias: Tensor | None = None,
         caches: list[KeyValueCache] | None = None,
     ) -> Tensor:
-        """hidden: (batch, length, hidden); bias, context_bias: added to the scores; context: (batch, source, hidden)."""
+        """hidden: (batch, length, hidden); context: (batch, source, hidden); the biases are added to the scores."""
         own, cross = caches if caches is not None else (None, None)
         hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), bias=bias, cache=own))
         if context is not None:
@@ -145,7 +145,7 @@ class EncoderDecoder(LanguageModel):
             nn.init.normal_(module.value.weight, std=c.hidden_size**-0.5)
             nn.init.normal_(module.output.weight, std=(c.heads * c.head_size) ** -0.5)
         elif isinstance(module, GatedFeedForward | FeedForward):
-            for name, linear in module.named_children():
+            for linear in module.children():
                 if isinstance(linear, nn.Linear):
                     nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
         elif isinstance(module, RelativePositionBias):

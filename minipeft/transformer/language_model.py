@@ -34,7 +34,7 @@ class LanguageModel(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits of every target token given the source and the tokens before it, (batch, target_length, vocabulary)."""
+        """Logits of each target token given the source and the tokens before it, (batch, target_length, vocabulary)."""
         return self.head(self.answer_states(batch))
 
     def loss(self, batch: Batch) -> Tensor:

@@ -1,0 +1,137 @@
+"""Real checkpoints: Hugging Face folders of T5 1.0, T5 v1.1 and GPT-2 in and out (config.json, model.safetensors).
+
+The architectures are the same, only the names differ: `t5_names` and `gpt2_names` list ours for each of theirs.
+GPT-2 keeps query, key and value side by side in one matrix, and its matrices transposed, (in, out).
+"""
+
+import importlib
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from minipeft.errors import UserError
+from minipeft.transformer.checkpoints import build, read_json, write_json
+from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
+from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from minipeft.transformer.hugging_face_config import gpt2_config, gpt2_settings, t5_config, t5_settings
+from minipeft.transformer.language_model import LanguageModel
+
+QKV = ("query", "key", "value")
+
+
+def from_hugging_face(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
+    """The T5 or GPT-2 in a Hugging Face folder, in eval mode.
+
+    Raises UserError where a file or the `safetensors` package is missing, or the model is of another kind.
+    """
+    folder = Path(folder)
+    settings, theirs = read_json(folder / "config.json"), read_safetensors(folder)
+    family = settings.get("model_type")
+    if family not in ("t5", "mt5", "gpt2"):
+        raise UserError(f"{folder} holds a {family!r} model; minipeft reads t5, mt5 and gpt2.")
+    transposed = family == "gpt2"
+    try:
+        config = gpt2_config(settings) if transposed else t5_config(settings)
+    except KeyError as error:
+        raise UserError(f"{folder / 'config.json'} does not say {error}: download the folder again.") from error
+    if transposed:
+        kind, names = DecoderOnly, gpt2_names(config)  # a base model's file leaves out the prefix
+        theirs = {name if name.startswith("transformer.") else f"transformer.{name}": w for name, w in theirs.items()}
+    else:
+        kind, names = EncoderDecoder, t5_names(config)
+        shared = theirs.get("shared.weight")
+        head = theirs.setdefault("lm_head.weight", shared)  # left out where it equals the embedding
+        if config.tied_head and head is not None and shared is not None and not torch.equal(head, shared):
+            raise UserError(f"{folder} rescales the decoder's output for a head of its own; no T5 does both.")
+    weights = {}
+    for name, ours in names.items():
+        if name not in theirs:
+            raise UserError(f"The safetensors files of {folder} hold no weight {name}: download the folder again.")
+        stored = theirs[name].T if transposed and is_matrix(name) else theirs[name]
+        weights |= {own: part.clone() for own, part in zip(ours, stored.chunk(len(ours)), strict=True)}
+    return build(kind, config, weights, folder, device, dtype)
+
+
+def to_hugging_face(model: LanguageModel, folder) -> None:
+    """Write a plain model as a folder that `transformers` loads with `from_pretrained`."""
+    save_file = safetensors().save_file
+    gpt2 = isinstance(model, DecoderOnly)
+    names, ours = (gpt2_names if gpt2 else t5_names)(model.config), model.state_dict()
+    theirs = {}
+    for name, parts in names.items():
+        stored = torch.cat([ours[part] for part in parts])
+        theirs[name] = (stored.T if gpt2 and is_matrix(name) else stored).contiguous()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(theirs, folder / "model.safetensors.part", metadata={"format": "pt"})
+    os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
+    write_json(folder / "config.json", (gpt2_settings if gpt2 else t5_settings)(model.config))
+
+
+def t5_names(config: EncoderDecoderConfig) -> dict[str, tuple[str, ...]]:
+    """Each Hugging Face name of a T5 weight, and ours."""
+    names = {"shared": "embedding"} | ({} if config.tied_head else {"lm_head": "head"})
+    for stack, layers in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers)):
+        names[f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias"] = f"{stack}.positions.table"
+        names[f"{stack}.final_layer_norm"] = f"{stack}.norm"
+        attentions = [("SelfAttention", "attention"), ("EncDecAttention", "cross_attention")]
+        for number in range(layers):
+            sublayers = attentions[: 1 if stack == "encoder" else 2] + [("DenseReluDense", "feed_forward")]
+            for index, (theirs, ours) in enumerate(sublayers):
+                layer, block = f"{stack}.block.{number}.layer.{index}", f"{stack}.blocks.{number}.{ours}"
+                names[f"{layer}.layer_norm"] = f"{block}_norm"
+                if "attention" in ours:
+                    inside = {"q": "query", "k": "key", "v": "value", "o": "output"}
+                elif config.gated:
+                    inside = {"wi_0": "gate", "wi_1": "up", "wo": "down"}
+                else:
+                    inside = {"wi": "up", "wo": "down"}
+                names |= {f"{layer}.{theirs}.{short}": f"{block}.{own}" for short, own in inside.items()}
+    return {f"{theirs}.weight": (f"{ours}.weight",) for theirs, ours in names.items()}
+
+
+def gpt2_names(config: DecoderOnlyConfig) -> dict[str, tuple[str, ...]]:
+    """Each Hugging Face name of a GPT-2 weight or bias, and ours; the fused c_attn is three of ours."""
+    names = {"wte.weight": ("embedding.weight",), "wpe.weight": ("decoder.positions.table.weight",)}
+    modules = {"ln_f": ("decoder.norm",)}
+    for number in range(config.layers):
+        layer, block = f"h.{number}", f"decoder.blocks.{number}"
+        modules[f"{layer}.ln_1"] = (f"{block}.attention_norm",)
+        modules[f"{layer}.attn.c_attn"] = tuple(f"{block}.attention.{part}" for part in QKV)
+        modules[f"{layer}.attn.c_proj"] = (f"{block}.attention.output",)
+        modules[f"{layer}.ln_2"] = (f"{block}.feed_forward_norm",)
+        modules[f"{layer}.mlp.c_fc"] = (f"{block}.feed_forward.up",)
+        modules[f"{layer}.mlp.c_proj"] = (f"{block}.feed_forward.down",)
+    for kind in ("weight", "bias"):
+        names |= {f"{theirs}.{kind}": tuple(f"{own}.{kind}" for own in ours) for theirs, ours in modules.items()}
+    return {f"transformer.{theirs}": ours for theirs, ours in names.items()}
+
+
+def is_matrix(name: str) -> bool:
+    """Whether GPT-2 keeps the weight of this name transposed, as (in, out)."""
+    return ".c_" in name and name.endswith(".weight")
+
+
+def safetensors():
+    """The optional package's PyTorch functions, or a sentence on how to get them."""
+    try:
+        return importlib.import_module("safetensors.torch")
+    except ImportError as error:
+        raise UserError("Hugging Face folders need the package safetensors: pip install 'minipeft[hub]'.") from error
+
+
+def read_safetensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of model.safetensors, or of the shards that model.safetensors.index.json lists."""
+    load_file, index = safetensors().load_file, folder / "model.safetensors.index.json"
+    files = sorted(set(read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
+    tensors = {}
+    for file in files:
+        if not (folder / file).exists():
+            raise UserError(f"{folder / file} does not exist: download it, or save the model again as safetensors.")
+        try:
+            tensors |= load_file(folder / file)
+        except Exception as error:  # the package raises a type of its own
+            raise UserError(f"{folder / file} cannot be read ({error}): download it again.") from error
+    return tensors
