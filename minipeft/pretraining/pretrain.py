@@ -1,0 +1,207 @@
+"""Pretraining: from random weights, or from another base, to a checkpoint that `minipeft.load` reads.
+
+T5 is trained T5's way: Adafactor with parameter scaling, so that each matrix moves in proportion to its own size. Its
+unscaled attention, with embeddings of standard deviation 1, does not learn at one flat rate for all. GPT-2 has AdamW.
+Watch the gap: the loss with the encoder inputs of other texts minus the loss with the right ones. While it is near
+zero, the decoder ignores the encoder, and nothing that is fine-tuned on this base will learn to read.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from minipeft.errors import UserError
+from minipeft.pretraining.batches import OBJECTIVES, Rows, TextStream, as_batch, chunks
+from minipeft.pretraining.held_out import evaluate_base, held_out_batches
+from minipeft.pretraining.progress import Progress, restore, results, save
+from minipeft.pretraining.sizes import SIZES, build
+from minipeft.training.optimizers import Adafactor, AdamW
+from minipeft.transformer.batch import Batch
+from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
+from minipeft.transformer.encoder_decoder import EncoderDecoder
+from minipeft.transformer.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """Everything that decides the weights of a pretraining run.
+
+    tokens: how many tokens of text to read. learning_rate: relative to each weight's size for T5 (Adafactor),
+    absolute for GPT-2 (AdamW); it rises over `warmup` steps, stays, and falls to zero over the last `decay` share of
+    the tokens. start_from: the folder of a checkpoint to go on from. keep_at: steps at which a checkpoint is kept
+    beside the folder, as `<folder>-step<n>`. Raises UserError for an unknown size or objective.
+    """
+
+    size: str = "t5-1.7m"
+    tokens: int = 20_000_000
+    text: TextStream = field(default_factory=TextStream)
+    learning_rate: float = 0.02
+    warmup: int = 100
+    decay: float = 0.2
+    seed: int = 0
+    start_from: str | None = None
+    keep_at: tuple[int, ...] = ()
+    evaluate_every: int = 250
+    save_every: int = 500
+
+    def __post_init__(self):
+        if self.size not in SIZES:
+            raise UserError(f"There is no size {self.size!r}; choose one of {', '.join(SIZES)}.")
+        if self.text.objective not in OBJECTIVES:
+            raise UserError(f"There is no objective {self.text.objective!r}; choose one of {', '.join(OBJECTIVES)}.")
+
+    def rate(self, step: int, tokens: int) -> float:
+        """The learning rate of step number `step` (from 0), with `tokens` read before it."""
+        left = max(1 - tokens / self.tokens, 0.0)
+        return self.learning_rate * min(1.0, (step + 1) / self.warmup) * min(1.0, left / self.decay)
+
+
+def pretrain(
+    settings: PretrainSettings,
+    folder: str | Path,
+    resume: bool = True,
+    device: str = "cpu",
+    workers: int = 0,
+    progress_bar: bool = True,
+) -> LanguageModel:
+    """Train until `settings.tokens` are read and save a 16-bit checkpoint with its results in `folder`.
+
+    A run that was killed goes on from its last save, to the same weights bit for bit as one that was not (on one
+    machine). Raises UserError where the folder holds an unfinished run with other settings.
+    """
+    folder = Path(folder)
+    model = new_model(settings).to(device).train()
+    optimizer = new_optimizer(model)
+    progress = Progress()
+    if resume and (folder / "resume.pt").exists():
+        progress = restore(folder, settings, model, optimizer)
+    held_out = [batch.to(device) for batch in held_out_batches(settings.text)]
+    bar = tqdm(
+        desc=f"{settings.size} {settings.text.objective}",
+        total=settings.tokens,
+        initial=progress.tokens,
+        unit="tok",
+        unit_scale=True,
+        mininterval=1.0,
+        disable=not progress_bar,
+    )
+    started, losses = time.perf_counter() - progress.seconds, []
+    for rows in remaining_batches(settings.text, progress, workers):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.rate(progress.step, progress.tokens)
+        losses.append(train_step(model, optimizer, as_batch(rows).to(device)))
+        progress.step += 1
+        progress.tokens += rows.tokens
+        progress.seconds = time.perf_counter() - started
+        finished = progress.tokens >= settings.tokens
+        bar.update(rows.tokens)
+        if progress.step % settings.evaluate_every == 0 or finished:
+            row = {"train_loss": torch.stack(losses).mean().item(), **evaluate_base(model, held_out)}
+            progress.curve.append({"step": progress.step, "tokens": progress.tokens, **row})
+            numbers = ", ".join(f"{name} {value:.3f}" for name, value in row.items())
+            bar.set_postfix_str(numbers)
+            bar.write(f"step {progress.step}: {numbers}, {progress.tokens / progress.seconds:.0f} tokens/s")
+            losses = []
+        if progress.step in settings.keep_at:
+            kept = folder.with_name(f"{folder.name}-step{progress.step}")
+            save_checkpoint(kept, model, results(settings, progress))
+        if finished:
+            break
+        if progress.step % settings.save_every == 0:
+            save(folder, settings, model, optimizer, progress)
+    bar.close()
+    save_checkpoint(folder, model, results(settings, progress))
+    (folder / "resume.pt").unlink(missing_ok=True)
+    return model.eval()
+
+
+def new_model(settings: PretrainSettings) -> LanguageModel:
+    """The model as it is before the first step."""
+    if settings.start_from is not None:
+        return load_checkpoint(settings.start_from)
+    torch.manual_seed(settings.seed)
+    return build(SIZES[settings.size])
+
+
+def new_optimizer(model: LanguageModel) -> torch.optim.Optimizer:
+    """Adafactor with steps relative to each weight's size for T5, AdamW for GPT-2."""
+    if isinstance(model, EncoderDecoder):
+        return Adafactor(model.parameters(), lr=0.0, scale_parameter=True)
+    return AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.98))
+
+
+def remaining_batches(text: TextStream, progress: Progress, workers: int) -> Iterator[Rows]:
+    """All batches from where `progress` stands; it is told how far it will be once the batch is done with."""
+    for chunk in chunks(text, progress.chunk, workers):
+        while progress.batch < len(chunk):
+            progress.batch += 1
+            yield chunk[progress.batch - 1]
+        progress.chunk, progress.batch = progress.chunk + 1, 0
+
+
+def train_step(model: LanguageModel, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
+    """One update of the weights; returns the loss before it."""
+    device = batch.source.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower, not faster
+        loss = model.loss(batch)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.detach()
+
+
+def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
+    """The flags of `python -m minipeft pretrain`, put on `parser` where one is given."""
+    text, settings = TextStream(), PretrainSettings()
+    parser = parser or argparse.ArgumentParser(prog="pretrain", description="Pretrain a small base model.")
+    parser.add_argument("--size", default=settings.size, help=f"one of {', '.join(SIZES)}")
+    parser.add_argument("--objective", default=text.objective, help=f"one of {', '.join(OBJECTIVES)}")
+    parser.add_argument("--tokens", type=float, default=settings.tokens, help="tokens of text to read, e.g. 20e6")
+    parser.add_argument("--folder", required=True, help="where the checkpoint goes; a killed run goes on from there")
+    parser.add_argument("--start-from", help="folder of a checkpoint to go on from; its sizes are kept")
+    parser.add_argument("--keep-at", default="", help="steps at which to keep a checkpoint, e.g. 100,300")
+    parser.add_argument("--learning-rate", type=float, default=settings.learning_rate)
+    parser.add_argument("--batch-size", type=int, default=text.batch_size, help="texts a step")
+    parser.add_argument("--text-seed", type=int, default=text.seed, help="which stream of documents to read")
+    parser.add_argument("--seed", type=int, default=settings.seed, help="of the initial weights")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads; two runs of one beat one of two")
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare text; for a GPU, about 8")
+    return parser
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Pretrain as the flags say."""
+    torch.set_num_threads(flags.threads)
+    settings = PretrainSettings(
+        size=flags.size,
+        tokens=int(flags.tokens),
+        text=TextStream(flags.objective, flags.text_seed, flags.batch_size),
+        learning_rate=flags.learning_rate,
+        seed=flags.seed,
+        start_from=flags.start_from,
+        keep_at=tuple(int(step) for step in flags.keep_at.split(",") if step),
+    )
+    pretrain(settings, flags.folder, device=flags.device, workers=flags.workers)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit status: 2 for bad input."""
+    try:
+        run(build_parser().parse_args(arguments))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

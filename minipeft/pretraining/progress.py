@@ -1,0 +1,49 @@
+"""How far a pretraining run has come, kept on disk so that a killed run goes on as if nothing had happened."""
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from minipeft.errors import UserError
+from minipeft.provenance import provenance
+
+
+@dataclass
+class Progress:
+    """How far a run has come; with the weights and the optimizer's state, all that is needed to go on."""
+
+    step: int = 0
+    tokens: int = 0
+    chunk: int = 0  # the next batch is number `batch` of this chunk
+    batch: int = 0
+    seconds: float = 0.0
+    curve: list[dict] = field(default_factory=list)  # one row for each evaluation
+
+
+def save(folder: Path, settings, model, optimizer, progress: Progress) -> None:
+    """Write all that is needed to go on, whole or not at all. The text follows from the seed and the models have no
+    dropout, so there is no random state to keep.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**state, "settings": asdict(settings), "progress": asdict(progress)}, folder / "resume.pt.part")
+    os.replace(folder / "resume.pt.part", folder / "resume.pt")
+
+
+def restore(folder: Path, settings, model, optimizer) -> Progress:
+    """Load what `save` wrote into `model` and `optimizer`; raises UserError where it is of another run."""
+    state = torch.load(folder / "resume.pt", map_location="cpu", weights_only=True)
+    if state["settings"] != asdict(settings):
+        raise UserError(f"{folder} holds an unfinished run with other settings: choose another folder or empty it.")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Progress(**state["progress"])
+
+
+def results(settings, progress: Progress) -> dict:
+    """What the result file of a checkpoint says: how it was made, how long that took, and the curves."""
+    every = -(-len(progress.curve) // 100) or 1
+    curve = progress.curve[::-1][::every][::-1]  # at most 100 points, the last one always among them
+    return {"settings": asdict(settings), **asdict(progress), "curve": curve, **provenance()}
