@@ -111,25 +111,28 @@ class Adafactor(Float32StateOptimizer):
                 self._step_stack(params, group)
 
     def _step_stack(self, params: list[nn.Parameter], group: dict) -> None:
-        grad = torch.stack([param.grad for param in params]).float()  # (stack, *shape)
-        weight = torch.stack([param.detach() for param in params]).float()
-        rest = tuple(range(1, grad.dim()))  # every dimension but the stack's
+        grad = torch.stack([param.grad for param in params]).float()  # (stack, *shape), a copy
+        count, ones = grad[0].numel(), (-1,) + (1,) * (grad.dim() - 1)
         beta = 1 - self.state[params[0]]["step"] ** -group["decay_power"]
-        square = grad.square().add_(group["eps"])
+        square = grad.square()
 
         if grad.dim() > 2:
-            row = self._average(params, "row", square.mean(-1), beta)  # (stack, ..., rows)
-            column = self._average(params, "column", square.mean(-2), beta)  # (stack, ..., columns)
+            row = self._average(params, "row", square.mean(-1) + group["eps"], beta)  # (stack, ..., rows)
+            column = self._average(params, "column", square.mean(-2) + group["eps"], beta)  # (stack, ..., columns)
             relative = row / row.mean(-1, keepdim=True)
-            update = grad * relative.rsqrt()[..., :, None] * column.rsqrt()[..., None, :]
+            update = grad.mul_(relative.rsqrt()[..., :, None]).mul_(column.rsqrt()[..., None, :])
         else:
-            update = grad * self._average(params, "square", square, beta).rsqrt()
+            update = grad.mul_(self._average(params, "square", square + group["eps"], beta).rsqrt())
 
-        size = group["lr"] / (root_mean_square(update, rest) / group["clip"]).clamp(min=1.0)
+        size = torch.stack(torch._foreach_norm(list(update))) / count**0.5  # root mean square of each update, (stack,)
+        size = group["lr"] / (size / group["clip"]).clamp(min=1.0)
         if group["scale_parameter"]:
-            size = size * root_mean_square(weight, rest).clamp(min=group["smallest_scale"])
-        weight = weight - size * update - group["lr"] * group["weight_decay"] * weight
-        torch._foreach_copy_([param.detach() for param in params], list(weight))
+            lengths = torch.stack(torch._foreach_norm([param.float() for param in params]))
+            size = size * (lengths / count**0.5).clamp(min=group["smallest_scale"])
+        updates = list(update.mul_(-size.view(ones)))
+        if group["weight_decay"]:
+            torch._foreach_add_(updates, params, alpha=-group["lr"] * group["weight_decay"])
+        torch._foreach_add_(params, updates)
 
     def _average(self, params: list[nn.Parameter], key: str, new: Tensor, beta: float) -> Tensor:
         """Move each weight's running mean `key` towards its slice of `new`, and return all of them as one stack."""
@@ -138,11 +141,6 @@ class Adafactor(Float32StateOptimizer):
         for param, average in zip(params, new, strict=True):
             self.state[param][key] = average
         return new
-
-
-def root_mean_square(x: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """sqrt(mean(x^2)) over `dims`, which stay as dimensions of size 1 (a single number: its absolute value)."""
-    return x.square().mean(dims, keepdim=True).sqrt() if dims else x.abs()
 
 
 def decay_groups(named_parameters, weight_decay: float) -> list[dict]:
