@@ -34,9 +34,15 @@ def where(random, world: World) -> str:
     they = PRONOUNS.get(thing, "it")
     form = random.randrange(4)
     if form == 0:
-        forms = (f"Find {_named(thing)}: {place}.", f"Place of {_named(thing)}: {place}.", f"{capital(thing)}: {place}.")
+        forms = (
+            f"Find {_named(thing)}: {place}.",
+            f"Place of {_named(thing)}: {place}.",
+            f"{capital(thing)}: {place}.",
+        )
         return random.choice(forms)
-    answer = (f"{they} is {PHRASES[place]}", PHRASES[place], f"{_named(thing)} is {PHRASES[place]}", place)[random.randrange(4)]
+    answer = (f"{they} is {PHRASES[place]}", PHRASES[place], f"{_named(thing)} is {PHRASES[place]}", place)[
+        random.randrange(4)
+    ]
     return _ask(random, f"Where is {_named(thing)}", answer)
 
 
@@ -119,13 +125,23 @@ def feelings(random, world: World) -> str:
 
 def lists(random, world: World) -> str:
     """The words of the story by category."""
-    groups = [("People", "person", world.people), ("Objects", "object", world.objects), ("Places", "place", world.places)]
+    groups = [
+        ("People", "person", world.people),
+        ("Objects", "object", world.objects),
+        ("Places", "place", world.places),
+    ]
     random.shuffle(groups)
     if random.random() < 0.6:
         return " ".join(f"{name}: {', '.join(words)}." for name, _, words in groups[: random.randint(1, 3)])
     _, kind, words = groups[0]
     word = random.choice(words)
-    return random.choice((f"{capital(word)} is {article(kind)}.", f"Kind of {word}: {kind}.", f"What is {word}? {capital(article(kind))}."))
+    return random.choice(
+        (
+            f"{capital(word)} is {article(kind)}.",
+            f"Kind of {word}: {kind}.",
+            f"What is {word}? {capital(article(kind))}.",
+        )
+    )
 
 
 def kinds(random, world: World) -> str:
@@ -177,7 +193,25 @@ def fits(random, world: World) -> str:
     if answer == "No" and random.random() < 0.5:
         return ""
     line = Teller(world, plain=1.0).tell(event)
-    return random.choice((f"Next: {line} Fits? {answer}.", f"Can this be next? {line} {answer}.", f'Does "{line}" fit? {answer}.'))
+    return random.choice(
+        (f"Next: {line} Fits? {answer}.", f"Can this be next? {line} {answer}.", f'Does "{line}" fit? {answer}.')
+    )
 
 
-QUESTIONS = (where, where, where, who_has, who_has, who_is_there, check, check, check, feelings, lists, kinds, summary, whom, fits)
+QUESTIONS = (
+    where,
+    where,
+    where,
+    who_has,
+    who_has,
+    who_is_there,
+    check,
+    check,
+    check,
+    feelings,
+    lists,
+    kinds,
+    summary,
+    whom,
+    fits,
+)

@@ -14,9 +14,18 @@ SIZES = {"train": 1500, "dev": 300, "test": 600}
 PATIENCE = 200  # draws allowed per example wanted
 
 
+def target_of(example: Example) -> str:
+    """The part an example belongs to where a recipe balances its labels and nothing else."""
+    return example.target
+
+
 @dataclass(frozen=True)
 class TaskRecipe:
-    """A generated task: what `Task` says about it, and `make(random, split) -> Example`, a pure function of its inputs."""
+    """A generated task: what `Task` says about it, and `make(random, split) -> Example`, a pure function of its inputs.
+
+    `parts` may name finer groups than the labels, such as a label together with the place of the answer in the story;
+    `part(example)` tells the group. All groups get equal shares, which leaves no gain to guessing by position.
+    """
 
     name: str
     description: str
@@ -25,41 +34,41 @@ class TaskRecipe:
     make: Callable[[random.Random, str], Example]
     held_out: str
     sizes: dict[str, int] = field(default_factory=lambda: dict(SIZES))
+    parts: tuple[str, ...] = ()
+    part: Callable[[Example], str] = target_of
 
 
 def generate(recipe: TaskRecipe, split: str) -> list[Example]:
     """The examples of one split: the same every time, no source twice in or across splits, labels in exact shares.
 
-    Where the size does not divide by the number of labels, the first labels get one example more.
-    Raises ValueError when the recipe cannot fill the split with distinct examples.
+    Where the size does not divide by the number of labels or parts, the first ones get one example more.
+    Raises ValueError for an unknown split, or when the recipe cannot fill the split with distinct examples.
     """
-    return _draw_splits(recipe, split)
-
-
-def _draw_splits(recipe: TaskRecipe, last: str) -> list[Example]:
-    """Draws the splits in order up to `last`, so that a later one can avoid the sources of those before it."""
+    if split not in SPLITS:
+        raise ValueError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
     seen: set[str] = set()
-    for split in SPLITS:
-        examples = _draw(recipe, split, seen)
-        if split == last:
-            return examples
-    raise ValueError(f"There is no split {last!r}; choose one of {', '.join(SPLITS)}.")
+    for earlier in SPLITS[: SPLITS.index(split)]:  # drawn again, so that this split avoids their sources
+        _draw(recipe, earlier, seen)
+    return _draw(recipe, split, seen)
 
 
 def _draw(recipe: TaskRecipe, split: str, seen: set[str]) -> list[Example]:
     size = recipe.sizes[split]
     generator = random.Random(f"minipeft task {recipe.name} {split}")
-    share, rest = divmod(size, len(recipe.labels) or 1)
-    wanted = {label: share + (i < rest) for i, label in enumerate(recipe.labels)}
+    parts = recipe.parts or recipe.labels
+    share, rest = divmod(size, len(parts) or 1)
+    wanted = {part: share + (i < rest) for i, part in enumerate(parts)}
     examples: list[Example] = []
     for _ in range(PATIENCE * size):
         if len(examples) == size:
+            generator.shuffle(examples)  # the groups that are hard to draw came last
             return examples
         example = recipe.make(generator, split)
-        if example.source in seen or (wanted and not wanted[example.target]):
+        part = recipe.part(example)
+        if example.source in seen or (wanted and not wanted[part]):
             continue
         seen.add(example.source)
         examples.append(example)
         if wanted:
-            wanted[example.target] -= 1
+            wanted[part] -= 1
     raise ValueError(f"Task {recipe.name!r} has too few distinct {split} examples: add words or ask for fewer.")

@@ -1,6 +1,6 @@
 """Short stories of the tiny world, about half of them with questions and answers: the text a base is pretrained on.
 
-    python -m minipeft.tasks.stories 20 0        prints 20 stories made from seed 0
+python -m minipeft.tasks.stories 20 0        prints 20 stories made from seed 0
 """
 
 import random as standard_random
@@ -18,7 +18,9 @@ def _cast(random) -> World:
     objects = random.sample(OBJECTS, random.randint(1, 4))
     if random.random() < 0.25:
         objects.append(random.choice(CONTAINERS))
-    return World(random, random.sample(PEOPLE, random.randint(2, 4)), random.sample(PLACES, random.randint(2, 4)), objects)
+    return World(
+        random, random.sample(PEOPLE, random.randint(2, 4)), random.sample(PLACES, random.randint(2, 4)), objects
+    )
 
 
 def _questions(random, world: World, count: int) -> list[str]:

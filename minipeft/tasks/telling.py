@@ -64,7 +64,7 @@ class Teller:
         pattern = self.random.choice(PREDICATES[event.kind])
         if "{here}" in pattern and not event.place:
             pattern = pattern.replace(" {here}", "")
-        return pattern.format(
+        line = pattern.format(
             thing=self._thing(event) if event.kind != "lie" else "",
             here=PHRASES.get(event.place, ""),
             place=event.place,
@@ -73,6 +73,7 @@ class Teller:
             cause=event.cause,
             they=PRONOUNS.get(event.person, ""),
         )
+        return line.replace(" down it", " it down").replace(" up it", " it up")
 
     def _note(self, event: Event) -> None:
         """Names two people of one pronoun in one sentence: "she" would be unclear next, so nobody is remembered."""
