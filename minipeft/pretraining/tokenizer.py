@@ -1,0 +1,157 @@
+"""The tokenizer: byte-level BPE over words, with punctuation and digits always tokens of their own.
+
+A text is read with one space put before it, so that a word is the same token at the start of a text and inside it;
+`decode` takes that space away again. Numbering, as T5: 0 is `<pad>`, 1 is `</s>`, then all tokens from the most to the
+least frequent, and last the 100 sentinels in descending order: with V tokens, V - 1 is `<extra_id_0>`, V - 2 is
+`<extra_id_1>`, ... The bundled one is rebuilt by `python -m minipeft.pretraining.tokenizer`.
+"""
+
+import itertools
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
+
+from minipeft.errors import UserError
+from minipeft.tasks.corpus import TRAINING_SEED, documents
+from minipeft.tasks.registry import RECIPES
+from minipeft.tasks.task import DATA
+
+BUNDLED = DATA / "tokenizer" / "tokenizer.json"
+PAD, EOS = "<pad>", "</s>"
+SENTINELS = 100
+PIECES = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]|\s+(?!\S)|\s"  # a word, a digit, a mark, or white space
+DOCUMENTS = 30_000  # of the corpus, to train the bundled tokenizer on
+WORD_WEIGHT, LABEL_WEIGHT = 400, 5_000  # repetitions of every word of the lexicon and of every label
+
+
+class Tokenizer:
+    """Text to ids and back. `size` counts all ids; `pad` and `eos` are the ids of padding and end-of-sequence."""
+
+    def __init__(self, backend: tokenizers.Tokenizer):
+        self.backend = backend
+        self.size = backend.get_vocab_size()
+        self.pad, self.eos = self._first_known(PAD, "<|endoftext|>", default=0), self._first_known(EOS, "<|endoftext|>")
+        self._adds_space = backend.normalizer is not None and "Prepend" in str(backend.normalizer)
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> "Tokenizer":
+        """The bundled tokenizer, or the one of a Hugging Face `tokenizer.json` (its file or the folder it is in)."""
+        path = BUNDLED if path is None else Path(path)
+        path = path / "tokenizer.json" if path.is_dir() else path
+        if not path.is_file():
+            raise UserError(f"There is no tokenizer file {path}; give a tokenizer.json or the folder it is in.")
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the package raises bare Exception
+            raise UserError(f"{path} is not a tokenizer.json that can be read: {error}") from error
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`, without end-of-sequence."""
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of every text, as `encode`."""
+        return [encoding.ids for encoding in self.backend.encode_batch(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids` up to the first end-of-sequence; padding and sentinels are left out."""
+        kept = []
+        for token in map(int, ids):
+            if token == self.eos:
+                break
+            kept.append(token)
+        text = self.backend.decode(kept, skip_special_tokens=True)
+        return text.removeprefix(" ") if self._adds_space else text
+
+    def sentinel(self, index: int) -> int:
+        """The id of `<extra_id_{index}>`. Raises ValueError where the tokenizer has none."""
+        token = self.backend.token_to_id(f"<extra_id_{index}>")
+        if token is None:
+            raise ValueError(f"This tokenizer has no sentinel {index}; T5's sentinels are numbered 0 to 99.")
+        return token
+
+    def most_frequent(self, count: int) -> list[int]:
+        """The ids of the `count` most frequent tokens: the first ones after the special tokens."""
+        special = set(self.backend.get_added_tokens_decoder())
+        return [token for token in range(self.size) if token not in special][:count]
+
+    def _first_known(self, *names: str, default: int | None = None) -> int:
+        known = (self.backend.token_to_id(name) for name in names)
+        found = next((token for token in known if token is not None), default)
+        if found is None:
+            raise UserError(
+                f"This tokenizer has none of the tokens {', '.join(names)}; minipeft needs one to end a text."
+            )
+        return found
+
+
+def train_tokenizer(
+    texts: Iterable[str], vocabulary_size: int = 3072, extra_words: Mapping[str, int] | None = None
+) -> tokenizers.Tokenizer:
+    """Learns a BPE vocabulary of exactly `vocabulary_size` ids from `texts`, specials and sentinels included.
+
+    `extra_words` are learned from as if each stood so many times more in the texts; ids are numbered by the texts alone.
+    Raises ValueError when the texts are too few to fill the vocabulary.
+    """
+    texts = list(texts)
+    extra = (word for word, count in (extra_words or {}).items() for _ in range(count))
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.normalizer = normalizers.Prepend(" ")
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    learned = vocabulary_size - SENTINELS
+    trainer = trainers.BpeTrainer(
+        vocab_size=learned,
+        special_tokens=[PAD, EOS],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    backend.train_from_iterator(itertools.chain(texts, extra), trainer)
+    if backend.get_vocab_size() != learned:
+        raise ValueError(f"The texts give {backend.get_vocab_size()} tokens, {learned} were asked for: add texts.")
+    backend = _numbered_by_frequency(backend, texts)
+    backend.add_special_tokens([AddedToken(f"<extra_id_{i}>", special=True) for i in reversed(range(SENTINELS))])
+    return backend
+
+
+def _numbered_by_frequency(backend: tokenizers.Tokenizer, texts: list[str]) -> tokenizers.Tokenizer:
+    """The same tokenizer with its ids given out again, most frequent token first. Merges keep their order."""
+    counts = Counter(token for encoding in backend.encode_batch(texts) for token in encoding.tokens)
+    state = json.loads(backend.to_str())
+    learned = [token for token in state["model"]["vocab"] if token not in (PAD, EOS)]
+    learned.sort(key=lambda token: (-counts[token], token))
+    state["model"]["vocab"] = {token: number for number, token in enumerate([PAD, EOS, *learned])}
+    return tokenizers.Tokenizer.from_str(json.dumps(state))
+
+
+def important_words() -> dict[str, int]:
+    """How often each word of the lexicon and each label counts extra, so that most of them become one or two tokens."""
+    words = {}
+    for path in sorted((DATA / "lexicon").glob("*.json")):
+        words |= dict.fromkeys(re.findall(r"[A-Za-z]{2,}", path.read_text(encoding="utf-8")), WORD_WEIGHT)
+    return words | {label: LABEL_WEIGHT for recipe in RECIPES.values() for label in recipe.labels}
+
+
+def main() -> None:
+    """Rebuilds the bundled tokenizer from the corpus, the lexicon and the labels of all tasks."""
+    trained = train_tokenizer(documents(TRAINING_SEED, 0, DOCUMENTS), extra_words=important_words())
+    BUNDLED.parent.mkdir(parents=True, exist_ok=True)
+    temporary = BUNDLED.with_suffix(".tmp")
+    trained.save(str(temporary))
+    os.replace(temporary, BUNDLED)
+    print(f"Wrote {BUNDLED}: {Tokenizer.load().size} tokens.")
+
+
+if __name__ == "__main__":
+    main()

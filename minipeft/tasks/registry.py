@@ -1,0 +1,122 @@
+"""Every way to get a task: a bundled one by name, a few-shot share of one, or your own JSONL files."""
+
+import difflib
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from minipeft.errors import UserError
+from minipeft.tasks import causes, meanings, opinions, prose, topics, world_tasks
+from minipeft.tasks.jsonl import read_jsonl
+from minipeft.tasks.task import DATA, SPLITS, Example, Task
+
+RECIPES = {
+    **world_tasks.TASKS,
+    **opinions.TASKS,
+    **meanings.TASKS,
+    **causes.TASKS,
+    **topics.TASKS,
+    **prose.TASKS,
+}
+MOST_LABELS, LONGEST_LABEL = 20, 3  # your own data is a classification task up to so many distinct targets of 3 words
+
+
+def task_names() -> list[str]:
+    """The names of the bundled tasks."""
+    return sorted(RECIPES)
+
+
+def load_task(name: str, train_size: int | None = None) -> Task:
+    """A bundled task; with `train_size`, only the first so many training examples.
+
+    Raises UserError for an unknown name (with the nearest one) or more examples than there are.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(task_names())}."
+        raise UserError(f"There is no task {name!r}; {hint}")
+    recipe = RECIPES[name]
+    splits = {split: tuple(read_jsonl(DATA / "tasks" / name / f"{split}.jsonl")) for split in SPLITS}
+    if train_size is not None:
+        if not 0 < train_size <= len(splits["train"]):
+            raise UserError(f"Task {name!r} has {len(splits['train'])} training examples; ask for 1 to that many.")
+        splits["train"] = splits["train"][:train_size]
+    return Task(name, recipe.description, recipe.metric, tuple(recipe.labels), held_out=recipe.held_out, **splits)
+
+
+def few_shot(task: Task, per_label: int | None = None, total: int | None = None, seed: int = 0) -> Task:
+    """The task with few train examples and as many dev examples, both drawn from its train split; test stays whole.
+
+    `per_label` draws so many of every label, `total` so many in all, spread evenly over the labels (over all examples
+    where the task has no labels). Raises UserError when there are too few examples.
+    """
+    if (per_label is None) == (total is None):
+        raise ValueError("Give either per_label or total.")
+    groups = defaultdict(list)
+    for example in task.train:
+        groups[example.target if task.labels else ""].append(example)
+    labels = list(task.labels) or [""]
+    share, rest = (per_label, 0) if total is None else divmod(total, len(labels))
+    generator = random.Random(f"minipeft few-shot {task.name} {seed}")
+    train, dev = [], []
+    for number, label in enumerate(labels):
+        wanted = share + (number < rest)
+        if 2 * wanted > len(groups[label]):
+            what = f"of label {label!r}" if label else "for training"
+            raise UserError(f"Task {task.name!r} has {len(groups[label])} examples {what}; {2 * wanted} are needed.")
+        drawn = generator.sample(groups[label], 2 * wanted)
+        train, dev = train + drawn[:wanted], dev + drawn[wanted:]
+    generator.shuffle(train)
+    return replace(task, train=tuple(train), dev=tuple(dev))
+
+
+def load_jsonl(path: str | Path, dev: str | Path | None = None, test: str | Path | None = None) -> Task:
+    """A task from your own JSONL. What of `dev` and `test` is not given is taken out of `path`, a tenth each.
+
+    With at most 20 distinct short targets it is a classification task (accuracy); with "candidates" a multiple-choice
+    task; else the answer is generated and scored by exact match. Raises UserError for bad lines or too few examples.
+    """
+    rows, name = read_jsonl(path), Path(path).stem
+    random.Random("minipeft own data").shuffle(rows)
+    splits = {"train": rows}
+    for split, given in (("dev", dev), ("test", test)):
+        if given is not None:
+            splits[split] = read_jsonl(given)
+        else:
+            tenth = max(1, len(rows) // 10)
+            splits[split], splits["train"] = splits["train"][:tenth], splits["train"][tenth:]
+    if not splits["train"]:
+        raise UserError(f"{path} has {len(rows)} examples, too few to split; give at least 3, or dev and test files.")
+    everything = [example for part in splits.values() for example in part]
+    choices = {bool(example.candidates) for example in everything}
+    if len(choices) == 2:
+        raise UserError(f'{path}: either all examples have "candidates" or none.')
+    labels = () if True in choices else _labels(everything)
+    metric = "accuracy" if labels or True in choices else "exact_match"
+    held_out = "Train, dev and test are different lines." if dev is None or test is None else ""
+    splits = {split: tuple(part) for split, part in splits.items()}
+    return Task(name, f"Your data in {path}.", metric, labels, held_out=held_out, **splits)
+
+
+def _labels(examples: Sequence[Example]) -> tuple[str, ...]:
+    """The distinct targets if they are few, short and used again and again, else nothing."""
+    targets = sorted({example.target for example in examples})
+    few = len(targets) <= min(MOST_LABELS, len(examples) // 2)
+    return tuple(targets) if few and all(len(target.split()) <= LONGEST_LABEL for target in targets) else ()
+
+
+def check_lengths(examples: Iterable[Example], tokenizer, limit: int) -> None:
+    """Raises UserError naming the first example whose source or an answer is longer than `limit` tokens.
+
+    The end-of-sequence token counts. Nothing is ever cut: shorten the text or choose a model that reads more.
+    """
+    for number, example in enumerate(examples, 1):
+        texts = {"source": example.source, "target": example.target}
+        texts.update((f"candidate {answer!r}", answer) for answer in example.candidates)
+        for what, text in texts.items():
+            length = len(tokenizer.encode(text)) + 1
+            if length > limit:
+                place = getattr(example, "place", "") or f"example {number}"
+                raise UserError(f"{place}: the {what} has {length} tokens, the model reads {limit}; shorten it.")
