@@ -93,8 +93,9 @@ def _use_word(random: random_module.Random, word: str, phrases: list[str], names
 
 
 def _sense_passage(random: random_module.Random) -> str:
-    word = random.choice(list(SENSES))
-    field, other = random.sample(SENSES[word], 2)
+    field = random.choice(list(FIELDS))
+    word = random.choice([word for word, fields in SENSES.items() if field in fields])
+    other = next(place for place in SENSES[word] if place != field)
     same = random.random() < 0.5
     second = field if same else other
     texts = [_use_word(random, word, FIELDS[place], NAMES) for place in (field, second)]
@@ -105,7 +106,7 @@ def _sense_passage(random: random_module.Random) -> str:
 
 def passage(random: random_module.Random) -> str:
     """A pretraining text: definitions and scenes for nouns of two categories, or an ambiguous word in two sentences."""
-    return _category_passage(random) if random.random() < 0.6 else _sense_passage(random)
+    return _category_passage(random) if random.random() < 0.5 else _sense_passage(random)
 
 
 @cache

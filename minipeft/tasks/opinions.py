@@ -31,6 +31,8 @@ CONTRASTS = (
     "The {b} was {y}, although the {a} was {x}.",
     "The {b} was {y} even though the {a} was {x}.",
     "The {b} was {y} in spite of the {x} {a}.",
+    "The {b} was {y}, though the {a} was {x}.",
+    "The {b} was {y} despite the {x} {a}.",
 )
 NEGATIONS = (
     "The {a} was not {x}.",
@@ -60,7 +62,7 @@ GLOSSES = (
 
 
 @cache
-def _words(domain: str, split: str | None) -> dict[str, list[str]]:
+def split_adjectives(domain: str, split: str | None) -> dict[str, list[str]]:
     """The domain's aspects, good and bad adjectives: all of them, or one split's share."""
     lists = {part: OPINIONS[domain][part] for part in ("aspects", *LABELS)}
     if split is None:
@@ -92,7 +94,7 @@ def _verdict(random: random_module.Random, label: str, name: str) -> str:
 def passage(random: random_module.Random) -> str:
     """A pretraining text: one or two short reviews of a film, a meal and the like, mostly with their verdict."""
     domain = random.choice(DOMAINS)
-    words, thing = _words(domain, None), random.choice(OPINIONS[domain]["things"])
+    words, thing = split_adjectives(domain, None), random.choice(OPINIONS[domain]["things"])
     name, other = random.sample(NAMES, 2)
     label = random.choice(LABELS)
     sentences = []
@@ -121,7 +123,9 @@ def _recipe(name: str, domain: str, what: str) -> TaskRecipe:
         label = random.choice(LABELS)
         person = random.choice(split_names(split))
         thing, seen = random.choice(OPINIONS[domain]["things"]), random.choice(OPINIONS[domain]["seen"])
-        return Example(f"{person} {seen} the {thing}. {_judgement(random, _words(domain, split), label)}", label)
+        return Example(
+            f"{person} {seen} the {thing}. {_judgement(random, split_adjectives(domain, split), label)}", label
+        )
 
     held_out = "people, aspects and adjectives"
     return TaskRecipe(name, f"Is this opinion on {what} good or bad in the end?", "accuracy", LABELS, make, held_out)
