@@ -20,7 +20,7 @@ from tqdm import tqdm
 from minipeft.errors import UserError
 from minipeft.pretraining.batches import OBJECTIVES, Rows, TextStream, as_batch, chunks
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
-from minipeft.pretraining.progress import Progress, restore, results, save
+from minipeft.pretraining.progress import Progress, is_finished, restore, results, save
 from minipeft.pretraining.sizes import SIZES, build
 from minipeft.training.optimizers import Adafactor, AdamW
 from minipeft.transformer.batch import Batch
@@ -74,9 +74,11 @@ def pretrain(
     """Train until `settings.tokens` are read and save a 16-bit checkpoint with its results in `folder`.
 
     A run that was killed goes on from its last save, to the same weights bit for bit as one that was not (on one
-    machine). Raises UserError where the folder holds an unfinished run with other settings.
+    machine); a finished one is loaded. Raises UserError where the folder holds an unfinished run with other settings.
     """
     folder = Path(folder)
+    if resume and is_finished(folder, settings):
+        return load_checkpoint(folder, device)
     model = new_model(settings).to(device).train()
     optimizer = new_optimizer(model)
     progress = Progress()

@@ -1,5 +1,6 @@
 """How far a pretraining run has come, kept on disk so that a killed run goes on as if nothing had happened."""
 
+import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -40,6 +41,14 @@ def restore(folder: Path, settings, model, optimizer) -> Progress:
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return Progress(**state["progress"])
+
+
+def is_finished(folder: Path, settings) -> bool:
+    """Whether `folder` holds the checkpoint of a run with these settings that came to its end."""
+    file = folder / "results.json"
+    if not file.exists() or (folder / "resume.pt").exists():
+        return False
+    return json.loads(file.read_text(encoding="utf-8")).get("settings") == json.loads(json.dumps(asdict(settings)))
 
 
 def results(settings, progress: Progress) -> dict:
