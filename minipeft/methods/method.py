@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
-from minipeft.methods.targets import find_modules
+from minipeft.methods.strict_loading import load_strictly
+from minipeft.methods.targets import replace_modules
 from minipeft.transformer.checkpoints import fingerprint
 
 
@@ -29,25 +30,6 @@ def freeze(model: nn.Module) -> list[tuple[nn.Parameter, bool]]:
         parameter.requires_grad_(False)
         parameter.grad = None
     return flags
-
-
-def replace_modules(
-    model: nn.Module, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: type = nn.Module
-) -> list[tuple[nn.Module, str, nn.Module]]:
-    """Put `wrap(module)` in the place of each module of type `kind` that a target names (see `targets.find_modules`).
-
-    Returns (parent, attribute, original) for each place, which is what undoing it takes. A module that stands in
-    several places keeps doing so: it gets one wrapper.
-    """
-    replaced, wrappers = [], {}
-    for path, module in find_modules(model, targets, kind):
-        if module not in wrappers:
-            wrappers[module] = wrap(module).train(module.training)
-        parent_path, _, attribute = path.rpartition(".")
-        replaced.append((model.get_submodule(parent_path), attribute, module))
-    for parent, attribute, module in replaced:
-        setattr(parent, attribute, wrappers[module])
-    return replaced
 
 
 @dataclass
@@ -144,14 +126,8 @@ class Method:
         return sum(parameter.numel() for parameter in self.named_parameters().values())
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """The optimizer's groups: weight decay acts on matrices only, not on norms and biases."""
-        trained = list(self.named_parameters().values())
-        matrices, vectors = [p for p in trained if p.dim() > 1], [p for p in trained if p.dim() < 2]
-        groups = [
-            {"params": matrices, "lr": learning_rate},
-            {"params": vectors, "lr": learning_rate, "weight_decay": 0.0},
-        ]
-        return [group for group in groups if group["params"]]
+        """The optimizer's parameter groups, each with its learning rate."""
+        return [{"params": list(self.named_parameters().values()), "lr": learning_rate}]
 
     def hyperparameters(self) -> dict[str, Any]:
         """The dataclass fields: `type(method)(**method.hyperparameters())` is an equal method."""
@@ -163,22 +139,7 @@ class Method:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over trained numbers: every expected tensor in its shape and no other, or a UserError."""
-        own = self.named_parameters()
-        for problem, names in (("lacks", own.keys() - state.keys()), ("has unexpected", state.keys() - own.keys())):
-            if names:
-                raise UserError(
-                    f"The saved {self.name} {problem} {sorted(names)[0]!r} ({len(names)} such in all): "
-                    "it was saved with other hyper-parameters or for another model."
-                )
-        for name, parameter in own.items():
-            if state[name].shape != parameter.shape:
-                raise UserError(
-                    f"{name!r} is {tuple(state[name].shape)} in the saved {self.name} and "
-                    f"{tuple(parameter.shape)} here: use the hyper-parameters it was saved with."
-                )
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(state[name])
+        load_strictly(self.named_parameters(), state, self.name)
 
     def penalty(self) -> Tensor | float:
         """Added to the loss of every training step."""

@@ -1,8 +1,20 @@
 """Every method by name: what the command line, `compare`, the property tests and the lessons read."""
 
+from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.method import Method
+from minipeft.methods.prompts.prefix_tuning import PrefixTuning
+from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.selective.bitfit import BitFit
+from minipeft.methods.selective.full import Full
+from minipeft.methods.selective.norm_tuning import NormTuning
 
 METHODS: dict[str, type[Method]] = {
+    "full": Full,
+    "bitfit": BitFit,
+    "norm_tuning": NormTuning,
     "lora": LoRA,
+    "houlsby": Houlsby,
+    "prompt_tuning": PromptTuning,
+    "prefix_tuning": PrefixTuning,
 }

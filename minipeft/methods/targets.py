@@ -1,6 +1,10 @@
-"""Which modules of a model a user's target names: "query", "cross_attention.value", "decoder.blocks.*.feed_forward.*"."""
+"""Finding the modules that a user's target names, and putting wrappers in their places.
 
-from collections.abc import Iterable
+A target is the end of a module's dotted path ("query", "cross_attention.value") or a pattern of all of it
+("decoder.blocks.*.attention.*").
+"""
+
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -29,6 +33,25 @@ def find_modules(model: nn.Module, targets: Iterable[str], kind: type = nn.Modul
         if not any(matches(path, target) for path, _ in modules):
             raise UserError(unmatched(target, [path for path, _ in modules], kind))
     return [(path, module) for path, module in modules if any(matches(path, target) for target in targets)]
+
+
+def replace_modules(
+    model: nn.Module, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: type = nn.Module
+) -> list[tuple[nn.Module, str, nn.Module]]:
+    """Put `wrap(module)` in the place of each module of type `kind` that a target names.
+
+    Returns (parent, attribute, original) for each place, which is what undoing it takes. A module that stands in
+    several places keeps doing so: it gets one wrapper.
+    """
+    replaced, wrappers = [], {}
+    for path, module in find_modules(model, targets, kind):
+        if module not in wrappers:
+            wrappers[module] = wrap(module).train(module.training)
+        parent_path, _, attribute = path.rpartition(".")
+        replaced.append((model.get_submodule(parent_path), attribute, module))
+    for parent, attribute, module in replaced:
+        setattr(parent, attribute, wrappers[module])
+    return replaced
 
 
 def unmatched(target: str, paths: list[str], kind: type) -> str:

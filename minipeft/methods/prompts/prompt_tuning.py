@@ -1,0 +1,91 @@
+"""Prompt tuning: learn vectors that stand before the embedded text; the model itself is frozen.
+
+    [P; X]        P: (prompt_length, hidden), trained   X: (length, hidden), the embedded source
+
+Start: uniform in +-1/2, or embeddings of frequent tokens, or of the class labels: never the base model's output.
+Trainable: prompt_length * hidden numbers. T5 has its prompt before the encoder only, GPT-2 before its one stack.
+Learning rate 0.3 is meant for Adafactor without parameter scaling, and only for it.
+Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691. Lesson: lessons/05_prompt_tuning.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+
+FREQUENT = 5000  # tokens to sample from (paper, section 3.2)
+
+
+class PromptedStack(nn.Module):
+    """A stack that reads `prompt`, (prompt_length, hidden), before its input; its output and mask grow with it."""
+
+    def __init__(self, stack: nn.Module, prompt: torch.Tensor):
+        super().__init__()
+        self.stack, self.prompt = stack, nn.Parameter(prompt)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.stack.blocks
+
+    def forward(self, vectors: torch.Tensor, mask: torch.Tensor, caches: list | None = None):
+        """vectors: (batch, length, hidden), the new positions; mask: (batch, seen), without the prompt."""
+        mask = torch.cat([mask.new_ones(len(mask), len(self.prompt)), mask], dim=1)  # (batch, prompt + seen)
+        if caches is None or caches[0][0].empty:  # later, the caches hold the prompt already
+            prompt = self.prompt.expand(len(vectors), -1, -1)  # (batch, prompt, hidden)
+            vectors = torch.cat([prompt, vectors], dim=1)  # (batch, prompt + length, hidden)
+        return self.stack(vectors, mask, caches=caches)
+
+
+@dataclass
+class PromptTuning(Method):
+    """A prompt of `prompt_length` vectors.
+
+    init: "vocabulary" samples from the most frequent tokens, "labels" takes the words of `labels` (a label of several
+    tokens is averaged, places left over are sampled), "uniform" needs no tokenizer.
+    """
+
+    prompt_length: int = 20
+    init: str = "vocabulary"
+    labels: Sequence[str] = ()
+
+    name = "prompt_tuning"
+    suggested_optimizer = "adafactor"
+    suggested_learning_rate = 0.3
+    learning_rate_grid = (0.1, 0.3, 0.5, 1.0)
+    starts_at_identity = False
+    why_no_merge = "a prompt makes the input longer, which no weight of the model can do. Keep it attached."
+
+    def __post_init__(self):
+        if self.prompt_length < 1:
+            raise UserError(f"The prompt_length must be at least 1, not {self.prompt_length}.")
+        if self.init not in ("vocabulary", "labels", "uniform"):
+            raise UserError(f"The prompt's init must be 'vocabulary', 'labels' or 'uniform', not {self.init!r}.")
+        if self.init == "labels" and not self.labels:
+            raise UserError("A prompt with init 'labels' needs the labels: PromptTuning(init='labels', labels=[...]).")
+
+    def install(self, model: nn.Module) -> None:
+        place = "encoder" if hasattr(model, "encoder") else "decoder"
+        room = getattr(getattr(model, place, None), "max_length", self.prompt_length + 1)
+        if self.prompt_length >= room:
+            raise UserError(f"A prompt of {self.prompt_length} leaves no room in {room} positions: shorten it.")
+        prompt = self.first_prompt(model)
+        self.replace([place], lambda stack: PromptedStack(stack, prompt))
+
+    def first_prompt(self, model: nn.Module) -> torch.Tensor:
+        """Where training starts, (prompt_length, hidden)."""
+        table = model.embedding.weight.detach()  # (vocabulary, hidden)
+        if self.init == "uniform":
+            return torch.empty_like(table[:1]).repeat(self.prompt_length, 1).uniform_(-0.5, 0.5)
+        tokenizer = getattr(model, "tokenizer", None)
+        if tokenizer is None:
+            raise UserError("The model has no tokenizer to take words from: use minipeft.load, or init='uniform'.")
+        words = self.labels[: self.prompt_length] if self.init == "labels" else ()
+        rows = [table[tokenizer.encode(word)].mean(0, keepdim=True) for word in words]
+        frequent = torch.tensor(tokenizer.most_frequent(FREQUENT), device=table.device)
+        left = self.prompt_length - len(rows)
+        order = torch.randperm(len(frequent)).repeat(left // len(frequent) + 1)[:left]
+        return torch.cat([*rows, table[frequent[order.to(table.device)]]])  # (prompt_length, hidden)

@@ -1,0 +1,27 @@
+"""Full fine-tuning: train every weight. What all other methods are measured against.
+
+    theta <- theta - step        theta: all parameters of the model
+
+Start: the base model itself.
+Trainable: every number of the model.
+Source: the usual way; the baseline of every paper in this folder. Lesson: lessons/03_full_and_partial.
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from minipeft.methods.method import Method
+
+
+@dataclass
+class Full(Method):
+    """Train everything. A copy of the base is kept in memory, so that `detach` can restore it bit for bit."""
+
+    name = "full"
+    suggested_learning_rate = 1e-3
+    learning_rate_grid = (3e-4, 1e-3, 2e-3, 4e-3)
+    can_merge = True
+
+    def install(self, model: nn.Module) -> None:
+        self.train_in_place(model.parameters())

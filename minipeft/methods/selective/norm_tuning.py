@@ -1,0 +1,38 @@
+"""Norm tuning: train the scales (and shifts) of the normalisation layers only.
+
+    y = weight * x / rms(x)                       T5, weight: (hidden,)
+    y = weight * (x - mean(x)) / std(x) + bias    GPT-2, weight and bias: (hidden,)
+
+Start: the base model itself.
+Trainable, at width d: T5 of E encoder and D decoder layers d (2 E + 3 D + 2); GPT-2 of L layers 2 d (2 L + 1).
+Paper: the layer-norm baseline of Houlsby et al. 2019, arXiv:1902.00751. Lesson: lessons/03_full_and_partial.
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+from minipeft.transformer.normalization import RMSNorm
+
+
+def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of every normalisation layer."""
+    return [p for module in model.modules() if isinstance(module, nn.LayerNorm | RMSNorm) for p in module.parameters()]
+
+
+@dataclass
+class NormTuning(Method):
+    """Train every LayerNorm or RMSNorm, the final one of each stack included."""
+
+    name = "norm_tuning"
+    suggested_learning_rate = 1e-2
+    learning_rate_grid = (5e-3, 1e-2, 3e-2, 1e-1)
+    can_merge = True
+
+    def install(self, model: nn.Module) -> None:
+        parameters = norm_parameters(model)
+        if not parameters:
+            raise UserError("norm_tuning trains LayerNorm and RMSNorm layers and this model has none.")
+        self.train_in_place(parameters)
