@@ -1,0 +1,99 @@
+"""From examples to batches of token ids: nothing cut, like lengths together, the same order for the same seed."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from minipeft.errors import UserError
+from minipeft.tasks.task import Example
+from minipeft.transformer.batch import Batch, pad
+
+POOL = 16  # batches whose examples are sorted by length together: more saves padding, fewer mixes better
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example as token ids; the target ends with end-of-sequence."""
+
+    source: list[int]
+    target: list[int]
+
+    @property
+    def length(self) -> int:
+        return len(self.source) + len(self.target)
+
+
+def encode_examples(model, examples: Sequence[Example], max_source_length: int = 256) -> list[Encoded]:
+    """Token ids of every example, by `model.tokenizer`. Raises UserError for one that is empty or too long."""
+    encoded = []
+    for number, example in enumerate(examples, start=1):
+        source = encode_source(model, example.source)
+        target = encode_answer(model, example.target)
+        check_length(model, len(source), len(target), number, example, max_source_length)
+        encoded.append(Encoded(source, target))
+    return encoded
+
+
+def encode_source(model, text: str) -> list[int]:
+    """The ids a model reads: the text, and what closes a source in the model's family."""
+    return [*model.tokenizer.encode(text), *model.source_suffix]
+
+
+def encode_answer(model, text: str) -> list[int]:
+    """The ids a model writes: the text and end-of-sequence."""
+    return [*model.tokenizer.encode(text), model.tokenizer.eos]
+
+
+def check_length(model, source: int, answer: int, number: int, example: Example, max_source_length: int) -> None:
+    """Refuse example `number` where its `source` and `answer` tokens do not fit the model; nothing is cut silently."""
+    name = f"example {number} ({example.source[:40]!r}...)"
+    if not source:
+        raise UserError(f"{name} has an empty source: give the model something to read.")
+    limit = getattr(model.config, "max_length", None)  # a decoder-only model has this many positions for both texts
+    if limit is not None and source + answer > limit:
+        raise UserError(
+            f"{name} has {source} + {answer} tokens of source and answer, and the model takes {limit}: shorten it."
+        )
+    if limit is None and source > max_source_length:
+        raise UserError(
+            f"{name} has {source} tokens, more than max_source_length {max_source_length}: shorten it, or raise that."
+        )
+
+
+def epoch_order(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The examples of each batch of an epoch, by index: a function of its arguments alone.
+
+    Examples are shuffled, sorted by length within pools of POOL batches, cut into batches, and the batches shuffled.
+    Each example comes once; the last batch of the last pool may be smaller.
+    """
+    shuffle = random.Random(f"{seed} {epoch}").shuffle
+    order = list(range(len(lengths)))
+    shuffle(order)
+    batches = []
+    for start in range(0, len(order), POOL * batch_size):
+        pool = sorted(order[start : start + POOL * batch_size], key=lambda index: lengths[index])
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+    shuffle(batches)
+    return batches
+
+
+def collate(encoded: Sequence[Encoded], device=None) -> Batch:
+    """One padded batch of these examples, on `device`."""
+    return Batch(*pad([e.source for e in encoded]), *pad([e.target for e in encoded])).to(device)
+
+
+class BatchOrder:
+    """Which examples belong to a step, for any step: epoch after epoch of `epoch_order`."""
+
+    def __init__(self, encoded: Sequence[Encoded], batch_size: int, seed: int):
+        self.lengths = [example.length for example in encoded]
+        self.batch_size, self.seed = batch_size, seed
+        self.per_epoch = len(epoch_order(self.lengths, batch_size, seed, 0))
+        self.epoch, self.batches = -1, []
+
+    def at(self, step: int) -> list[int]:
+        """The indices of the examples of `step`, counted from 0."""
+        epoch, number = divmod(step, self.per_epoch)
+        if epoch != self.epoch:
+            self.epoch, self.batches = epoch, epoch_order(self.lengths, self.batch_size, self.seed, epoch)
+        return self.batches[number]

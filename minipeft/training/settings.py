@@ -1,0 +1,55 @@
+"""What a training run is told, and what it tells in the end."""
+
+import math
+from dataclasses import dataclass, field
+
+from minipeft.errors import UserError
+from minipeft.training.schedules import SCHEDULES
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train. None for `learning_rate` and `optimizer` means the method's suggestion.
+
+    warmup: share of the steps with a rising rate. clip: largest norm of all gradients together, None for no clipping.
+    patience: evaluations without a better dev score after which training stops, None for never. dtype: "bfloat16"
+    computes forward and backward in 16 bit (autocast), while trained weights and optimizer keep their own type.
+    """
+
+    steps: int = 400
+    batch_size: int = 32
+    learning_rate: float | None = None
+    optimizer: str | None = None
+    schedule: str = "constant"
+    warmup: float = 0.05
+    weight_decay: float = 0.0
+    clip: float | None = 1.0
+    evaluate_every: int = 100
+    patience: int | None = None
+    seed: int = 0
+    dtype: str = "float32"
+    max_source_length: int = 256
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        for name, known in (("schedule", tuple(SCHEDULES)), ("dtype", ("float32", "bfloat16"))):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name} {getattr(self, name)!r} is unknown: choose one of {', '.join(known)}.")
+
+
+@dataclass
+class RunResult:
+    """What came out of a run: scores in percent, losses in nats per token (one a step), times in seconds.
+
+    dev_scores: (steps done, score) of every evaluation. bytes_per_step: what one process sent, 0 where there was one.
+    """
+
+    dev_scores: list[tuple[int, float]] = field(default_factory=list)
+    best_dev: float = -math.inf
+    best_step: int = 0
+    losses: list[float] = field(default_factory=list)
+    seconds_per_step: float = 0.0
+    trained_parameters: int = 0
+    bytes_per_step: int = 0

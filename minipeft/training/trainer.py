@@ -1,0 +1,171 @@
+"""The trainer: one loop for both model families and every method, which it knows by the contract only.
+
+A step: take the batch that (seed, step) names, backward, clip, let the method act, update. Every `evaluate_every` steps
+the dev split is scored; the best weights on it are what remains at the end. Nothing in a run depends on anything but
+its settings, so a run that is killed and resumed gives the same weights as an unbroken one, bit for bit.
+"""
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+from minipeft.tasks.task import Task
+from minipeft.training.batches import BatchOrder, collate, encode_examples
+from minipeft.training.data_parallel import DataParallel
+from minipeft.training.evaluating import evaluate
+from minipeft.training.optimizers import make_optimizer, set_learning_rates
+from minipeft.training.resuming import describe_run, load_state, save_state
+from minipeft.training.schedules import SCHEDULES
+from minipeft.training.settings import RunResult, TrainingSettings
+
+RESUME_FILE = "resume.pt"
+
+
+def fine_tune(
+    model,
+    method: Method,
+    task: Task,
+    settings: TrainingSettings | None = None,
+    run_dir: str | Path | None = None,
+    progress: bool = False,
+) -> RunResult:
+    """Train the parameters of `method`, attached to `model`, on `task.train`; leaves the weights best on `task.dev`.
+
+    With `run_dir` the run is saved there at every evaluation and taken up again where it was. Under torchrun the
+    processes share each batch. Raises UserError where the loss stops being a number (the last good weights stay), where
+    an example does not fit the model, and where `run_dir` holds a run with other settings.
+    """
+    run = Run(model, method, task, settings or TrainingSettings(), run_dir)
+    run.resume()
+    steps = run.settings.steps
+    with tqdm(total=steps, initial=run.step, disable=not progress or run.parallel.rank > 0, desc=method.name) as bar:
+        while run.step < steps and not run.out_of_patience():
+            loss = run.train_step()
+            bar.update()
+            bar.set_postfix_str(f"loss {loss:.3f}, best dev {max(0.0, run.result.best_dev):.1f}", refresh=False)
+            if run.step % run.settings.evaluate_every == 0 or run.step == steps:
+                run.evaluate()
+    return run.finish()
+
+
+class Run:
+    """The state of one training run: what `fine_tune` moves, and what `resume.pt` holds."""
+
+    def __init__(self, model, method: Method, task: Task, settings: TrainingSettings, run_dir):
+        if method.model is not model:
+            raise UserError(f"{method.name} is not attached to this model: call method.attach(model) first.")
+        self.model, self.method, self.task, self.settings = model, method, task, settings
+        self.device = next(model.parameters()).device
+        self.examples = encode_examples(model, task.train, settings.max_source_length)
+        if not self.examples:
+            raise UserError(f"the train split of {task.name} is empty: there is nothing to learn from.")
+        self.order = BatchOrder(self.examples, settings.batch_size, settings.seed)
+        self.params = list(method.named_parameters().values())
+        self.parallel = DataParallel(self.params)
+        self.rate = method.suggested_learning_rate if settings.learning_rate is None else settings.learning_rate
+        self.optimizer = make_optimizer(
+            settings.optimizer or method.suggested_optimizer,
+            method.parameter_groups(self.rate),
+            self.rate,
+            settings.weight_decay,
+        )
+        self.step, self.seconds = 0, 0.0
+        self.best = method.state_dict()
+        self.result = RunResult(trained_parameters=method.parameter_count())
+        self.file = Path(run_dir) / RESUME_FILE if run_dir is not None else None
+        self.description = describe_run(method, task, asdict(settings)) if self.file else {}
+
+    def train_step(self) -> float:
+        """One update; returns the loss of the batch."""
+        start, settings = time.perf_counter(), self.settings
+        # Dropout depends on the step alone, so there is no state of a random generator to save.
+        torch.manual_seed((settings.seed * 1_000_003 + self.step) * 1009 + self.parallel.rank)
+        self.model.train()
+        loss = self.parallel.combine(self.backward(self.order.at(self.step)))
+        norm = torch.nn.utils.clip_grad_norm_(self.params, math.inf if settings.clip is None else settings.clip)
+        if not (math.isfinite(loss) and norm.isfinite()):
+            self.stop_training(loss, float(norm))
+        self.method.after_backward(self.step, settings.steps)
+        warmup = round(settings.warmup * settings.steps)
+        set_learning_rates(self.optimizer, SCHEDULES[settings.schedule](self.step, settings.steps, warmup))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self.seconds += time.perf_counter() - start
+        self.result.losses.append(loss)
+        return loss
+
+    def backward(self, joint: list[int]) -> Tensor:
+        """This process's gradients for its share of the `joint` batch; returns its share of the loss."""
+        mine = self.parallel.share(joint)
+        if not mine:
+            return torch.zeros(())
+        tokens = [sum(len(self.examples[index].target) for index in part) for part in (mine, joint)]
+        half = self.settings.dtype == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            loss = self.model.loss(collate([self.examples[index] for index in mine], self.device))
+        loss = loss * (tokens[0] / tokens[1])  # 1 for a single process
+        (loss + self.method.penalty() * (len(mine) / len(joint))).backward()
+        return loss.detach()
+
+    def stop_training(self, loss: float, norm: float) -> None:
+        """Put the last good weights back and say so."""
+        self.method.load_state_dict(self.best)
+        self.optimizer.zero_grad()
+        self.model.eval()
+        raise UserError(
+            f"training stopped at step {self.step + 1}: the loss is {loss:g} and its gradient's norm {norm:g}. Try a "
+            f"learning rate below {self.rate:g}; the weights of step {self.result.best_step} were kept."
+        )
+
+    def evaluate(self) -> None:
+        """Score the dev split, remember the weights where they are the best so far, and save the run."""
+        score = evaluate(self.model, self.task, "dev", max_source_length=self.settings.max_source_length)["score"]
+        result = self.result
+        result.dev_scores.append((self.step, score))
+        if score > result.best_dev:
+            result.best_dev, result.best_step, self.best = score, self.step, self.method.state_dict()
+        if self.file and self.parallel.rank == 0:
+            save_state(self.file, self.description, self.state())
+
+    def state(self) -> dict:
+        """Everything that a later process needs to go on."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "weights": self.method.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "result": asdict(self.result),
+        }
+
+    def resume(self) -> None:
+        """Go on where the run in `run_dir` stopped, if there is one."""
+        state = load_state(self.file, self.description, self.device) if self.file else None
+        if state:
+            self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+            self.method.load_state_dict(state["weights"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.result = RunResult(**state["result"])
+
+    def out_of_patience(self) -> bool:
+        """Whether the last `patience` evaluations brought nothing better."""
+        later = [step for step, _ in self.result.dev_scores if step > self.result.best_step]
+        return self.settings.patience is not None and len(later) >= self.settings.patience
+
+    def finish(self) -> RunResult:
+        """Leave the best weights in the model; the run is over, so its file goes."""
+        self.method.load_state_dict(self.best)
+        self.model.eval()
+        if self.file and self.parallel.rank == 0:
+            self.file.unlink(missing_ok=True)
+        self.result.seconds_per_step = self.seconds / max(1, self.step)
+        self.result.bytes_per_step = self.parallel.bytes_per_step
+        return self.result
