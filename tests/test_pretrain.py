@@ -10,7 +10,8 @@ from minipeft.errors import UserError
 from minipeft.pretraining import batches, pretrain
 from minipeft.pretraining.batches import TextStream, as_batch, chunks, prepare_chunk, tokenizer
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
-from minipeft.pretraining.pretrain import PretrainSettings, main
+from minipeft.pretraining.pretrain import main
+from minipeft.pretraining.settings import PretrainSettings
 from minipeft.pretraining.sizes import SIZES, VOCABULARY, build, t5
 from minipeft.pretraining.span_corruption import rebuild
 from minipeft.tasks.corpus import documents
@@ -29,7 +30,8 @@ def small(monkeypatch):
     """Small chunks and two tiny models, so that a run of 20 steps takes a second and crosses chunks."""
     monkeypatch.setattr(batches, "CHUNK", 64)
     tiny = {"t5-tiny": t5(16, 2, 8, 24, 1), "gpt-tiny": DecoderOnlyConfig(VOCABULARY, 16, 2, 1)}
-    monkeypatch.setattr(pretrain, "SIZES", SIZES | tiny)
+    for name, size in tiny.items():
+        monkeypatch.setitem(SIZES, name, size)
     torch.set_num_threads(1)
 
 

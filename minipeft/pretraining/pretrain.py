@@ -10,7 +10,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,46 +20,13 @@ from minipeft.errors import UserError
 from minipeft.pretraining.batches import OBJECTIVES, Rows, TextStream, as_batch, chunks
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.progress import Progress, is_finished, restore, results, save
+from minipeft.pretraining.settings import PretrainSettings
 from minipeft.pretraining.sizes import SIZES, build
 from minipeft.training.optimizers import Adafactor, AdamW
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
 from minipeft.transformer.encoder_decoder import EncoderDecoder
 from minipeft.transformer.language_model import LanguageModel
-
-
-@dataclass(frozen=True)
-class PretrainSettings:
-    """Everything that decides the weights of a pretraining run.
-
-    tokens: how many tokens of text to read. learning_rate: relative to each weight's size for T5 (Adafactor),
-    absolute for GPT-2 (AdamW); it rises over `warmup` steps, stays, and falls to zero over the last `decay` share of
-    the tokens. start_from: the folder of a checkpoint to go on from. keep_at: steps at which a checkpoint is kept
-    beside the folder, as `<folder>-step<n>`. Raises UserError for an unknown size or objective.
-    """
-
-    size: str = "t5-1.7m"
-    tokens: int = 20_000_000
-    text: TextStream = field(default_factory=TextStream)
-    learning_rate: float = 0.02
-    warmup: int = 100
-    decay: float = 0.2
-    seed: int = 0
-    start_from: str | None = None
-    keep_at: tuple[int, ...] = ()
-    evaluate_every: int = 250
-    save_every: int = 500
-
-    def __post_init__(self):
-        if self.size not in SIZES:
-            raise UserError(f"There is no size {self.size!r}; choose one of {', '.join(SIZES)}.")
-        if self.text.objective not in OBJECTIVES:
-            raise UserError(f"There is no objective {self.text.objective!r}; choose one of {', '.join(OBJECTIVES)}.")
-
-    def rate(self, step: int, tokens: int) -> float:
-        """The learning rate of step number `step` (from 0), with `tokens` read before it."""
-        left = max(1 - tokens / self.tokens, 0.0)
-        return self.learning_rate * min(1.0, (step + 1) / self.warmup) * min(1.0, left / self.decay)
 
 
 def pretrain(
@@ -85,14 +51,9 @@ def pretrain(
     if resume and (folder / "resume.pt").exists():
         progress = restore(folder, settings, model, optimizer)
     held_out = [batch.to(device) for batch in held_out_batches(settings.text)]
+    looks = {"unit": "tok", "unit_scale": True, "mininterval": 1.0, "disable": not progress_bar}
     bar = tqdm(
-        desc=f"{settings.size} {settings.text.objective}",
-        total=settings.tokens,
-        initial=progress.tokens,
-        unit="tok",
-        unit_scale=True,
-        mininterval=1.0,
-        disable=not progress_bar,
+        total=settings.tokens, initial=progress.tokens, desc=f"{settings.size} {settings.text.objective}", **looks
     )
     started, losses = time.perf_counter() - progress.seconds, []
     for rows in remaining_batches(settings.text, progress, workers):
@@ -160,10 +121,10 @@ def train_step(model: LanguageModel, optimizer: torch.optim.Optimizer, batch: Ba
     return loss.detach()
 
 
-def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
-    """The flags of `python -m minipeft pretrain`, put on `parser` where one is given."""
+def build_parser() -> argparse.ArgumentParser:
+    """The flags of `python -m minipeft pretrain`."""
     text, settings = TextStream(), PretrainSettings()
-    parser = parser or argparse.ArgumentParser(prog="pretrain", description="Pretrain a small base model.")
+    parser = argparse.ArgumentParser(prog="pretrain", description="Pretrain a small base model.")
     parser.add_argument("--size", default=settings.size, help=f"one of {', '.join(SIZES)}")
     parser.add_argument("--objective", default=text.objective, help=f"one of {', '.join(OBJECTIVES)}")
     parser.add_argument("--tokens", type=float, default=settings.tokens, help="tokens of text to read, e.g. 20e6")

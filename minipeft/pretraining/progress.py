@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from minipeft.errors import UserError
+from minipeft.pretraining.settings import PretrainSettings
 from minipeft.provenance import provenance
 
 
@@ -23,7 +24,7 @@ class Progress:
     curve: list[dict] = field(default_factory=list)  # one row for each evaluation
 
 
-def save(folder: Path, settings, model, optimizer, progress: Progress) -> None:
+def save(folder: Path, settings: PretrainSettings, model, optimizer, progress: Progress) -> None:
     """Write all that is needed to go on, whole or not at all. The text follows from the seed and the models have no
     dropout, so there is no random state to keep.
     """
@@ -33,7 +34,7 @@ def save(folder: Path, settings, model, optimizer, progress: Progress) -> None:
     os.replace(folder / "resume.pt.part", folder / "resume.pt")
 
 
-def restore(folder: Path, settings, model, optimizer) -> Progress:
+def restore(folder: Path, settings: PretrainSettings, model, optimizer) -> Progress:
     """Load what `save` wrote into `model` and `optimizer`; raises UserError where it is of another run."""
     state = torch.load(folder / "resume.pt", map_location="cpu", weights_only=True)
     if state["settings"] != asdict(settings):
@@ -43,7 +44,7 @@ def restore(folder: Path, settings, model, optimizer) -> Progress:
     return Progress(**state["progress"])
 
 
-def is_finished(folder: Path, settings) -> bool:
+def is_finished(folder: Path, settings: PretrainSettings) -> bool:
     """Whether `folder` holds the checkpoint of a run with these settings that came to its end."""
     file = folder / "results.json"
     if not file.exists() or (folder / "resume.pt").exists():
@@ -51,7 +52,7 @@ def is_finished(folder: Path, settings) -> bool:
     return json.loads(file.read_text(encoding="utf-8")).get("settings") == json.loads(json.dumps(asdict(settings)))
 
 
-def results(settings, progress: Progress) -> dict:
+def results(settings: PretrainSettings, progress: Progress) -> dict:
     """What the result file of a checkpoint says: how it was made, how long that took, and the curves."""
     every = -(-len(progress.curve) // 100) or 1
     curve = progress.curve[::-1][::every][::-1]  # at most 100 points, the last one always among them
