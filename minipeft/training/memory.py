@@ -6,7 +6,7 @@ backward pass will need is counted once, and the weights themselves are not acti
 
 import torch
 
-from minipeft.training.batches import encode_examples, make_batch
+from minipeft.training.batches import collate, encode_examples
 
 
 def bytes_of(tensors) -> int:
@@ -34,8 +34,7 @@ def saved_activation_bytes(model, batch) -> int:
 def step_memory(model, method, task, batch_size: int, optimizer: str | None = None) -> dict[str, int]:
     """Bytes by part at one training step of `method` on the first `batch_size` training examples."""
     trained = list(method.named_parameters().values())
-    pairs = encode_examples(model, task.train[:batch_size])
-    batch = make_batch(pairs).to(next(model.parameters()).device)
+    batch = collate(encode_examples(model, task.train[:batch_size]), next(model.parameters()).device)
     return {
         "weights": bytes_of(model.parameters()),
         "gradients": bytes_of(trained),
