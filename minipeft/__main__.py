@@ -1,0 +1,176 @@
+"""The command line: `python -m minipeft compare | train | evaluate | generate | pretrain | tasks`."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from minipeft.commands.compare import compare, default_workers
+from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters
+from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, run
+from minipeft.errors import UserError
+from minipeft.methods.registry import METHODS
+from minipeft.models import load, model_names
+from minipeft.pretraining import pretrain
+from minipeft.tasks.registry import load_task, task_names
+from minipeft.training.adapter_files import load_adapter
+from minipeft.training.batches import encode_source
+from minipeft.training.evaluating import evaluate
+from minipeft.transformer.batch import Batch, pad
+
+DEFAULT_MODEL, DEFAULT_TASK = "t5-1.7m", "category"
+QUICK = {"steps": 150, "test_limit": 300}
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """Bad flags get one sentence and exit status 2, like every other bad input."""
+
+    def error(self, message: str):
+        raise UserError(f"{message[0].upper()}{message[1:]}. See: python -m minipeft {self.prog.split()[-1]} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = OneSentenceParser(prog="python -m minipeft", description="Parameter-efficient fine-tuning from scratch.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=OneSentenceParser)
+
+    def command(name: str, help: str) -> argparse.ArgumentParser:
+        entry = commands.add_parser(name, help=help, description=help)
+        entry.add_argument(
+            "--model", default=DEFAULT_MODEL, help=f"a bundled name or a folder (default {DEFAULT_MODEL})"
+        )
+        entry.add_argument("--task", default=DEFAULT_TASK, help=f"a bundled task (default {DEFAULT_TASK})")
+        entry.add_argument("--data", help="your own JSONL in place of a task: {'source': ..., 'target': ...} a line")
+        entry.add_argument("--seed", type=int, default=0)
+        entry.add_argument("--device", default="cpu", help="cpu or cuda")
+        return entry
+
+    entry = command("compare", "Race several methods on one task: every seed, one table, one picture.")
+    entry.add_argument("--methods", help="comma-separated (default: all that fit the model, and the controls)")
+    entry.add_argument("--seeds", type=int, help="how many seeds (default 5, with --quick 1)")
+    entry.add_argument("--steps", type=int, help="training steps of each run (default 400)")
+    entry.add_argument(
+        "--quick", action="store_true", help="a first look: one seed, fewer steps, part of the test split"
+    )
+    entry.add_argument("--workers", type=int, help="worker processes (default: one per core)")
+    entry.add_argument("--out", help="where runs and results go (default runs/compare-<model>-<task>)")
+
+    entry = command("train", "Fine-tune with one method and save the adapter.")
+    entry.add_argument("--method", default="lora", help=f"one of {', '.join(METHODS)}")
+    entry.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter, as rank=8")
+    entry.add_argument("--steps", type=int, default=400)
+    entry.add_argument("--batch-size", type=int, default=32)
+    entry.add_argument("--learning-rate", type=float, help="default: the method's own")
+    entry.add_argument("--out", help="default runs/<method>-<task>-seed<seed>")
+
+    entry = command("evaluate", "Score a model, with an adapter or without, on a split.")
+    entry.add_argument("--adapter", help="the adapter.pt of a training run")
+    entry.add_argument("--split", default="test", choices=("train", "dev", "test"))
+
+    entry = command("generate", "Write the model's answer to a text.")
+    entry.add_argument("text", help="the source text")
+    entry.add_argument("--adapter", help="the adapter.pt of a training run")
+    entry.add_argument("--max-length", type=int, default=40)
+    entry.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+
+    command("tasks", "List the bundled tasks and models.")
+    commands.add_parser("pretrain", help="Make a base model.", parents=[pretrain.build_parser()], add_help=False)
+    return parser
+
+
+def run_compare(args) -> None:
+    spec = RunSpec(folder=args.out or f"runs/compare-{Path(args.model).name}-{args.task}", model=args.model,
+                   task=args.task, method="", seed=args.seed, data=args.data, device=args.device)  # fmt: skip
+    spec = replace(spec, **(QUICK if args.quick else {}))
+    if args.quick and not args.out:
+        spec = replace(spec, folder=spec.folder + "-quick")
+    if args.steps:
+        spec = replace(spec, steps=args.steps)
+    known = [*METHODS, *CONTROLS]
+    methods = args.methods.split(",") if args.methods else [name for name in known if applies(name, args.model)]
+    for name in methods:
+        if name not in known:
+            raise UserError(f"There is no method {name!r}. {nearest(name, known)}")
+    get_task(spec)
+    seeds = args.seeds or (1 if args.quick else 5)
+    compare(spec, methods, seeds, args.workers or default_workers(args.device), f"{args.data or args.task}")
+
+
+def applies(name: str, model_name: str) -> bool:
+    """Whether the method can act on this model at all (BitFit needs biases, which T5 has not)."""
+    if name in CONTROLS:
+        return name != "random_base" or not Path(model_name).is_dir()
+    try:
+        make_method(name, {}).attach(load(model_name))
+    except UserError:
+        return False
+    return True
+
+
+def run_train(args) -> None:
+    label = Path(args.data).stem if args.data else args.task
+    spec = RunSpec(folder=args.out or f"runs/{args.method}-{label}-seed{args.seed}", model=args.model, task=args.task,
+                   method=args.method, seed=args.seed, data=args.data, device=args.device, steps=args.steps,
+                   batch_size=args.batch_size, learning_rate=args.learning_rate,
+                   hyperparameters=parse_hyperparameters(args.method, args.set))  # fmt: skip
+    make_method(args.method, spec.hyperparameters)
+    result = finished(spec)
+    if result:
+        print(f"This run is finished: {spec.result_file}. Delete it or name another --out to train again.")
+    else:
+        print(f"{args.method} on {label}, {args.model}: {args.steps} steps, into {spec.folder}")
+        result = run(spec, progress=True)
+    share = 100 * result["trained_parameters"] / result["total_parameters"]
+    print(f"trained {result['trained_parameters']:,} parameters ({share:.2f}%), "
+          f"dev {result['dev']:.1f}, test {result['test']:.1f}, adapter {spec.folder}/adapter.pt")  # fmt: skip
+
+
+def loaded(args):
+    model = load(args.model).to(args.device)
+    if args.adapter:
+        load_adapter(args.adapter, model, METHODS)
+    return model
+
+
+def run_evaluate(args) -> None:
+    task = get_task(RunSpec(folder="", model=args.model, task=args.task, method="", data=args.data))
+    result = evaluate(loaded(args), task, args.split)
+    print(f"{task.name} {args.split}: {result['metric']} {result['score']:.1f}% on {result['n']} examples")
+
+
+def run_generate(args) -> None:
+    model = loaded(args)
+    torch.manual_seed(args.seed)
+    batch = Batch(*pad([encode_source(model, args.text)])).to(args.device)
+    ids = model.generate(batch, args.max_length, temperature=args.temperature)
+    print(model.tokenizer.decode(ids[0]))
+
+
+def run_tasks(args) -> None:
+    for name in task_names():
+        task = load_task(name)
+        print(f"{name:18} {task.metric:12} chance {task.chance:5.1f}%  {task.description}")
+    print(f"\nmodels: {', '.join(model_names())}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it worked, 2 with one sentence when the input was bad, 130 when interrupted."""
+    handlers = {"compare": run_compare, "train": run_train, "evaluate": run_evaluate, "generate": run_generate,
+                "tasks": run_tasks, "pretrain": pretrain.run}  # fmt: skip
+    try:
+        args = build_parser().parse_args(arguments)
+        if getattr(args, "device", "cpu").startswith("cuda") and not torch.cuda.is_available():
+            raise UserError("No GPU is visible to PyTorch: use --device cpu.")
+        handlers[args.command](args)
+    except UserError as error:
+        print(f"minipeft: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. Run the same command again to go on where it stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

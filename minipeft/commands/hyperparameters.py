@@ -1,0 +1,56 @@
+"""From words on the command line to a method with its hyper-parameters."""
+
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import fields
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+from minipeft.methods.registry import METHODS
+
+
+def make_method(name: str, hyperparameters: dict) -> Method:
+    """A method by its registry name, its hyper-parameters checked against its fields."""
+    if name not in METHODS:
+        raise UserError(f"There is no method {name!r}. {nearest(name, METHODS)}")
+    known = {entry.name for entry in fields(METHODS[name])}
+    for key in hyperparameters:
+        if key not in known:
+            raise UserError(f"{name} has no hyper-parameter {key!r}. {nearest(key, known)}")
+    return METHODS[name](**hyperparameters)
+
+
+def nearest(word: str, known) -> str:
+    """The sentence that helps with a misspelt name."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Known are: {', '.join(sorted(known))}."
+
+
+def parse_hyperparameters(name: str, assignments: list[str]) -> dict:
+    """`["rank=8", "targets=query,value"]` -> values of the types that the method's fields have."""
+    types_of = typing.get_type_hints(METHODS[name]) if name in METHODS else {}
+    values = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set takes name=value, for example --set rank=8; got {assignment!r}.")
+        values[key] = parse_value(text, types_of.get(key, str), assignment)
+    return values
+
+
+def parse_value(text: str, kind, assignment: str):
+    """Text from the command line as the type of a dataclass field: int, float, bool, str, or a tuple of words."""
+    if isinstance(kind, types.UnionType):  # `int | None`: what may be typed is the int
+        kind = typing.get_args(kind)[0]
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if typing.get_origin(kind) in (tuple, Sequence):
+            return tuple(text.split(","))
+        return kind(text)
+    except (KeyError, ValueError, TypeError):
+        raise UserError(
+            f"--set {assignment}: {text!r} is not a value of type {getattr(kind, '__name__', kind)}."
+        ) from None

@@ -1,0 +1,96 @@
+"""One run: one model, one task, one method, one seed. `train` makes one; `compare` makes many in worker processes."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from minipeft.commands.hyperparameters import make_method
+from minipeft.models import load, random_init
+from minipeft.provenance import provenance, write_json
+from minipeft.tasks.registry import load_jsonl, load_task
+from minipeft.tasks.task import Task
+from minipeft.training.adapter_files import save_adapter
+from minipeft.training.evaluating import evaluate
+from minipeft.training.memory import step_memory
+from minipeft.training.trainer import TrainingSettings, fine_tune
+
+CONTROLS = {
+    "untuned": "the frozen base as it is: no training",
+    "random_base": "full tuning of the same network from random weights: what pretraining is worth",
+}
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that decides a run's outcome; `folder` is where its files go."""
+
+    folder: str
+    model: str
+    task: str
+    method: str
+    seed: int = 0
+    data: str | None = None
+    hyperparameters: dict = field(default_factory=dict)
+    learning_rate: float | None = None
+    steps: int = 400
+    batch_size: int = 32
+    test_limit: int | None = None
+    split: str = "test"
+    device: str = "cpu"
+
+    @property
+    def result_file(self) -> Path:
+        return Path(self.folder) / "result.json"
+
+
+def finished(spec: RunSpec) -> dict | None:
+    """The result of an earlier run with exactly these settings, if there is one."""
+    try:
+        result = json.loads(spec.result_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return result if result["spec"] == asdict(spec) else None
+
+
+def get_task(spec: RunSpec) -> Task:
+    """The bundled task of that name, or the user's own JSONL."""
+    return load_jsonl(spec.data) if spec.data else load_task(spec.task)
+
+
+def run(spec: RunSpec, progress: bool = False) -> dict:
+    """Train, read the evaluation split once, measure, and keep everything in `spec.folder`; returns the result."""
+    task = get_task(spec)
+    model = random_init(spec.model, spec.seed) if spec.method == "random_base" else load(spec.model)
+    model.to(spec.device)
+    result = {"spec": asdict(spec), "metric": task.metric, "chance": task.chance, "provenance": provenance()}
+    if spec.method == "untuned":
+        result |= {"trained_parameters": 0, "adapter_bytes": 0}
+    else:
+        result |= train(spec, task, model, progress)
+    result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
+    result[spec.split] = evaluate(model, task, spec.split, limit=spec.test_limit)["score"]
+    write_json(spec.result_file, result)
+    return result
+
+
+def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
+    """Fine-tune `model` in place as `spec` says; the numbers of the training itself."""
+    torch.manual_seed(spec.seed)
+    method = make_method("full" if spec.method == "random_base" else spec.method, spec.hyperparameters)
+    method.attach(model)
+    settings = TrainingSettings(
+        steps=spec.steps, batch_size=spec.batch_size, learning_rate=spec.learning_rate, seed=spec.seed
+    )
+    outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)
+    adapter = Path(spec.folder) / "adapter.pt"
+    save_adapter(adapter, model, method)
+    return {
+        "dev": outcome.best_dev,
+        "trained_parameters": method.parameter_count(),
+        "seconds_per_step": outcome.seconds_per_step,
+        "memory": step_memory(model, method, task, spec.batch_size),
+        "adapter_bytes": adapter.stat().st_size,
+        "losses": [round(loss, 4) for loss in outcome.losses[:: max(1, len(outcome.losses) // 50)]],
+    }

@@ -1,0 +1,119 @@
+"""Results of many runs as one table: mean and 95% interval over seeds, and the picture of it."""
+
+import math
+from pathlib import Path
+from statistics import mean, stdev
+
+# Two-sided 95% points of Student's t by degrees of freedom: how far the mean of few seeds may be off.
+STUDENT_T = (math.inf, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+HEADER = ("method", "trained", "%", "score", "of full", "s/step", "weights", "gradients", "optimizer", "activations")
+
+
+def interval(values: list[float]) -> float:
+    """Half the width of the 95% confidence interval of the mean (nan for a single value)."""
+    if len(values) < 2:
+        return math.nan
+    return STUDENT_T[min(len(values) - 1, len(STUDENT_T) - 1)] * stdev(values) / math.sqrt(len(values))
+
+
+def summarise(results: list[dict], split: str = "test") -> list[dict]:
+    """One row per method, best first: scores over seeds, and the costs of its first run."""
+    by_method: dict[str, list[dict]] = {}
+    for result in results:
+        by_method.setdefault(result["spec"]["method"], []).append(result)
+    full = mean(result[split] for result in by_method["full"]) if "full" in by_method else math.nan
+    rows = []
+    for method, runs in by_method.items():
+        scores = [run[split] for run in runs]
+        rows.append(
+            {
+                "method": method,
+                "trained": runs[0]["trained_parameters"],
+                "percent": 100 * runs[0]["trained_parameters"] / runs[0]["total_parameters"],
+                "scores": scores,
+                "mean": mean(scores),
+                "interval": interval(scores),
+                "of_full": 100 * mean(scores) / full if full else math.nan,
+                "seconds_per_step": mean(run.get("seconds_per_step", math.nan) for run in runs),
+                "memory": runs[0].get("memory", {}),
+                "adapter_bytes": runs[0]["adapter_bytes"],
+            }
+        )
+    return sorted(rows, key=lambda row: -row["mean"])
+
+
+def megabytes(count: float | None) -> str:
+    return "-" if count is None else f"{count / 1e6:.2f}"
+
+
+def cells(row: dict) -> list[str]:
+    """One row of the table as text; memory and file size in megabytes (10^6 bytes)."""
+    spread = "" if math.isnan(row["interval"]) else f" ± {row['interval']:.1f}"
+    seconds = "-" if math.isnan(row["seconds_per_step"]) else f"{row['seconds_per_step']:.3f}"
+    memory = [megabytes(row["memory"].get(part)) for part in ("weights", "gradients", "optimizer", "activations")]
+    return [
+        row["method"],
+        f"{row['trained']:,}",
+        f"{row['percent']:.2f}",
+        f"{row['mean']:.1f}{spread}",
+        "-" if math.isnan(row["of_full"]) else f"{row['of_full']:.0f}%",
+        seconds,
+        *memory,
+        megabytes(row["adapter_bytes"]),
+    ]
+
+
+def markdown(rows: list[dict]) -> str:
+    """The table, readable in a terminal and as Markdown. Memory columns are MB at one training step."""
+    lines = [[*HEADER, "file MB"], *(cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    text = []
+    for number, line in enumerate(lines):
+        padded = [
+            line[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+        ]
+        text.append(f"| {' | '.join(padded)} |")
+        if number == 0:
+            text.append(
+                "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
+            )
+    return "\n".join(text)
+
+
+def picture(rows: list[dict], title: str, chance: float, path: str | Path) -> bool:
+    """Score against the number of trained parameters, with intervals. False where matplotlib is not installed."""
+    try:
+        import matplotlib
+    except ImportError:
+        return False
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.8), dpi=150)
+    figure.patch.set_facecolor("white")
+    trained = [row for row in rows if row["trained"] and row["method"] != "random_base"]
+    for row in trained:
+        spread = 0 if math.isnan(row["interval"]) else row["interval"]
+        axes.errorbar(row["trained"], row["mean"], yerr=spread, fmt="o", capsize=4, markersize=7)
+        axes.annotate(
+            row["method"], (row["trained"], row["mean"]), xytext=(7, 5), textcoords="offset points", fontsize=9
+        )
+    for row in rows:
+        if row not in trained:
+            axes.axhline(row["mean"], linestyle="--", linewidth=1, color="gray")
+            axes.annotate(
+                row["method"], (0.01, row["mean"]), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                textcoords="offset points", fontsize=8, color="dimgray",
+            )  # fmt: skip
+    if chance:
+        axes.axhline(chance, linestyle=":", linewidth=1, color="gray")
+    axes.set_xscale("log")
+    axes.margins(x=0.15)
+    axes.set_xlabel("trained parameters")
+    axes.set_ylabel("test score (%), mean and 95% interval")
+    axes.set_title(title, fontsize=11)
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+    return True

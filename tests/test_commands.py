@@ -1,0 +1,159 @@
+"""The command line: what it prints, what it keeps, and how it refuses."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from minipeft.__main__ import main
+from minipeft.commands.hyperparameters import parse_hyperparameters
+from minipeft.commands.runs import RunSpec, finished
+from minipeft.commands.table import interval, markdown, summarise
+from minipeft.errors import UserError
+from minipeft.pretraining.tokenizer import Tokenizer
+from minipeft.transformer.checkpoints import save_checkpoint
+from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+
+@pytest.fixture(scope="module")
+def base_folder(tmp_path_factory):
+    """A random base of a few thousand numbers that reads the bundled tokenizer's ids."""
+    torch.manual_seed(0)
+    sizes = {"heads": 2, "head_size": 4, "feed_forward_size": 12, "encoder_layers": 1, "decoder_layers": 1}
+    model = EncoderDecoder(EncoderDecoderConfig(Tokenizer.load().size, hidden_size=8, **sizes))
+    folder = tmp_path_factory.mktemp("base")
+    save_checkpoint(folder, model)
+    return str(folder)
+
+
+@pytest.fixture
+def own_data(tmp_path):
+    lines = [
+        {"source": f"the {a} met the {b}", "target": "yes" if a < b else "no"} for a in "abcdefg" for b in "hijabk"
+    ]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("\n".join(json.dumps(line) for line in lines))
+    return str(file)
+
+
+def refusal(capsys, *arguments):
+    """The one sentence that a bad call prints."""
+    assert main(list(arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("minipeft: ") and captured.err.count("\n") == 1, captured.err
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_a_misspelt_method_gets_the_nearest_name(capsys):
+    assert "Did you mean 'lora'?" in refusal(capsys, "compare", "--methods", "full,lorra")
+
+
+def test_a_misspelt_task_gets_the_nearest_name(capsys):
+    assert "'sentiment'" in refusal(capsys, "train", "--task", "sentimnt")
+
+
+def test_a_misspelt_model_is_refused(capsys):
+    assert "t5-9m" in refusal(capsys, "evaluate", "--model", "t5-9m")
+
+
+def test_an_unknown_flag_is_one_sentence(capsys):
+    assert "--rank" in refusal(capsys, "train", "--rank", "8")
+
+
+def test_no_command_is_one_sentence(capsys):
+    assert "command" in refusal(capsys)
+
+
+def test_a_missing_data_file_is_named(capsys, base_folder):
+    assert "nowhere.jsonl" in refusal(capsys, "train", "--model", base_folder, "--data", "nowhere.jsonl")
+
+
+def test_a_malformed_line_is_named_with_its_number(capsys, base_folder, tmp_path):
+    file = tmp_path / "broken.jsonl"
+    file.write_text('{"source": "a", "target": "b"}\n{"source": "a"}\n')
+    sentence = refusal(capsys, "train", "--model", base_folder, "--data", str(file))
+    assert "2" in sentence and "target" in sentence
+
+
+def test_an_unknown_hyper_parameter_gets_the_nearest_name(capsys, base_folder):
+    sentence = refusal(capsys, "train", "--model", base_folder, "--method", "lora", "--set", "rnk=4")
+    assert "Did you mean 'rank'?" in sentence
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused(capsys):
+    assert "--device cpu" in refusal(capsys, "evaluate", "--device", "cuda")
+
+
+def test_hyper_parameters_take_the_types_of_their_fields():
+    values = parse_hyperparameters("lora", ["rank=4", "alpha=8", "targets=query,output", "dropout=0.25"])
+    assert values == {"rank": 4, "alpha": 8.0, "targets": ("query", "output"), "dropout": 0.25}
+    assert isinstance(values["alpha"], float)
+    with pytest.raises(UserError, match="rank=four"):
+        parse_hyperparameters("lora", ["rank=four"])
+
+
+def test_train_evaluate_and_generate_work_on_own_data(capsys, base_folder, own_data, tmp_path):
+    out = tmp_path / "run"
+    flags = ["--model", base_folder, "--data", own_data]
+    train = ["train", *flags, "--method", "lora", "--set", "rank=2", "--steps", "3", "--out", str(out)]
+    assert main(train) == 0
+    result = json.loads((out / "result.json").read_text())
+    # Query and value of three attentions, each 8 x 8 with rank 2: 3 * 2 * 2 * (8 + 8) numbers.
+    assert result["trained_parameters"] == 192
+    assert f"trained {192:,} parameters" in capsys.readouterr().out
+    assert main(["evaluate", *flags, "--adapter", str(out / "adapter.pt")]) == 0
+    assert f"{result['test']:.1f}%" in capsys.readouterr().out
+    assert main(["generate", "the a met the h", *flags, "--adapter", str(out / "adapter.pt"), "--max-length", "3"]) == 0
+    before = (out / "result.json").stat().st_mtime_ns
+    assert main(train) == 0
+    assert (out / "result.json").stat().st_mtime_ns == before, "a finished run was trained again"
+
+
+def test_compare_makes_a_table_and_keeps_finished_runs(capsys, base_folder, own_data, tmp_path):
+    out = tmp_path / "race"
+    flags = ["--model", base_folder, "--data", own_data, "--steps", "2", "--seeds", "2", "--out", str(out)]
+    arguments = ["compare", "--methods", "full,lora,untuned", *flags]
+    assert main([*arguments, "--workers", "2"]) == 0
+    text = capsys.readouterr().out
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert sorted(rows) == ["full", "lora", "method", "untuned"]
+    assert "minute" in text
+    report = json.loads((out / "result.json").read_text())
+    assert [len(row["scores"]) for row in report["rows"] if row["method"] == "lora"] == [2]
+    assert report["provenance"]["torch"] == torch.__version__
+    assert main([*arguments, "--workers", "1"]) == 0
+    assert "5 of 5 runs are there already" in capsys.readouterr().out
+
+
+def test_a_run_with_other_settings_does_not_count_as_finished(tmp_path):
+    spec = RunSpec(folder=str(tmp_path), model="m", task="t", method="lora", steps=5)
+    spec.result_file.write_text(json.dumps({"spec": {**spec.__dict__, "steps": 6}}))
+    assert finished(spec) is None
+    spec.result_file.write_text(json.dumps({"spec": spec.__dict__}))
+    assert finished(spec) is not None
+    spec.result_file.write_text('{"spec": ')
+    assert finished(spec) is None
+
+
+def test_the_interval_is_students():
+    # mean 2, standard deviation 1, n = 3: 4.303 / sqrt(3)
+    assert interval([1.0, 2.0, 3.0]) == pytest.approx(4.302653 / math.sqrt(3), rel=1e-3)
+    assert interval([5.0, 7.0, 6.0, 8.0, 9.0]) == pytest.approx(2.776445 * math.sqrt(2.5) / math.sqrt(5), rel=1e-3)
+    assert math.isnan(interval([4.0]))
+
+
+def test_the_table_sorts_by_score_and_gives_shares_of_full_tuning():
+    def result(method, score, trained):
+        return {"spec": {"method": method}, "test": score, "trained_parameters": trained, "total_parameters": 1000,
+                "adapter_bytes": 2_500_000, "memory": {}}  # fmt: skip
+
+    rows = summarise([result("lora", 60.0, 50), result("full", 80.0, 1000), result("lora", 70.0, 50)])
+    assert [(row["method"], row["mean"], row["of_full"], row["percent"]) for row in rows] == [
+        ("full", 80.0, 100.0, 100.0),
+        ("lora", 65.0, 81.25, 5.0),
+    ]
+    lines = markdown(rows).splitlines()
+    assert len({len(line) for line in lines}) == 1 and "2.50" in lines[2]
