@@ -99,6 +99,6 @@ class Attention(nn.Module):
             scores = (self.scale * query) @ key.transpose(-1, -2)  # (batch, heads, targets, sources)
             if bias is not None:
                 scores = scores + bias
-            weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)  # rows sum to 1
+            weights = scores.softmax(-1)  # rows sum to 1
             mixed = self.dropout(weights) @ value  # (batch, heads, targets, head)
         return mixed.transpose(1, 2).flatten(2)  # (batch, targets, heads * head)

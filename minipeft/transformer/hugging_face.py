@@ -1,4 +1,4 @@
-"""Real checkpoints: Hugging Face folders of T5 1.0, T5 v1.1 and GPT-2 in and out (config.json, model.safetensors).
+"""Real checkpoints: Hugging Face folders of T5 1.0, T5 v1.1 and GPT-2 in and out (config.json and weights).
 
 The architectures are the same, only the names differ: `t5_names` and `gpt2_names` list ours for each of theirs.
 GPT-2 keeps query, key and value side by side in one matrix, and its matrices transposed, (in, out).
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from minipeft.errors import UserError
-from minipeft.transformer.checkpoints import build, read_json, write_json
+from minipeft.transformer.checkpoints import build, read_json, read_weights, write_json
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.hugging_face_config import gpt2_config, gpt2_settings, t5_config, t5_settings
@@ -27,11 +27,11 @@ def from_hugging_face(folder, device="cpu", dtype=torch.float32) -> LanguageMode
     Raises UserError where a file or the `safetensors` package is missing, or the model is of another kind.
     """
     folder = Path(folder)
-    settings, theirs = read_json(folder / "config.json"), read_safetensors(folder)
+    settings = read_json(folder / "config.json")
     family = settings.get("model_type")
     if family not in ("t5", "mt5", "gpt2"):
         raise UserError(f"{folder} holds a {family!r} model; minipeft reads t5, mt5 and gpt2.")
-    transposed = family == "gpt2"
+    theirs, transposed = read_tensors(folder), family == "gpt2"
     try:
         config = gpt2_config(settings) if transposed else t5_config(settings)
     except KeyError as error:
@@ -122,8 +122,10 @@ def safetensors():
         raise UserError("Hugging Face folders need the package safetensors: pip install 'minipeft[hub]'.") from error
 
 
-def read_safetensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of model.safetensors, or of the shards that model.safetensors.index.json lists."""
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of model.safetensors, of the shards that its index lists, or of an older pytorch_model.bin."""
+    if not any(folder.glob("*.safetensors")) and (folder / "pytorch_model.bin").exists():
+        return read_weights(folder / "pytorch_model.bin")
     load_file, index = safetensors().load_file, folder / "model.safetensors.index.json"
     files = sorted(set(read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
     tensors = {}

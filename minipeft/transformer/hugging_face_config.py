@@ -33,7 +33,7 @@ def t5_config(settings: dict) -> EncoderDecoderConfig:
         epsilon=settings.get("layer_norm_epsilon", 1e-6),
         pad=settings.get("pad_token_id", 0),
         eos=settings.get("eos_token_id", 1),
-        start=settings.get("decoder_start_token_id") or settings.get("pad_token_id", 0),
+        start=settings.get("decoder_start_token_id", settings.get("pad_token_id", 0)),
     )
 
 
