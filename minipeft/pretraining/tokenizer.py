@@ -6,6 +6,7 @@ least frequent, and last the 100 sentinels in descending order: with V tokens, V
 `<extra_id_1>`, ... The bundled one is rebuilt by `python -m minipeft.pretraining.tokenizer`.
 """
 
+import argparse
 import itertools
 import json
 import os
@@ -96,7 +97,7 @@ def train_tokenizer(
 ) -> tokenizers.Tokenizer:
     """Learns a BPE vocabulary of exactly `vocabulary_size` ids from `texts`, specials and sentinels included.
 
-    `extra_words` are learned from as if each stood so many times more in the texts; ids are numbered by the texts alone.
+    `extra_words` are learned from as if each stood so often more in the texts; ids are numbered by the texts alone.
     Raises ValueError when the texts are too few to fill the vocabulary.
     """
     texts = list(texts)
@@ -143,15 +144,22 @@ def important_words() -> dict[str, int]:
     return words | {label: LABEL_WEIGHT for recipe in RECIPES.values() for label in recipe.labels}
 
 
-def main() -> None:
-    """Rebuilds the bundled tokenizer from the corpus, the lexicon and the labels of all tasks."""
-    trained = train_tokenizer(documents(TRAINING_SEED, 0, DOCUMENTS), extra_words=important_words())
+def main() -> int:
+    """Rebuilds the bundled tokenizer from corpus, lexicon and task labels; --check only compares."""
+    parser = argparse.ArgumentParser(prog="python -m minipeft.pretraining.tokenizer", description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if the file differs")
+    only_check = parser.parse_args().check
+    trained = train_tokenizer(documents(TRAINING_SEED, 0, DOCUMENTS), extra_words=important_words()).to_str(pretty=True)
+    if only_check:
+        same = BUNDLED.is_file() and BUNDLED.read_text(encoding="utf-8") == trained
+        print(f"{BUNDLED.name} {'is as built' if same else 'differs'}.")
+        return 0 if same else 1
     BUNDLED.parent.mkdir(parents=True, exist_ok=True)
     temporary = BUNDLED.with_suffix(".tmp")
-    trained.save(str(temporary))
+    temporary.write_text(trained, encoding="utf-8")
     os.replace(temporary, BUNDLED)
-    print(f"Wrote {BUNDLED}: {Tokenizer.load().size} tokens.")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -5,6 +5,7 @@ interpreter's own documentation; the tokenizer is rebuilt by `python -m minipeft
 """
 
 import argparse
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,11 +28,15 @@ def files() -> Iterator[tuple[Path, str]]:
         yield DATA / "prose" / "prose.jsonl", prose_to_jsonl(extract())
     else:
         print(f"Prose is left as it is: it was extracted from Python {EXTRACTED_FROM}, this is another.")
-    for name, recipe in RECIPES.items():
-        for split in SPLITS:
-            drawn = recipe.examples(split) if isinstance(recipe, DocumentTask) else generate(recipe, split)
-            yield DATA / "tasks" / name / f"{split}.jsonl", to_jsonl(drawn)
+    for name, split in itertools.product(RECIPES, SPLITS):
+        yield DATA / "tasks" / name / f"{split}.jsonl", build_task(name, split)
     yield DATA / "corpus_sample.txt", "\n\n".join(documents(TRAINING_SEED, 0, SAMPLE_DOCUMENTS)) + "\n"
+
+
+def build_task(name: str, split: str) -> str:
+    """The text of `data/tasks/<name>/<split>.jsonl`."""
+    recipe = RECIPES[name]
+    return to_jsonl(recipe.examples(split) if isinstance(recipe, DocumentTask) else generate(recipe, split))
 
 
 def differing() -> list[Path]:

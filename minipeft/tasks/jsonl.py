@@ -1,4 +1,4 @@
-"""Examples as JSONL: one `{"source": ..., "target": ...}` a line, with "candidates" where there are answers to choose from."""
+"""Examples as JSONL: one `{"source": ..., "target": ...}` a line, with "candidates" where one of them is the answer."""
 
 import json
 from collections.abc import Iterable
@@ -60,7 +60,7 @@ def _parse(line: str, place: str) -> LocatedExample:
         if not row[key].strip():
             raise UserError(f'{place}: "{key}" is empty.')
     if unknown := sorted(row.keys() - {"source", "target", "candidates"}):
-        raise UserError(f'{place}: unknown key "{unknown[0]}"; an example has "source", "target" and maybe "candidates".')
+        raise UserError(f'{place}: unknown key "{unknown[0]}"; only "source", "target", "candidates" are known.')
     return LocatedExample(row["source"], row["target"], _candidates(row, place), place)
 
 

@@ -29,7 +29,7 @@ def macro_f1(predictions: Sequence[str], targets: Sequence[str]) -> float:
 def tagging_f1(predictions: Sequence[str], targets: Sequence[str]) -> float:
     """F1 of entities over all texts, in percent: an entity counts when its text and kind are both right.
 
-    A text lists its entities as "kind: entity" parted by ";", e.g. "person: Anna; place: garden". Order does not matter.
+    A text lists its entities as "kind: entity" parted by ";", as in "person: Anna; place: garden". Order is free.
     """
     right = predicted = true = 0
     for got, wanted in _pairs(predictions, targets):

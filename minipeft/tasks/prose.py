@@ -19,10 +19,12 @@ MODULES = (
     *("tkinter", "distutils", "asyncio", "email", "logging", "importlib", "xml"),
     *("turtle", "unittest", "http", "ipaddress", "inspect", "threading", "typing"),
 )
+ALWAYS_MASKED = re.compile(rf"\b(({'|'.join(MODULES)})\w*|tk|tcl|tcp)\b", re.IGNORECASE)
 PER_MODULE = {"train": 30, "dev": 12, "test": 30}  # at most
 SHARES = {"train": (0.0, 0.5), "dev": (0.5, 0.65), "test": (0.65, 1.0)}  # of the functions of one module
-LONGEST = 60  # words of a docstring in a task
-NAME_MODULE_LIMIT = 40  # functions of one module in one split of docstring_name
+LONGEST = 250  # characters of a docstring in a task
+NAME_MODULE_LIMIT = 24  # functions of one module in one split of docstring_name
+
 
 @cache
 def rows() -> tuple[dict, ...]:
@@ -53,34 +55,38 @@ def _module_examples(split: str) -> list[Example]:
 def _name_examples(split: str) -> list[Example]:
     found = []
     for module in sorted({row["module"].split(".")[0] for row in rows()} - {""}):
-        chosen = [row for row in _functions(module, split) if len(name_parts(row["name"].split(".")[-1])) >= 2]
-        chosen = _distinct_names(chosen)[:NAME_MODULE_LIMIT]
+        chosen = [row for row in _functions(module, split) if " " in short_name(row)][:NAME_MODULE_LIMIT]
         if len(chosen) < 2:
             continue
         for own, other in zip(chosen, chosen[1:] + chosen[:1], strict=True):  # each name once right and once wrong
             for row, answer in ((own, "yes"), (other, "no")):
-                name = " ".join(name_parts(row["name"].split(".")[-1]))
-                found.append(Example(f"name: {name} docstring: {own['text']}", answer))
+                found.append(Example(f"name: {short_name(row)} docstring: {own['text']}", answer))
     return found
 
 
-def _distinct_names(chosen: list[dict]) -> list[dict]:
-    """The rows whose short name has not come before, so that no wrong name is right by accident."""
-    return list({row["name"].split(".")[-1]: row for row in reversed(chosen)}.values())[::-1]
+def _functions(module: str, split: str) -> list[dict]:
+    """First paragraphs of the module's functions and classes that fall into `split`, one for each name."""
+    found = _shuffled_functions(module)
+    start, end = (round(share * len(found)) for share in SHARES[split])
+    return found[start:end]
 
 
 @cache
-def _functions(module: str, split: str) -> list[dict]:
-    """First paragraphs of the module's documented functions and classes that fall into `split`."""
-    first = {}
+def _shuffled_functions(module: str) -> list[dict]:
+    first, texts = {}, set()
     for row in rows():
         mine = row["module"].split(".")[0] == module and row["kind"] in ("function", "class")
-        if mine and len(row["text"].split()) <= LONGEST:
-            first.setdefault(row["name"].split(".")[-1], row)  # methods of one name often share their text
+        if mine and len(row["text"]) <= LONGEST and (text := masked(row)) not in texts:  # some differ in names only
+            first.setdefault(short_name(row), row)
+            texts.add(text)
     names = sorted(first)
     random.Random(f"minipeft docstrings {module}").shuffle(names)
-    start, end = (round(share * len(names)) for share in SHARES[split])
-    return [first[name] for name in names[start:end]]
+    return [first[name] for name in names]
+
+
+def short_name(row: dict) -> str:
+    """The words of the name without its class: "CookieJar.add_header" -> "add header"."""
+    return " ".join(name_parts(row["name"].split(".")[-1]))
 
 
 def name_parts(name: str) -> list[str]:
@@ -89,21 +95,20 @@ def name_parts(name: str) -> list[str]:
 
 
 def masked(row: dict) -> str:
-    """The row's text with `_` for the module's and the function's names, their parts, and anything that looks like code.
+    """The row's text with `_` for the module's the function's names, their parts, and all that looks like code.
 
     A part of four letters or more also hides the words that begin with it: "thread" hides "threads" and "threading".
     """
-    parts = set(name_parts(row["module"]) + name_parts(row["name"])) | set(re.split(r"\W+", row["module"].lower()))
-    parts |= {module for module in MODULES} | {"tk", "tcl", "tcp"}
-    endings = "|".join(re.escape(part) + (r"\w*" if len(part) >= 4 else "") for part in sorted(parts - {""}))
+    parts = {*name_parts(row["module"]), *name_parts(row["name"]), *re.split(r"\W+", row["module"].lower())} - {""}
+    endings = "|".join(part + (r"\w*" if len(part) >= 4 else "") for part in sorted(parts))
     text = re.sub(r"\w*[a-z][A-Z]\w*|\w*_\w*|\w+(\.\w+)+|\w+\(\)", "_", row["text"])
-    text = re.sub(rf"\b({endings})\b", "_", text, flags=re.IGNORECASE)
+    text = re.sub(rf"\b({endings})\b", "_", ALWAYS_MASKED.sub("_", text), flags=re.IGNORECASE)
     return re.sub(r"_([ .()]*_)+", "_", text)
 
 
 @dataclass(frozen=True)
 class DocumentTask:
-    """A task made from documents: what `Task` says about it, and `draw(split)`, all examples of a split in file order."""
+    """A task made from documents: what `Task` says about it, and `draw(split)`, all examples of a split."""
 
     name: str
     description: str

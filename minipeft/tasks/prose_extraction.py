@@ -1,8 +1,8 @@
 """Reads the Python documentation that comes with the interpreter, once, into `data/prose/prose.jsonl`.
 
 Sources: the language-reference topics (`pydoc_data.topics`) and the docstrings of the standard library's Python files,
-found by parsing those files, so that nothing is imported and nothing runs. The text is under the PSF licence, kept beside
-it. The bundled file was made with the Python of `EXTRACTED_FROM`; another version gives other text.
+found by parsing those files, so that nothing is imported and nothing runs. The text is under the PSF licence, which is
+kept beside it. The bundled file was made with the Python of `EXTRACTED_FROM`; another version gives other text.
 """
 
 import ast
