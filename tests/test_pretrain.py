@@ -77,6 +77,19 @@ def test_a_chunk_holds_each_of_its_documents_once_and_batches_are_of_like_length
     assert spread < max(map(len, wanted)) - min(map(len, wanted))
 
 
+@pytest.mark.slow  # another process has to import everything first
+def test_a_chunk_prepared_by_another_process_is_the_same():
+    stream = TextStream(batch_size=16)
+    assert next(chunks(stream, 1, workers=1)) == prepare_chunk(stream, 1)
+
+
+def test_the_rate_rises_stays_and_falls_to_zero_with_the_tokens():
+    settings = PretrainSettings(tokens=1000, learning_rate=0.4, warmup=4, decay=0.2)
+    assert [settings.rate(step, 0) for step in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
+    assert [settings.rate(50, tokens) for tokens in (700, 800, 900, 1000)] == pytest.approx([0.4, 0.4, 0.2, 0.0])
+    assert PretrainSettings().rate(500, 0) == 0.05 and PretrainSettings("gpt-1.7m").rate(500, 0) == 0.002
+
+
 def test_long_texts_are_cut_into_pieces_that_fit():
     assert batches.pieces(list(range(9)), 4) == [[0, 1, 2, 3], [4, 5, 6, 7]]  # one token cannot be cut in two
     assert batches.pieces(list(range(6)), 4) == [[0, 1, 2, 3], [4, 5]]

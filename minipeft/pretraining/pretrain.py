@@ -131,7 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", required=True, help="where the checkpoint goes; a killed run goes on from there")
     parser.add_argument("--start-from", help="folder of a checkpoint to go on from; its sizes are kept")
     parser.add_argument("--keep-at", default="", help="steps at which to keep a checkpoint, e.g. 100,300")
-    parser.add_argument("--learning-rate", type=float, default=settings.learning_rate)
+    parser.add_argument("--learning-rate", type=float, help="default: 0.05 for T5 (Adafactor), 0.002 for GPT-2 (AdamW)")
     parser.add_argument("--batch-size", type=int, default=text.batch_size, help="texts a step")
     parser.add_argument("--text-seed", type=int, default=text.seed, help="which stream of documents to read")
     parser.add_argument("--seed", type=int, default=settings.seed, help="of the initial weights")
