@@ -1,5 +1,7 @@
 """Evaluation against scores computed one example and one candidate at a time."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import make_tiny_task
@@ -38,6 +40,11 @@ def test_accuracy_of_a_label_task_equals_one_by_one_ranking(tiny_model, tiny_tas
         right += max(scores, key=scores.get) == example.target
     result = evaluate(tiny_model, tiny_task, "dev", batch_size=5)
     assert result == {"score": pytest.approx(100 * right / 18), "metric": "accuracy", "n": 18}
+
+
+def test_a_task_measured_by_macro_f1_is_answered_by_choosing_too(tiny_t5, tiny_task):
+    chosen = evaluate(tiny_t5, tiny_task, predictions=True)["predictions"]
+    assert evaluate(tiny_t5, replace(tiny_task, metric="macro_f1"), predictions=True)["predictions"] == chosen
 
 
 def test_written_answers_come_back_in_the_order_of_the_examples(tiny_model):

@@ -7,6 +7,7 @@ so a step costs one message of 4 * (trained parameters + tensors + 1) bytes, wha
 Start with `torchrun --nproc-per-node 2 -m minipeft train ...`.
 """
 
+import atexit
 import os
 
 import torch
@@ -28,6 +29,7 @@ class DataParallel:
         if self.size > 1:
             if not distributed.is_initialized():
                 distributed.init_process_group("nccl" if params[0].is_cuda else "gloo")
+                atexit.register(distributed.destroy_process_group)
             for param in params:  # all start from the first one's random numbers
                 distributed.broadcast(param.data, src=0)
 

@@ -8,6 +8,7 @@ from minipeft.tasks.task import SPLITS, Example, Task
 from minipeft.training.batches import check_length, encode_answer, encode_source
 from minipeft.transformer.batch import Batch, pad
 
+RANKED = ("accuracy", "macro_f1")  # metrics of tasks that are answered by choosing; the others by writing
 EXTRA_TOKENS = 8  # a written answer may be this much longer than the longest true one
 
 
@@ -23,7 +24,7 @@ def evaluate(
     """The score of `model` on a split of `task` (its first `limit` examples).
 
     Returns {"score": percent, "metric", "n"} and with `predictions` the list of predicted texts. Tasks measured by
-    accuracy take the likeliest of their labels (or of the example's candidates), end-of-sequence included; all others
+    accuracy or macro F1 take the likeliest of their labels (or of the example's candidates), end-of-sequence included; all others
     write greedily. Raises UserError for an unknown split and for an example the model is too small for.
     """
     if split not in SPLITS:
@@ -46,7 +47,7 @@ def evaluate(
 def predict(model, examples, labels=(), metric="accuracy", batch_size=64, max_source_length=256) -> list[str]:
     """The predicted text of every example, in their order; texts of like length are read together."""
     sources = [encode_source(model, example.source) for example in examples]
-    if metric == "accuracy":
+    if metric in RANKED:
         choices = [example.candidates or tuple(labels) for example in examples]
         answer = Ranking(model, choices)
     else:
