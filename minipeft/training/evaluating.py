@@ -24,8 +24,8 @@ def evaluate(
     """The score of `model` on a split of `task` (its first `limit` examples).
 
     Returns {"score": percent, "metric", "n"} and with `predictions` the list of predicted texts. Tasks measured by
-    accuracy or macro F1 take the likeliest of their labels (or of the example's candidates), end-of-sequence included; all others
-    write greedily. Raises UserError for an unknown split and for an example the model is too small for.
+    accuracy or macro F1 take the likeliest of their labels (or of the example's candidates), end-of-sequence included;
+    all others write greedily. Raises UserError for an unknown split and for an example too long for the model.
     """
     if split not in SPLITS:
         raise UserError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}.")

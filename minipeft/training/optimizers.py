@@ -69,11 +69,9 @@ class AdamW(Float32StateOptimizer):
             roots = torch._foreach_sqrt(squares)
             torch._foreach_div_(roots, [(1 - beta2**step) ** 0.5 for step in steps])
             torch._foreach_add_(roots, group["eps"])
-            updates = torch._foreach_div(means, roots)
-            torch._foreach_mul_(updates, [-group["lr"] / (1 - beta1**step) for step in steps])
             if group["weight_decay"]:
-                torch._foreach_add_(updates, params, alpha=-group["lr"] * group["weight_decay"])
-            torch._foreach_add_(params, updates)
+                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_addcdiv_(params, means, roots, [-group["lr"] / (1 - beta1**step) for step in steps])
 
 
 class Adafactor(Float32StateOptimizer):
