@@ -52,7 +52,7 @@ def load_checkpoint(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
     try:
         sizes = config_kind(**config)
     except TypeError as error:
-        raise UserError(f"{folder / 'config.json'} does not describe a {family} model: {error}.") from error
+        raise UserError(f"{folder / 'config.json'} does not describe a model of family {family}: {error}.") from error
     return build(kind, sizes, read_weights(folder / "weights.pt"), folder, device, dtype)
 
 
@@ -62,11 +62,13 @@ def build(kind, config, weights: dict[str, Tensor], folder, device="cpu", dtype=
         model = kind(config)
     expected = dict(model.named_parameters())
     tied = model.head.weight is model.embedding.weight
-    for name in expected.keys() | weights.keys():
-        found = tuple(weights[name].shape) if name in weights else "missing"
-        wanted = tuple(expected[name].shape) if name in expected else "no such weight"
+    for name in sorted(expected.keys() | weights.keys()):
+        found = tuple(weights[name].shape) if name in weights else "nothing"
+        wanted = tuple(expected[name].shape) if name in expected else "nothing"
         if found != wanted:
-            raise UserError(f"The weights in {folder} do not fit its config.json: {name} is {found}, not {wanted}.")
+            raise UserError(
+                f"The weights in {folder} do not fit its config.json: {name} is {found}, expected {wanted}."
+            )
     weights = {name: weight.to(device, dtype) for name, weight in weights.items()}
     model.load_state_dict(weights, strict=False, assign=True)
     if tied:
