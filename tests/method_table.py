@@ -1,0 +1,96 @@
+"""One row per method: what the shared property tests must know that the method itself does not say.
+
+`hyperparameters` are drawn by hypothesis; `count` is the formula of the method's docstring, worked out from the sizes
+of the model alone; `refuses` names families it does not apply to, with the words of its sentence; `pasteable` are
+classes that must run in an empty file; `gradient_free` are endings of parameters whose gradient is zero by mathematics.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+from minipeft.methods.adapters import houlsby
+from minipeft.methods.low_rank import lora
+from minipeft.methods.prompts import prefix_modules, prompt_tuning
+
+
+@dataclass
+class Sizes:
+    """A model's sizes under the names of the docstrings: width d, f of the feed-forward, a = heads * head."""
+
+    config: object
+
+    def __post_init__(self):
+        c = self.config
+        self.t5 = hasattr(c, "encoder_layers")
+        self.d, self.f, self.V = c.hidden_size, c.feed_forward_size, c.vocabulary_size
+        self.a = c.heads * c.head_size if self.t5 else c.hidden_size
+        self.E, self.D = (c.encoder_layers, c.decoder_layers) if self.t5 else (0, c.layers)
+
+    @property
+    def attentions(self):
+        return self.E + 2 * self.D if self.t5 else self.D
+
+    @property
+    def sublayers(self):
+        return 2 * self.E + 3 * self.D if self.t5 else 2 * self.D
+
+    @property
+    def norms(self):
+        return self.d * (self.sublayers + 2) if self.t5 else 2 * self.d * (self.sublayers + 1)
+
+    @property
+    def everything(self):
+        d, a, f, c = self.d, self.a, self.f, self.config
+        if not self.t5:
+            return self.V * d + c.max_length * d + self.D * (4 * (d * d + d) + 2 * d * f + f + d) + self.norms
+        tables = 2 * self.V * d + 2 * c.relative_buckets * c.heads
+        return tables + self.attentions * 4 * d * a + (self.E + self.D) * 3 * d * f + self.norms
+
+
+@dataclass
+class Row:
+    count: Callable[[Sizes, object], int]
+    hyperparameters: dict[str, st.SearchStrategy] = field(default_factory=dict)
+    refuses: dict[str, str] = field(default_factory=dict)
+    pasteable: dict[str, object] = field(default_factory=dict)
+    gradient_free: tuple[str, ...] = ()
+
+
+# The softmax does not see what is added to all scores of one query, so GPT-2's key bias does nothing.
+KEY_BIAS = ("key.bias",)
+
+TABLE = {
+    "full": Row(count=lambda s, m: s.everything, gradient_free=KEY_BIAS),
+    "bitfit": Row(
+        count=lambda s, m: s.D * (7 * s.d + s.f) + s.d,
+        refuses={"t5": "use norm_tuning instead"},
+        gradient_free=KEY_BIAS,
+    ),
+    "norm_tuning": Row(count=lambda s, m: s.norms),
+    "lora": Row(
+        count=lambda s, m: s.attentions * 2 * m.rank * (s.d + s.a),  # queries and values
+        hyperparameters={"rank": st.integers(1, 5), "alpha": st.sampled_from([0.5, 3.0, 16.0])},
+        pasteable={"LoRALinear": lora},
+    ),
+    "houlsby": Row(
+        count=lambda s, m: s.sublayers * (2 * s.d * m.bottleneck + s.d + m.bottleneck) + s.norms,
+        hyperparameters={"bottleneck": st.integers(1, 20)},
+        pasteable={"Adapter": houlsby, "AdaptedSublayer": houlsby},
+    ),
+    "prompt_tuning": Row(
+        count=lambda s, m: m.prompt_length * s.d,
+        hyperparameters={"prompt_length": st.integers(1, 9), "init": st.sampled_from(["vocabulary", "uniform"])},
+        pasteable={"PromptedStack": prompt_tuning},
+    ),
+    "prefix_tuning": Row(
+        count=lambda s, m: 2 * s.attentions * m.prefix_length * s.a,
+        hyperparameters={
+            "prefix_length": st.integers(1, 6),
+            "reparametrise": st.booleans(),
+            "inner": st.integers(3, 9),
+        },
+        pasteable=dict.fromkeys(("PrefixTable", "PrefixNetwork", "PrefixedAttention"), prefix_modules),
+    ),
+}
