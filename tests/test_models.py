@@ -1,0 +1,125 @@
+"""Models by name and from Hugging Face folders (written by us: tests/parity holds them against transformers)."""
+
+import json
+import sys
+
+import pytest
+import tokenizers
+import torch
+from tiny_models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
+
+import minipeft.models as models
+from minipeft.errors import UserError
+from minipeft.transformer.checkpoints import fingerprint, load_checkpoint, save_checkpoint
+from minipeft.transformer.hugging_face import from_hugging_face, gpt2_names, t5_names, to_hugging_face
+
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+def write_tokenizer(folder, words=30):
+    vocabulary = {word: number for number, word in enumerate(["<pad>", "</s>", *(f"w{n}" for n in range(words))])}
+    tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="w0")).save(str(folder / "tokenizer.json"))
+
+
+@every_family
+def test_a_hugging_face_folder_gives_the_same_model_and_its_tokenizer(family, tmp_path):
+    pytest.importorskip("safetensors", reason="needs minipeft[hub]")
+    model, batch = FAMILIES[family](), random_batch()
+    to_hugging_face(model, tmp_path)
+    write_tokenizer(tmp_path)
+    loaded = models.load(tmp_path)
+    assert loaded.config == model.config and not loaded.training
+    assert fingerprint(loaded) == fingerprint(model)
+    assert torch.equal(loaded(batch), model(batch))
+    assert loaded.tokenizer.size == 32 and loaded.tokenizer.encode("w3") == [5]
+
+
+@every_family
+def test_every_weight_has_a_hugging_face_name(family):
+    model = FAMILIES[family]()
+    names = (gpt2_names if family == "gpt2" else t5_names)(model.config)
+    ours = [own for parts in names.values() for own in parts]
+    assert sorted(ours) == sorted(name for name, _ in model.named_parameters())
+
+
+def test_an_older_pytorch_bin_file_is_read(tmp_path):
+    pytest.importorskip("safetensors", reason="needs minipeft[hub]")
+    from safetensors.torch import load_file
+
+    to_hugging_face(tiny_t5(), tmp_path)
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    assert fingerprint(from_hugging_face(tmp_path)) == fingerprint(tiny_t5())
+
+
+def test_another_kind_of_model_and_a_missing_package_are_refused_in_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(UserError, match="holds a 'llama' model; minipeft reads t5, mt5 and gpt2"):
+        models.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(UserError, match="pip install 'minipeft\\[hub\\]'"):
+        models.load(tmp_path)
+
+
+def test_incomplete_hugging_face_folders_are_refused_in_a_sentence(tmp_path):
+    pytest.importorskip("safetensors", reason="needs minipeft[hub]")
+    to_hugging_face(tiny_gpt2(), tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"activation_function": "relu"}))
+    with pytest.raises(UserError, match="activation_function 'relu' is not supported"):
+        from_hugging_face(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"n_layer": 4}))
+    with pytest.raises(UserError, match="hold no weight transformer.h.3"):
+        from_hugging_face(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="cannot be read"):
+        from_hugging_face(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="model.safetensors does not exist"):
+        from_hugging_face(tmp_path)
+
+
+@pytest.fixture
+def bundled(tmp_path, monkeypatch):
+    """Two bundled models of our own, with tokenizers of their own."""
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    for name, model in {"t5-tiny": tiny_t5(), "gpt-tiny": tiny_gpt2()}.items():
+        save_checkpoint(tmp_path / name, model)
+        write_tokenizer(tmp_path / name)
+    return tmp_path
+
+
+def test_a_bundled_model_is_loaded_by_name(bundled):
+    assert models.model_names() == ["gpt-tiny", "t5-tiny"]
+    assert fingerprint(models.load("gpt-tiny")) == fingerprint(load_checkpoint(bundled / "gpt-tiny"))
+    assert models.load("t5-tiny").tokenizer.eos == 1
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_one(bundled):
+    with pytest.raises(UserError, match="no model or folder 't5-tinny'; did you mean 't5-tiny'"):
+        models.load("t5-tinny")
+    with pytest.raises(UserError, match="the bundled ones are gpt-tiny, t5-tiny"):
+        models.load("zzz")
+
+
+def test_a_folder_without_a_model_is_refused(bundled, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty holds no config.json"):
+        models.load(tmp_path / "empty")
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(bundled):
+    write_tokenizer(bundled / "t5-tiny", words=60)
+    with pytest.raises(UserError, match="has 62 tokens, its model 37"):
+        models.load("t5-tiny")
+
+
+def test_random_init_is_the_architecture_with_fresh_weights_that_the_seed_decides(bundled):
+    before = torch.get_rng_state()
+    one, again, other = (models.random_init("t5-tiny", seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert one.config == models.load("t5-tiny").config and one.tokenizer.size == 32 and not one.training
+    assert len({fingerprint(one), fingerprint(other), fingerprint(models.load("t5-tiny"))}) == 3
+    assert fingerprint(one) == fingerprint(again)
+    assert torch.equal(one.encoder.norm.weight, torch.ones(12))
