@@ -3,14 +3,11 @@
 A text is read with one space put before it, so that a word is the same token at the start of a text and inside it;
 `decode` takes that space away again. Numbering, as T5: 0 is `<pad>`, 1 is `</s>`, then all tokens from the most to the
 least frequent, and last the 100 sentinels in descending order: with V tokens, V - 1 is `<extra_id_0>`, V - 2 is
-`<extra_id_1>`, ... The bundled one is rebuilt by `python -m minipeft.pretraining.tokenizer`.
+`<extra_id_1>`, ... The bundled one is rebuilt by `python -m minipeft.pretraining.build_tokenizer`.
 """
 
-import argparse
 import itertools
 import json
-import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,16 +16,12 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from minipeft.errors import UserError
-from minipeft.tasks.corpus import TRAINING_SEED, documents
-from minipeft.tasks.registry import RECIPES
 from minipeft.tasks.task import DATA
 
 BUNDLED = DATA / "tokenizer" / "tokenizer.json"
 PAD, EOS = "<pad>", "</s>"
 SENTINELS = 100
 PIECES = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]|\s+(?!\S)|\s"  # a word, a digit, a mark, or white space
-DOCUMENTS = 30_000  # of the corpus, to train the bundled tokenizer on
-WORD_WEIGHT, LABEL_WEIGHT = 400, 5_000  # repetitions of every word of the lexicon and of every label
 
 
 class Tokenizer:
@@ -134,32 +127,3 @@ def _numbered_by_frequency(backend: tokenizers.Tokenizer, texts: list[str]) -> t
     learned.sort(key=lambda token: (-counts[token], token))
     state["model"]["vocab"] = {token: number for number, token in enumerate([PAD, EOS, *learned])}
     return tokenizers.Tokenizer.from_str(json.dumps(state))
-
-
-def important_words() -> dict[str, int]:
-    """How often each word of the lexicon and each label counts extra, so that most of them become one or two tokens."""
-    words = {}
-    for path in sorted((DATA / "lexicon").glob("*.json")):
-        words |= dict.fromkeys(re.findall(r"[A-Za-z]{2,}", path.read_text(encoding="utf-8")), WORD_WEIGHT)
-    return words | {label: LABEL_WEIGHT for recipe in RECIPES.values() for label in recipe.labels}
-
-
-def main() -> int:
-    """Rebuilds the bundled tokenizer from corpus, lexicon and task labels; --check only compares."""
-    parser = argparse.ArgumentParser(prog="python -m minipeft.pretraining.tokenizer", description=main.__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if the file differs")
-    only_check = parser.parse_args().check
-    trained = train_tokenizer(documents(TRAINING_SEED, 0, DOCUMENTS), extra_words=important_words()).to_str(pretty=True)
-    if only_check:
-        same = BUNDLED.is_file() and BUNDLED.read_text(encoding="utf-8") == trained
-        print(f"{BUNDLED.name} {'is as built' if same else 'differs'}.")
-        return 0 if same else 1
-    BUNDLED.parent.mkdir(parents=True, exist_ok=True)
-    temporary = BUNDLED.with_suffix(".tmp")
-    temporary.write_text(trained, encoding="utf-8")
-    os.replace(temporary, BUNDLED)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

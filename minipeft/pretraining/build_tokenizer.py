@@ -1,0 +1,44 @@
+"""Rebuilds the bundled tokenizer from corpus, lexicon and task labels; with `--check` only compares."""
+
+import argparse
+import os
+import re
+
+from minipeft.pretraining.tokenizer import BUNDLED, train_tokenizer
+from minipeft.tasks.corpus import TRAINING_SEED, documents
+from minipeft.tasks.registry import RECIPES
+from minipeft.tasks.task import DATA
+
+DOCUMENTS = 30_000  # of the corpus, to learn from
+WORD_WEIGHT, LABEL_WEIGHT = 400, 5_000  # repetitions of every word of the lexicon and of every label
+
+
+def important_words() -> dict[str, int]:
+    """How often each word of the lexicon and each label counts extra, so that most of them become one or two tokens."""
+    words = {}
+    for path in sorted((DATA / "lexicon").glob("*.json")):
+        words |= dict.fromkeys(re.findall(r"[A-Za-z]{2,}", path.read_text(encoding="utf-8")), WORD_WEIGHT)
+    return words | {label: LABEL_WEIGHT for recipe in RECIPES.values() for label in recipe.labels}
+
+
+def main() -> int:
+    """The command; exit status 1 when --check finds a difference."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minipeft.pretraining.build_tokenizer", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if the file differs")
+    only_check = parser.parse_args().check
+    trained = train_tokenizer(documents(TRAINING_SEED, 0, DOCUMENTS), extra_words=important_words()).to_str(pretty=True)
+    if only_check:
+        same = BUNDLED.is_file() and BUNDLED.read_text(encoding="utf-8") == trained
+        print(f"{BUNDLED.name} {'is as built' if same else 'differs'}.")
+        return 0 if same else 1
+    BUNDLED.parent.mkdir(parents=True, exist_ok=True)
+    temporary = BUNDLED.with_suffix(".tmp")
+    temporary.write_text(trained, encoding="utf-8")
+    os.replace(temporary, BUNDLED)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
