@@ -21,12 +21,16 @@ def make_entailment(random, split: str) -> Example:
     A story is only used if it has a statement of each label; then the label is drawn, so the story tells nothing of it.
     """
     kind = random.choice(("person", "object", "feeling"))
-    while True:
-        world, text = told_world(random, split, (3, 2, 2), MIXED, (5, 7))
-        claims = _feeling_claims(world) if kind == "feeling" else _place_claims(world, kind)
-        label = random.choice(("yes", "maybe", "no"))
-        if all(claims.values()):
-            return Example(f"{text} | {random.choice(claims[label])}", label)
+    world, text = told_world(
+        random, split, (3, 2, 2), MIXED, (5, 7), accept=lambda world: all(_claims(world, kind).values())
+    )
+    label = random.choice(("yes", "maybe", "no"))
+    return Example(f"{text} | {random.choice(_claims(world, kind)[label])}", label)
+
+
+def _claims(world: World, kind: str) -> dict[str, list[str]]:
+    """The statements of one kind by label."""
+    return _feeling_claims(world) if kind == "feeling" else _place_claims(world, kind)
 
 
 def _place_claims(world: World, kind: str) -> dict[str, list[str]]:
@@ -60,16 +64,19 @@ def _feeling_claims(world: World) -> dict[str, list[str]]:
 def make_next_sentence(random, split: str) -> Example:
     """`story | sentence` -> can the sentence come next? Both answers use the people and objects of the story."""
     kind = random.choice(("take", "drop", "give"))
-    while True:
-        world, text = told_world(random, split, (2, 2, 2), HANDING, (4, 6))
-        others = world.people if kind == "give" else [""]
-        events = [Event(kind, *chosen[:2], "", chosen[2]) for chosen in product(world.people, world.objects, others)]
-        events = [event for event in events if event.person != event.other]
-        fitting = [event for event in events if world.possible(event)]
-        if fitting and len(fitting) < len(events):
-            label = random.choice(("yes", "no"))
-            event = random.choice([event for event in events if (event in fitting) == (label == "yes")])
-            return Example(f"{text} | {Teller(world, plain=1.0).tell(event)}", label)
+    world, text = told_world(random, split, (2, 2, 2), HANDING, (4, 6), accept=lambda world: all(_next(world, kind)))
+    label = random.choice(("yes", "no"))
+    event = random.choice(_next(world, kind)[label == "no"])
+    return Example(f"{text} | {Teller(world, plain=1.0).tell(event)}", label)
+
+
+def _next(world: World, kind: str) -> tuple[list[Event], list[Event]]:
+    """All events of one kind among the people and objects of the story: those that can come next, those that cannot."""
+    others = world.people if kind == "give" else [""]
+    chosen = product(world.people, world.objects, others)
+    events = [Event(kind, person, thing, other=other) for person, thing, other in chosen if person != other]
+    fitting = [event for event in events if world.possible(event)]
+    return fitting, [event for event in events if event not in fitting]
 
 
 TASKS = {

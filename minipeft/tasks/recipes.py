@@ -46,10 +46,13 @@ def generate(recipe: TaskRecipe, split: str) -> list[Example]:
     """
     if split not in SPLITS:
         raise ValueError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
+    return generate_splits(recipe, SPLITS[: SPLITS.index(split) + 1])[split]
+
+
+def generate_splits(recipe: TaskRecipe, splits: tuple[str, ...] = SPLITS) -> dict[str, list[Example]]:
+    """Several splits by name, in the order of SPLITS from "train" on: each avoids the sources of those before it."""
     seen: set[str] = set()
-    for earlier in SPLITS[: SPLITS.index(split)]:  # drawn again, so that this split avoids their sources
-        _draw(recipe, earlier, seen)
-    return _draw(recipe, split, seen)
+    return {split: _draw(recipe, split, seen) for split in splits}
 
 
 def _draw(recipe: TaskRecipe, split: str, seen: set[str]) -> list[Example]:

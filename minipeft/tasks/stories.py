@@ -6,7 +6,7 @@ python -m minipeft.tasks.stories 20 0        prints 20 stories made from seed 0
 import random as standard_random
 import sys
 
-from minipeft.tasks.questions import QUESTIONS
+from minipeft.tasks.judgements import QUESTIONS
 from minipeft.tasks.telling import Teller
 from minipeft.tasks.world import CONTAINERS, OBJECTS, PEOPLE, PLACES, World
 

@@ -41,7 +41,7 @@ def make_tagging(random, split: str) -> Example:
 
 
 def make_describe(random, split: str) -> Example:
-    """`lamp happy Anna kitchen` -> `Anna is in the kitchen. She has a lamp and feels happy.`, the record in any order."""
+    """Record in any order, `lamp happy Anna hill` -> `Anna is on the hill. She has a lamp and feels happy.`"""
     person, place = random.choice(PEOPLE_OF[split]), random.choice(PLACES_OF[split])
     thing, feeling = random.choice(OBJECTS_OF[split]), random.choice(FEELING_NAMES)
     record = [person, place, thing, feeling]

@@ -52,7 +52,7 @@ class Event(NamedTuple):
 
 
 class World:
-    """The state of one small story: `people`, `places` and `objects` are lists of words, all of them unplaced at first."""
+    """The state of one small story: lists of words for people, places and objects, all unplaced at first."""
 
     def __init__(self, random, people, places, objects, kinds=KINDS):
         self.random, self.people, self.places, self.objects, self.kinds = random, people, places, objects, kinds
