@@ -132,6 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--start-from", help="folder of a checkpoint to go on from; its sizes are kept")
     parser.add_argument("--keep-at", default="", help="steps at which to keep a checkpoint, e.g. 100,300")
     parser.add_argument("--learning-rate", type=float, help="default: 0.05 for T5 (Adafactor), 0.002 for GPT-2 (AdamW)")
+    parser.add_argument("--decay", type=float, default=settings.decay, help="share of the tokens over which it falls")
     parser.add_argument("--batch-size", type=int, default=text.batch_size, help="texts a step")
     parser.add_argument("--text-seed", type=int, default=text.seed, help="which stream of documents to read")
     parser.add_argument("--seed", type=int, default=settings.seed, help="of the initial weights")
@@ -149,6 +150,7 @@ def run(flags: argparse.Namespace) -> None:
         tokens=int(flags.tokens),
         text=TextStream(flags.objective, flags.text_seed, flags.batch_size),
         learning_rate=flags.learning_rate,
+        decay=flags.decay,
         seed=flags.seed,
         start_from=flags.start_from,
         keep_at=tuple(int(step) for step in flags.keep_at.split(",") if step),

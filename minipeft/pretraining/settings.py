@@ -24,7 +24,7 @@ class PretrainSettings:
     text: TextStream = field(default_factory=TextStream)
     learning_rate: float | None = None
     warmup: int = 100
-    decay: float = 0.2
+    decay: float = 0.5
     seed: int = 0
     start_from: str | None = None
     keep_at: tuple[int, ...] = ()
