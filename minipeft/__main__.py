@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from minipeft.commands.compare import compare, default_workers
+from minipeft.commands.compare import compare
 from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters
+from minipeft.commands.pool import default_workers
 from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, run
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
@@ -53,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     entry.add_argument(
         "--quick", action="store_true", help="a first look: one seed, fewer steps, part of the test split"
     )
+    entry.add_argument("--tune", action="store_true", help="first choose every method's learning rate on the dev split")
     entry.add_argument("--workers", type=int, help="worker processes (default: one per core)")
     entry.add_argument("--out", help="where runs and results go (default runs/compare-<model>-<task>)")
 
@@ -94,7 +96,7 @@ def run_compare(args) -> None:
             raise UserError(f"There is no method {name!r}. {nearest(name, known)}")
     get_task(spec)
     seeds = args.seeds or (1 if args.quick else 5)
-    compare(spec, methods, seeds, args.workers or default_workers(args.device), f"{args.data or args.task}")
+    compare(spec, methods, seeds, args.workers or default_workers(args.device), args.tune)
 
 
 def applies(name: str, model_name: str) -> bool:

@@ -9,6 +9,7 @@ import torch
 from minipeft.__main__ import main
 from minipeft.commands.hyperparameters import parse_hyperparameters
 from minipeft.commands.runs import RunSpec, finished
+from minipeft.commands.sweep import grid, sweep
 from minipeft.commands.table import interval, markdown, summarise
 from minipeft.errors import UserError
 from minipeft.pretraining.tokenizer import Tokenizer
@@ -126,6 +127,22 @@ def test_compare_makes_a_table_and_keeps_finished_runs(capsys, base_folder, own_
     assert report["provenance"]["torch"] == torch.__version__
     assert main([*arguments, "--workers", "1"]) == 0
     assert "5 of 5 runs are there already" in capsys.readouterr().out
+
+
+def test_tuning_takes_the_rate_that_is_best_on_dev(base_folder, own_data, tmp_path, monkeypatch):
+    asked = []
+
+    def pretend(specs, workers, description):
+        """Dev scores that favour the second rate of every grid."""
+        asked.extend(specs)
+        return [{"dev": 50.0 + (spec.learning_rate == grid(spec.method)[1])} for spec in specs]
+
+    monkeypatch.setattr("minipeft.commands.sweep.run_all", pretend)
+    base = RunSpec(folder=str(tmp_path), model=base_folder, task="", method="", data=own_data)
+    best = sweep(base, ["untuned", "lora", "random_base"], workers=1)
+    assert best == {"lora": grid("lora")[1], "random_base": grid("full")[1]}
+    assert {spec.split for spec in asked} == {"dev"}, "tuning must not read the test split"
+    assert len(asked) == len(grid("lora")) + len(grid("full"))
 
 
 def test_a_run_with_other_settings_does_not_count_as_finished(tmp_path):

@@ -1,0 +1,52 @@
+"""Equal tuning effort: every method gets its own grid of four learning rates, judged on dev by one extra seed.
+
+A ranking of methods at one rate each is a ranking of rates. The test split is not read here.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from minipeft.commands.pool import run_all
+from minipeft.commands.runs import RunSpec
+from minipeft.methods.registry import METHODS
+from minipeft.provenance import provenance, write_json
+from minipeft.tasks.task import DATA
+
+TUNED = DATA / "results" / "learning_rates.json"
+SWEEP_SEED = 1000  # apart from the seeds 0, 1, 2, ... that are reported
+
+
+def bundled_rates(model: str, task: str) -> dict[str, float]:
+    """The rates that won our own sweep for this model and task, by method; empty where there was none."""
+    rates = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {}
+    return rates.get(model, {}).get(task, {})
+
+
+def grid(method: str) -> tuple[float, ...]:
+    """The rates to try; the random base is tuned like full tuning."""
+    return METHODS["full" if method == "random_base" else method].learning_rate_grid
+
+
+def sweep_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
+    """One run for each method and rate, scored on dev."""
+    changes = [(method, rate) for method in methods if method != "untuned" for rate in grid(method)]
+    folder = Path(base.folder) / "sweep"
+    return [
+        replace(base, folder=str(folder / f"{method}-{rate:g}"), method=method, learning_rate=rate,
+                seed=SWEEP_SEED, split="dev")
+        for method, rate in changes
+    ]  # fmt: skip
+
+
+def sweep(base: RunSpec, methods: list[str], workers: int) -> dict[str, float]:
+    """Run the grid and return the best rate of each method; all scores go to `sweep.json`."""
+    specs = sweep_specs(base, methods)
+    scores: dict[str, dict[float, float]] = {}
+    for spec, result in zip(specs, run_all(specs, workers, "sweep on dev"), strict=True):
+        scores.setdefault(spec.method, {})[spec.learning_rate] = result["dev"]
+    best = {method: max(by_rate, key=by_rate.get) for method, by_rate in scores.items()}
+    write_json(Path(base.folder) / "sweep.json", {"best": best, "dev_scores": scores, "provenance": provenance()})
+    for method, rate in best.items():
+        print(f"  {method}: learning rate {rate:g}, dev {scores[method][rate]:.1f}")
+    return best
