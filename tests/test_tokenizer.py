@@ -32,7 +32,7 @@ def test_any_text_without_special_tokens_comes_back_unchanged(text):
 
 def test_special_ids_stand_where_t5_has_them():
     backend = TOKENIZER.backend
-    assert (TOKENIZER.size, TOKENIZER.pad, TOKENIZER.eos) == (3072, 0, 1)
+    assert (TOKENIZER.size, TOKENIZER.pad, TOKENIZER.eos) == (4096, 0, 1)
     assert (backend.id_to_token(0), backend.id_to_token(1)) == ("<pad>", "</s>")
     for index in range(100):
         assert TOKENIZER.sentinel(index) == TOKENIZER.size - 1 - index
@@ -95,7 +95,7 @@ def test_a_trained_tokenizer_has_exactly_the_size_asked_for_and_refuses_too_litt
     assert (small.size, small.sentinel(0), small.sentinel(99)) == (450, 449, 350)
     assert small.decode(small.encode("bad cab é 12.")) == "bad cab é 12."
     with pytest.raises(ValueError, match="add texts"):
-        train_tokenizer(["one text"], vocabulary_size=3072)
+        train_tokenizer(["one text"], vocabulary_size=4096)
 
 
 def test_a_tokenizer_is_loaded_from_a_folder_and_a_bad_path_is_one_sentence(tmp_path):

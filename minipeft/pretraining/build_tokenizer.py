@@ -10,7 +10,7 @@ from minipeft.tasks.registry import RECIPES
 from minipeft.tasks.task import DATA
 
 DOCUMENTS = 30_000  # of the corpus, to learn from
-WORD_WEIGHT, LABEL_WEIGHT = 400, 5_000  # repetitions of every word of the lexicon and of every label
+WORD_WEIGHT, LABEL_WEIGHT = 1_000, 5_000  # repetitions of every word of the lexicon and of every label
 
 
 def important_words() -> dict[str, int]:

@@ -4,7 +4,7 @@ from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.language_model import LanguageModel
 
-VOCABULARY = 3072  # ids of the bundled tokenizer
+VOCABULARY = 4096  # ids of the bundled tokenizer
 
 
 def t5(hidden_size: int, heads: int, head_size: int, feed_forward_size: int, layers: int) -> EncoderDecoderConfig:
@@ -13,10 +13,10 @@ def t5(hidden_size: int, heads: int, head_size: int, feed_forward_size: int, lay
 
 
 SIZES: dict[str, EncoderDecoderConfig | DecoderOnlyConfig] = {
-    "t5-0.4m": t5(hidden_size=48, heads=3, head_size=16, feed_forward_size=128, layers=2),
-    "t5-0.8m": t5(hidden_size=80, heads=5, head_size=16, feed_forward_size=208, layers=2),
-    "t5-1.7m": t5(hidden_size=128, heads=4, head_size=32, feed_forward_size=320, layers=2),
-    "t5-3.5m": t5(hidden_size=192, heads=6, head_size=32, feed_forward_size=320, layers=3),
+    "t5-0.4m": t5(hidden_size=40, heads=4, head_size=10, feed_forward_size=104, layers=2),
+    "t5-0.8m": t5(hidden_size=72, heads=4, head_size=18, feed_forward_size=128, layers=2),
+    "t5-1.7m": t5(hidden_size=128, heads=4, head_size=32, feed_forward_size=192, layers=2),
+    "t5-3.5m": t5(hidden_size=192, heads=6, head_size=32, feed_forward_size=208, layers=3),
     "gpt-1.7m": DecoderOnlyConfig(VOCABULARY, hidden_size=128, heads=4, layers=6),
 }
 

@@ -86,7 +86,7 @@ class Tokenizer:
 
 
 def train_tokenizer(
-    texts: Iterable[str], vocabulary_size: int = 3072, extra_words: Mapping[str, int] | None = None
+    texts: Iterable[str], vocabulary_size: int = 4096, extra_words: Mapping[str, int] | None = None
 ) -> tokenizers.Tokenizer:
     """Learns a BPE vocabulary of exactly `vocabulary_size` ids from `texts`, specials and sentinels included.
 
