@@ -8,6 +8,7 @@ from conftest import MAKERS
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.lora import LoRA
+from minipeft.methods.registry import METHODS
 from minipeft.training import trainer
 from minipeft.training.evaluating import evaluate
 from minipeft.training.trainer import TrainingSettings, fine_tune
@@ -80,6 +81,34 @@ def test_a_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(
     for name, weight in method.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
     assert list(tmp_path.iterdir()) == [], "a finished run needs no file to resume from"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_resumes_as_if_never_killed(make_tiny_model, tiny_task, tmp_path, name):
+    settings = TrainingSettings(steps=6, batch_size=16, evaluate_every=2, learning_rate=0.02)
+    ends, steps_run = [], []
+    for folder, killed_at in (("whole", None), ("broken", 3), ("broken", None)):
+        model, method = make_tiny_model(), METHODS[name]()
+        torch.manual_seed(1)
+        try:
+            method.attach(model)
+        except UserError:
+            pytest.skip(f"{name} does not act on this family")
+
+        def watch(step, total, killed_at=killed_at):
+            steps_run.append(step)
+            if step == killed_at:
+                raise Killed
+
+        method.after_backward = watch
+        if killed_at is None:
+            fine_tune(model, method, tiny_task, settings, tmp_path / folder)
+            ends.append(method.state_dict())
+        else:
+            with pytest.raises(Killed):
+                fine_tune(model, method, tiny_task, settings, tmp_path / folder)
+    assert steps_run == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 2, 3, 4, 5]
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0] | ends[1])
 
 
 def test_a_run_with_other_settings_is_not_resumed(tiny_t5, tiny_task, tmp_path):

@@ -135,10 +135,18 @@ class Method:
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of the trained numbers, and of nothing else."""
-        return {name: parameter.detach().clone() for name, parameter in self.named_parameters().items()}
+        return self.training_state()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over trained numbers: every expected tensor in its shape and no other, or a UserError."""
+        self.load_training_state(state)
+
+    def training_state(self) -> dict[str, Tensor]:
+        """A copy of everything that training moves: more than `state_dict` where only a part of it is stored."""
+        return {name: parameter.detach().clone() for name, parameter in self.named_parameters().items()}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        """Go on training from a `training_state`."""
         load_strictly(self.named_parameters(), state, self.name)
 
     def penalty(self) -> Tensor | float:

@@ -140,7 +140,7 @@ class Run:
         return {
             "step": self.step,
             "seconds": self.seconds,
-            "weights": self.method.state_dict(),
+            "weights": self.method.training_state(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "result": asdict(self.result),
@@ -151,7 +151,7 @@ class Run:
         state = load_state(self.file, self.description, self.device) if self.file else None
         if state:
             self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-            self.method.load_state_dict(state["weights"])
+            self.method.load_training_state(state["weights"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.result = RunResult(**state["result"])
 
