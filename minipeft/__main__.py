@@ -10,7 +10,7 @@ import torch
 from minipeft.commands.compare import compare
 from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters
 from minipeft.commands.pool import default_workers
-from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, run
+from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, is_first_process, run
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names
@@ -117,15 +117,18 @@ def run_train(args) -> None:
                    batch_size=args.batch_size, learning_rate=args.learning_rate,
                    hyperparameters=parse_hyperparameters(args.method, args.set))  # fmt: skip
     make_method(args.method, spec.hyperparameters)
-    result = finished(spec)
-    if result:
+    if finished(spec):
         print(f"This run is finished: {spec.result_file}. Delete it or name another --out to train again.")
-    else:
-        print(f"{args.method} on {label}, {args.model}: {args.steps} steps, into {spec.folder}")
-        result = run(spec, progress=True)
+        return
+    if is_first_process():
+        print(f"{args.method} on {label}, {args.model}: {args.steps} steps, into {spec.folder}", flush=True)
+    result = run(spec, progress=True)
     share = 100 * result["trained_parameters"] / result["total_parameters"]
-    print(f"trained {result['trained_parameters']:,} parameters ({share:.2f}%), "
-          f"dev {result['dev']:.1f}, test {result['test']:.1f}, adapter {spec.folder}/adapter.pt")  # fmt: skip
+    if is_first_process():
+        print(
+            f"trained {result['trained_parameters']:,} parameters ({share:.2f}%), "
+            f"dev {result['dev']:.1f}, test {result['test']:.1f}, adapter {spec.folder}/adapter.pt"
+        )
 
 
 def loaded(args):

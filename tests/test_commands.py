@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -111,6 +113,19 @@ def test_train_evaluate_and_generate_work_on_own_data(capsys, base_folder, own_d
     before = (out / "result.json").stat().st_mtime_ns
     assert main(train) == 0
     assert (out / "result.json").stat().st_mtime_ns == before, "a finished run was trained again"
+
+
+@pytest.mark.slow
+def test_torchrun_trains_one_adapter_with_two_processes(base_folder, own_data, tmp_path):
+    flags = ["--model", base_folder, "--data", own_data, "--steps", "4", "--set", "rank=2"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "minipeft", "train"]
+    together = subprocess.run([*launcher, *flags, "--out", str(tmp_path / "two")], capture_output=True, text=True)
+    assert together.returncode == 0, together.stderr
+    assert together.stdout.count("parameters") == 1, "only the first process prints"
+    assert main(["train", *flags, "--out", str(tmp_path / "one")]) == 0
+    weights = [torch.load(tmp_path / name / "adapter.pt", weights_only=True)["weights"] for name in ("one", "two")]
+    for name, expected in weights[0].items():
+        torch.testing.assert_close(weights[1][name], expected, atol=1e-4, rtol=1e-3)
 
 
 def test_compare_makes_a_table_and_keeps_finished_runs(capsys, base_folder, own_data, tmp_path):

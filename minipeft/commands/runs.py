@@ -1,6 +1,7 @@
 """One run: one model, one task, one method, one seed. `train` makes one; `compare` makes many in worker processes."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def finished(spec: RunSpec) -> dict | None:
     return result if result["spec"] == asdict(spec) else None
 
 
+def is_first_process() -> bool:
+    """Whether this process writes files and prints: always, except under torchrun, where only number 0 does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def own_device(device: str) -> str:
+    """Under torchrun, "cuda" is this process's own GPU."""
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+
+
 def get_task(spec: RunSpec) -> Task:
     """The bundled task of that name, or the user's own JSONL."""
     return load_jsonl(spec.data) if spec.data else load_task(spec.task)
@@ -63,7 +74,7 @@ def run(spec: RunSpec, progress: bool = False) -> dict:
     """Train, read the evaluation split once, measure, and keep everything in `spec.folder`; returns the result."""
     task = get_task(spec)
     model = random_init(spec.model, spec.seed) if spec.method == "random_base" else load(spec.model)
-    model.to(spec.device)
+    model.to(own_device(spec.device))
     result = {"spec": asdict(spec), "metric": task.metric, "chance": task.chance, "provenance": provenance()}
     if spec.method == "untuned":
         result |= {"trained_parameters": 0, "adapter_bytes": 0}
@@ -71,7 +82,8 @@ def run(spec: RunSpec, progress: bool = False) -> dict:
         result |= train(spec, task, model, progress)
     result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
     result[spec.split] = evaluate(model, task, spec.split, limit=spec.test_limit)["score"]
-    write_json(spec.result_file, result)
+    if is_first_process():
+        write_json(spec.result_file, result)
     return result
 
 
@@ -85,12 +97,13 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
     )
     outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)
     adapter = Path(spec.folder) / "adapter.pt"
-    save_adapter(adapter, model, method)
+    if is_first_process():
+        save_adapter(adapter, model, method)
     return {
         "dev": outcome.best_dev,
         "trained_parameters": method.parameter_count(),
         "seconds_per_step": outcome.seconds_per_step,
         "memory": step_memory(model, method, task, spec.batch_size),
-        "adapter_bytes": adapter.stat().st_size,
+        "adapter_bytes": adapter.stat().st_size if is_first_process() else 0,
         "losses": [round(loss, 4) for loss in outcome.losses[:: max(1, len(outcome.losses) // 50)]],
     }
