@@ -33,6 +33,10 @@ class Sizes:
         return self.E + 2 * self.D if self.t5 else self.D
 
     @property
+    def feed_forward_matrices(self):
+        return 3 * (self.E + self.D) if self.t5 else 2 * self.D  # T5's is gated
+
+    @property
     def sublayers(self):
         return 2 * self.E + 3 * self.D if self.t5 else 2 * self.D
 
@@ -70,7 +74,7 @@ TABLE = {
     ),
     "norm_tuning": Row(count=lambda s, m: s.norms),
     "lora": Row(
-        count=lambda s, m: s.attentions * 2 * m.rank * (s.d + s.a),  # queries and values
+        count=lambda s, m: m.rank * (s.attentions * 4 * (s.d + s.a) + s.feed_forward_matrices * (s.d + s.f)),
         hyperparameters={"rank": st.integers(1, 5), "alpha": st.sampled_from([0.5, 3.0, 16.0])},
         pasteable={"LoRALinear": lora},
     ),

@@ -101,7 +101,8 @@ def test_hyper_parameters_take_the_types_of_their_fields():
 def test_train_evaluate_and_generate_work_on_own_data(capsys, base_folder, own_data, tmp_path):
     out = tmp_path / "run"
     flags = ["--model", base_folder, "--data", own_data]
-    train = ["train", *flags, "--method", "lora", "--set", "rank=2", "--steps", "3", "--out", str(out)]
+    lora = ["--method", "lora", "--set", "rank=2", "--set", "targets=query,value"]
+    train = ["train", *flags, *lora, "--steps", "3", "--out", str(out)]
     assert main(train) == 0
     result = json.loads((out / "result.json").read_text())
     # Query and value of three attentions, each 8 x 8 with rank 2: 3 * 2 * 2 * (8 + 8) numbers.

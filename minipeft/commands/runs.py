@@ -52,7 +52,7 @@ def finished(spec: RunSpec) -> dict | None:
         result = json.loads(spec.result_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return result if result["spec"] == asdict(spec) else None
+    return result if result["spec"] == json.loads(json.dumps(asdict(spec))) else None  # JSON knows no tuples
 
 
 def is_first_process() -> bool:

@@ -40,14 +40,15 @@ class LoRALinear(nn.Module):
 
 @dataclass
 class LoRA(Method):
-    """LoRA on the linear layers that `targets` name; ("*blocks.*",) names all of attention and feed-forward.
+    """LoRA on the linear layers that `targets` name: by default all of attention and feed-forward.
 
-    The paper adapts queries and values. `alpha` sets the update's size apart from the rank.
+    The paper adapts attention alone, mostly ("query", "value"); Dettmers et al. 2023 (arXiv:2305.14314) needed all
+    linear layers to match full tuning. `alpha` sets the update's size apart from the rank.
     """
 
     rank: int = 8
     alpha: float = 16.0
-    targets: Sequence[str] = ("query", "value")
+    targets: Sequence[str] = ("*blocks.*",)
     dropout: float = 0.0
 
     name = "lora"
