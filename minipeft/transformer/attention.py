@@ -96,7 +96,8 @@ class Attention(nn.Module):
             dropout = self.dropout.p if self.training else 0.0
             mixed = functional.scaled_dot_product_attention(query, key, value, bias, dropout, scale=self.scale)
         else:
-            scores = (self.scale * query) @ key.transpose(-1, -2)  # (batch, heads, targets, sources)
+            scaled = query if self.scale == 1.0 else self.scale * query
+            scores = scaled @ key.transpose(-1, -2)  # (batch, heads, targets, sources)
             if bias is not None:
                 scores = scores + bias
             weights = scores.softmax(-1)  # rows sum to 1

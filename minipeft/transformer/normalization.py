@@ -18,6 +18,9 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        # The mean of squares is taken in float32: bfloat16 keeps too few digits to add up hidden_size squares.
-        scale = x.float().pow(2).mean(-1, keepdim=True).add(self.epsilon).rsqrt()  # (..., 1)
-        return self.weight * (x.float() * scale).to(self.weight.dtype)
+        # Squares are summed in float32 or better: bfloat16 keeps too few digits to add up hidden_size of them. The
+        # Euclidean norm does it in one pass over x, where squaring first would write all squares to memory.
+        precise = torch.promote_types(x.dtype, torch.float32)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=precise)  # (..., 1)
+        scale = (length.square() / x.shape[-1] + self.epsilon).rsqrt()  # 1 / root mean square, (..., 1)
+        return self.weight * (x * scale).to(self.weight.dtype)
