@@ -1,6 +1,7 @@
 """Laws of the two model families as wholes: causality, padding, loss, and the ways of running them."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional
 from minipeft.errors import UserError
 from minipeft.transformer.batch import Batch, pad
 from minipeft.transformer.decoder_only import DecoderOnlyConfig, pad_left
+from minipeft.transformer.encoder_decoder import EncoderDecoder
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
 
@@ -163,6 +165,13 @@ def test_encoder_decoder_has_weights_of_its_own_for_embedding_and_head_in_v1_1_o
     assert tiny_t5().head.weight is not tiny_t5().embedding.weight
     tied = FAMILIES["t5-1.0"]()
     assert tied.head.weight is tied.embedding.weight
+
+
+def test_a_tied_head_reads_the_hidden_state_over_the_root_of_its_size():
+    tied, batch = FAMILIES["t5-1.0"](), random_batch()
+    untied = EncoderDecoder(replace(tied.config, tied_head=False)).eval()
+    untied.load_state_dict(tied.state_dict())
+    close(tied(batch), untied(batch) / 12**0.5)
 
 
 def test_dropout_is_off_in_eval_mode_and_on_in_training():
