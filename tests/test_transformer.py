@@ -16,7 +16,7 @@ from minipeft.transformer.encoder_decoder import EncoderDecoder
 both_families = pytest.mark.parametrize("family", FAMILIES)
 
 
-def close(got, expected, atol=2e-5):
+def close(got, expected, atol=1e-4):  # logits here are around 10, so this is 1e-5 of them
     torch.testing.assert_close(got, expected, rtol=0, atol=atol)
 
 
