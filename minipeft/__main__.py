@@ -21,7 +21,7 @@ from minipeft.training.batches import encode_source
 from minipeft.training.evaluating import evaluate
 from minipeft.transformer.batch import Batch, pad
 
-DEFAULT_MODEL, DEFAULT_TASK = "t5-1.7m", "category"
+DEFAULT_MODEL, DEFAULT_TASK = "t5-0.8m", "category"
 QUICK = {"steps": 150, "test_limit": 300}
 
 

@@ -19,7 +19,7 @@ from minipeft.provenance import write_json
 from minipeft.tasks.task import DATA
 
 RESULTS = DATA / "results"
-TASKS = ("sentiment", "category", "topic", "cause_effect")
+TASKS = ("category", "topic", "sentiment", "sentiment_food")
 
 
 def accept(task: str, model: str, folder: Path, seeds: int, workers: int) -> None:
