@@ -21,8 +21,8 @@ from minipeft.training.batches import encode_source
 from minipeft.training.evaluating import evaluate
 from minipeft.transformer.batch import Batch, pad
 
-DEFAULT_MODEL, DEFAULT_TASK = "t5-0.8m", "category"
-QUICK = {"steps": 150, "test_limit": 300}
+DEFAULT_MODEL, DEFAULT_TASK = "t5-0.8m", "sentiment"
+QUICK = {"steps": 250, "test_limit": 300}
 
 
 class OneSentenceParser(argparse.ArgumentParser):
@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     entry = command("compare", "Race several methods on one task: every seed, one table, one picture.")
     entry.add_argument("--methods", help="comma-separated (default: all that fit the model, and the controls)")
     entry.add_argument("--seeds", type=int, help="how many seeds (default 5, with --quick 1)")
-    entry.add_argument("--steps", type=int, help="training steps of each run (default 400)")
+    entry.add_argument("--steps", type=int, help="training steps of each run (default 600)")
     entry.add_argument(
         "--quick", action="store_true", help="a first look: one seed, fewer steps, part of the test split"
     )
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     entry = command("train", "Fine-tune with one method and save the adapter.")
     entry.add_argument("--method", default="lora", help=f"one of {', '.join(METHODS)}")
     entry.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter, as rank=8")
-    entry.add_argument("--steps", type=int, default=400)
+    entry.add_argument("--steps", type=int, default=600)
     entry.add_argument("--batch-size", type=int, default=32)
     entry.add_argument("--learning-rate", type=float, help="default: the method's own")
     entry.add_argument("--out", help="default runs/<method>-<task>-seed<seed>")

@@ -19,7 +19,7 @@ from minipeft.provenance import write_json
 from minipeft.tasks.task import DATA
 
 RESULTS = DATA / "results"
-TASKS = ("category", "topic", "sentiment", "sentiment_food")
+TASKS = ("sentiment", "sentiment_food", "topic", "category")
 
 
 def accept(task: str, model: str, folder: Path, seeds: int, workers: int) -> None:

@@ -35,7 +35,7 @@ class RunSpec:
     data: str | None = None
     hyperparameters: dict = field(default_factory=dict)
     learning_rate: float | None = None
-    steps: int = 400
+    steps: int = 600
     batch_size: int = 32
     test_limit: int | None = None
     split: str = "test"
