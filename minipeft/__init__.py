@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 
 
 def load_adapter(path, model) -> Method:
-    """Attach the method that `save_adapter` wrote to `path`, with its trained weights, to the base it was trained on."""
+    """Attach the method that `save_adapter` wrote to `path`, with its weights, to the base it was trained on."""
     return adapter_files.load_adapter(path, model, METHODS)
 
 

@@ -6,11 +6,11 @@ For each task: learning rates swept on dev, five seeds, the test split read once
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 from minipeft.__main__ import DEFAULT_MODEL, applies
 from minipeft.commands.compare import compare
+from minipeft.commands.picture import picture
 from minipeft.commands.pool import default_workers
 from minipeft.commands.runs import CONTROLS, RunSpec
 from minipeft.commands.sweep import TUNED
@@ -34,8 +34,7 @@ def accept(task: str, model: str, folder: Path, seeds: int, workers: int) -> Non
     rates = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {}
     rates.setdefault(model, {})[task] = {name: rate for name, rate in report["learning_rates"].items() if rate}
     write_json(TUNED, rates)
-    if (folder / task / "picture.png").exists():
-        shutil.copy(folder / task / "picture.png", RESULTS / f"{task}.png")
+    picture(report, RESULTS / f"{task}.png")
 
 
 def main() -> None:

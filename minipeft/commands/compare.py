@@ -4,10 +4,11 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from minipeft.commands.picture import picture
 from minipeft.commands.pool import forecast, run_all
 from minipeft.commands.runs import CONTROLS, RunSpec
 from minipeft.commands.sweep import bundled_rates, sweep, sweep_specs
-from minipeft.commands.table import markdown, picture, summarise
+from minipeft.commands.table import markdown, summarise
 from minipeft.provenance import provenance, write_json
 
 
@@ -62,7 +63,7 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
     write_json(Path(base.folder) / "result.json", report)
     (Path(base.folder) / "table.md").write_text(table + "\n", encoding="utf-8")
     path = Path(base.folder) / "picture.png"
-    if picture(rows, title, results[0]["chance"], path):
+    if picture(report, path):
         print(f"Picture: {path}")
     else:
         print("No picture: install the extra with  pip install -e '.[plots]'  to get one.")

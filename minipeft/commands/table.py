@@ -1,7 +1,6 @@
-"""Results of many runs as one table: mean and 95% interval over seeds, and the picture of it."""
+"""Results of many runs as one table: mean and 95% interval over seeds."""
 
 import math
-from pathlib import Path
 from statistics import mean, stdev
 
 # Two-sided 95% points of Student's t by degrees of freedom: how far the mean of few seeds may be off.
@@ -46,16 +45,21 @@ def megabytes(count: float | None) -> str:
     return "-" if count is None else f"{count / 1e6:.2f}"
 
 
+def score_cell(row: dict) -> str:
+    """Mean and, from two seeds on, half the width of its 95% interval."""
+    interval_known = len(row["scores"]) > 1
+    return f"{row['mean']:.1f} ± {row['interval']:.1f}" if interval_known else f"{row['mean']:.1f}"
+
+
 def cells(row: dict) -> list[str]:
     """One row of the table as text; memory and file size in megabytes (10^6 bytes)."""
-    spread = "" if math.isnan(row["interval"]) else f" ± {row['interval']:.1f}"
     seconds = "-" if math.isnan(row["seconds_per_step"]) else f"{row['seconds_per_step']:.3f}"
     memory = [megabytes(row["memory"].get(part)) for part in ("weights", "gradients", "optimizer", "activations")]
     return [
         row["method"],
         f"{row['trained']:,}",
         f"{row['percent']:.2f}",
-        f"{row['mean']:.1f}{spread}",
+        score_cell(row),
         "-" if math.isnan(row["of_full"]) else f"{row['of_full']:.0f}%",
         seconds,
         *memory,
@@ -81,39 +85,12 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join(text)
 
 
-def picture(rows: list[dict], title: str, chance: float, path: str | Path) -> bool:
-    """Score against the number of trained parameters, with intervals. False where matplotlib is not installed."""
-    try:
-        import matplotlib
-    except ImportError:
-        return False
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 4.8), dpi=150)
-    figure.patch.set_facecolor("white")
-    trained = [row for row in rows if row["trained"] and row["method"] != "random_base"]
-    for row in trained:
-        spread = 0 if math.isnan(row["interval"]) else row["interval"]
-        axes.errorbar(row["trained"], row["mean"], yerr=spread, fmt="o", capsize=4, markersize=7)
-        axes.annotate(
-            row["method"], (row["trained"], row["mean"]), xytext=(7, 5), textcoords="offset points", fontsize=9
-        )
-    for row in rows:
-        if row not in trained:
-            axes.axhline(row["mean"], linestyle="--", linewidth=1, color="gray")
-            axes.annotate(
-                row["method"], (0.01, row["mean"]), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                textcoords="offset points", fontsize=8, color="dimgray",
-            )  # fmt: skip
-    if chance:
-        axes.axhline(chance, linestyle=":", linewidth=1, color="gray")
-    axes.set_xscale("log")
-    axes.margins(x=0.15)
-    axes.set_xlabel("trained parameters")
-    axes.set_ylabel("test score (%), mean and 95% interval")
-    axes.set_title(title, fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
-    return True
+def across_tasks(reports: dict[str, dict]) -> str:
+    """Methods by tasks: mean and 95% interval, and what a blind guess would score."""
+    methods = [row["method"] for row in next(iter(reports.values()))["rows"]]
+    lines = [f"| method | {' | '.join(reports)} |", "|---" * (1 + len(reports)) + "|"]
+    for method in methods:
+        rows = [row for report in reports.values() for row in report["rows"] if row["method"] == method]
+        lines.append(f"| {method} | {' | '.join(map(score_cell, rows))} |")
+    chance = " | ".join(f"{report['chance']:.1f}" for report in reports.values())
+    return "\n".join([*lines, f"| blind guess | {chance} |"])
