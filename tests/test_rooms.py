@@ -1,0 +1,54 @@
+"""The rooms of the house: imports run one way, and the core stands on torch, numpy, tokenizers and tqdm alone."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import minipeft
+
+PACKAGE = Path(minipeft.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+GROUND = {"minipeft.errors", "minipeft.provenance"}
+# What each room may import from inside the package, besides itself and the ground.
+ALLOWED = {
+    "transformer": (),
+    "tasks": (),
+    "methods": ("minipeft.transformer",),
+    "training": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods.method"),
+    "pretraining": ("minipeft.transformer", "minipeft.tasks", "minipeft.training.optimizers"),
+}
+OUTSIDE = {"torch", "numpy", "tokenizers", "tqdm"} | set(sys.stdlib_module_names)
+EXTRAS = {"matplotlib", "safetensors"}  # imported where they are used, inside a function
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """The modules that a piece of code imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_only_what_it_may(room):
+    for file in (PACKAGE / room).rglob("*.py"):
+        inside = {name for name in imports(ast.parse(file.read_text())) if name.startswith("minipeft")} - GROUND
+        allowed = (f"minipeft.{room}", *ALLOWED[room])
+        strangers = {name for name in inside if not any(f"{name}.".startswith(f"{start}.") for start in allowed)}
+        assert not strangers, f"{file.relative_to(PACKAGE)} may not import {strangers}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_nothing_but_the_four_packages_is_needed_to_import(file):
+    top = ast.Module(
+        [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)], []
+    )
+    outside = {name.split(".")[0] for name in imports(top)} - {"minipeft"}
+    assert outside <= OUTSIDE, f"{file.name} needs {outside - OUTSIDE}"
+    everywhere = {name.split(".")[0] for name in imports(ast.parse(file.read_text()))} - {"minipeft"}
+    assert everywhere <= OUTSIDE | EXTRAS
