@@ -22,7 +22,7 @@ from minipeft.training.evaluating import evaluate
 from minipeft.transformer.batch import Batch, pad
 
 DEFAULT_MODEL, DEFAULT_TASK = "t5-0.8m", "sentiment"
-QUICK = {"steps": 250, "test_limit": 300}
+QUICK = {"steps": 400, "test_limit": 300}
 
 
 class OneSentenceParser(argparse.ArgumentParser):
