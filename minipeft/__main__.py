@@ -81,8 +81,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def label(args) -> str:
+    """What the run is called: the task, or the name of the user's own file."""
+    return Path(args.data).stem if args.data else args.task
+
+
 def run_compare(args) -> None:
-    spec = RunSpec(folder=args.out or f"runs/compare-{Path(args.model).name}-{args.task}", model=args.model,
+    spec = RunSpec(folder=args.out or f"runs/compare-{Path(args.model).name}-{label(args)}", model=args.model,
                    task=args.task, method="", seed=args.seed, data=args.data, device=args.device)  # fmt: skip
     spec = replace(spec, **(QUICK if args.quick else {}))
     if args.quick and not args.out:
@@ -111,8 +116,7 @@ def applies(name: str, model_name: str) -> bool:
 
 
 def run_train(args) -> None:
-    label = Path(args.data).stem if args.data else args.task
-    spec = RunSpec(folder=args.out or f"runs/{args.method}-{label}-seed{args.seed}", model=args.model, task=args.task,
+    spec = RunSpec(folder=args.out or f"runs/{args.method}-{label(args)}-seed{args.seed}", model=args.model, task=args.task,
                    method=args.method, seed=args.seed, data=args.data, device=args.device, steps=args.steps,
                    batch_size=args.batch_size, learning_rate=args.learning_rate,
                    hyperparameters=parse_hyperparameters(args.method, args.set))  # fmt: skip
@@ -121,7 +125,7 @@ def run_train(args) -> None:
         print(f"This run is finished: {spec.result_file}. Delete it or name another --out to train again.")
         return
     if is_first_process():
-        print(f"{args.method} on {label}, {args.model}: {args.steps} steps, into {spec.folder}", flush=True)
+        print(f"{args.method} on {label(args)}, {args.model}: {args.steps} steps, into {spec.folder}", flush=True)
     result = run(spec, progress=True)
     share = 100 * result["trained_parameters"] / result["total_parameters"]
     if is_first_process():
