@@ -116,8 +116,8 @@ def applies(name: str, model_name: str) -> bool:
 
 
 def run_train(args) -> None:
-    spec = RunSpec(folder=args.out or f"runs/{args.method}-{label(args)}-seed{args.seed}", model=args.model, task=args.task,
-                   method=args.method, seed=args.seed, data=args.data, device=args.device, steps=args.steps,
+    spec = RunSpec(folder=args.out or f"runs/{args.method}-{label(args)}-seed{args.seed}", model=args.model,
+                   task=args.task, method=args.method, seed=args.seed, data=args.data, device=args.device, steps=args.steps,
                    batch_size=args.batch_size, learning_rate=args.learning_rate,
                    hyperparameters=parse_hyperparameters(args.method, args.set))  # fmt: skip
     make_method(args.method, spec.hyperparameters)
