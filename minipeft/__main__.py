@@ -87,8 +87,15 @@ def label(args) -> str:
 
 
 def run_compare(args) -> None:
-    spec = RunSpec(folder=args.out or f"runs/compare-{Path(args.model).name}-{label(args)}", model=args.model,
-                   task=args.task, method="", seed=args.seed, data=args.data, device=args.device)  # fmt: skip
+    spec = RunSpec(
+        folder=args.out or f"runs/compare-{Path(args.model).name}-{label(args)}",
+        model=args.model,
+        task=args.task,
+        method="",
+        seed=args.seed,
+        data=args.data,
+        device=args.device,
+    )
     spec = replace(spec, **(QUICK if args.quick else {}))
     if args.quick and not args.out:
         spec = replace(spec, folder=spec.folder + "-quick")
@@ -116,10 +123,19 @@ def applies(name: str, model_name: str) -> bool:
 
 
 def run_train(args) -> None:
-    spec = RunSpec(folder=args.out or f"runs/{args.method}-{label(args)}-seed{args.seed}", model=args.model,
-                   task=args.task, method=args.method, seed=args.seed, data=args.data, device=args.device, steps=args.steps,
-                   batch_size=args.batch_size, learning_rate=args.learning_rate,
-                   hyperparameters=parse_hyperparameters(args.method, args.set))  # fmt: skip
+    spec = RunSpec(
+        folder=args.out or f"runs/{args.method}-{label(args)}-seed{args.seed}",
+        model=args.model,
+        task=args.task,
+        method=args.method,
+        seed=args.seed,
+        data=args.data,
+        device=args.device,
+        steps=args.steps,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        hyperparameters=parse_hyperparameters(args.method, args.set),
+    )
     make_method(args.method, spec.hyperparameters)
     if finished(spec):
         print(f"This run is finished: {spec.result_file}. Delete it or name another --out to train again.")
