@@ -1,12 +1,12 @@
 """The command line: `python -m minipeft compare | train | evaluate | generate | pretrain | tasks`."""
 
-import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from minipeft.commands.arguments import build_parser
 from minipeft.commands.compare import compare
 from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters
 from minipeft.commands.pool import default_workers
@@ -21,64 +21,7 @@ from minipeft.training.batches import encode_source
 from minipeft.training.evaluating import evaluate
 from minipeft.transformer.batch import Batch, pad
 
-DEFAULT_MODEL, DEFAULT_TASK = "t5-0.8m", "sentiment"
 QUICK = {"steps": 400, "test_limit": 300}
-
-
-class OneSentenceParser(argparse.ArgumentParser):
-    """Bad flags get one sentence and exit status 2, like every other bad input."""
-
-    def error(self, message: str):
-        raise UserError(f"{message[0].upper()}{message[1:]}. See: python -m minipeft {self.prog.split()[-1]} --help")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = OneSentenceParser(prog="python -m minipeft", description="Parameter-efficient fine-tuning from scratch.")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=OneSentenceParser)
-
-    def command(name: str, help: str) -> argparse.ArgumentParser:
-        entry = commands.add_parser(name, help=help, description=help)
-        entry.add_argument(
-            "--model", default=DEFAULT_MODEL, help=f"a bundled name or a folder (default {DEFAULT_MODEL})"
-        )
-        entry.add_argument("--task", default=DEFAULT_TASK, help=f"a bundled task (default {DEFAULT_TASK})")
-        entry.add_argument("--data", help="your own JSONL in place of a task: {'source': ..., 'target': ...} a line")
-        entry.add_argument("--seed", type=int, default=0)
-        entry.add_argument("--device", default="cpu", help="cpu or cuda")
-        return entry
-
-    entry = command("compare", "Race several methods on one task: every seed, one table, one picture.")
-    entry.add_argument("--methods", help="comma-separated (default: all that fit the model, and the controls)")
-    entry.add_argument("--seeds", type=int, help="how many seeds (default 5, with --quick 1)")
-    entry.add_argument("--steps", type=int, help="training steps of each run (default 600)")
-    entry.add_argument(
-        "--quick", action="store_true", help="a first look: one seed, fewer steps, part of the test split"
-    )
-    entry.add_argument("--tune", action="store_true", help="first choose every method's learning rate on the dev split")
-    entry.add_argument("--workers", type=int, help="worker processes (default: one per core)")
-    entry.add_argument("--out", help="where runs and results go (default runs/compare-<model>-<task>)")
-
-    entry = command("train", "Fine-tune with one method and save the adapter.")
-    entry.add_argument("--method", default="lora", help=f"one of {', '.join(METHODS)}")
-    entry.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter, as rank=8")
-    entry.add_argument("--steps", type=int, default=600)
-    entry.add_argument("--batch-size", type=int, default=32)
-    entry.add_argument("--learning-rate", type=float, help="default: the method's own")
-    entry.add_argument("--out", help="default runs/<method>-<task>-seed<seed>")
-
-    entry = command("evaluate", "Score a model, with an adapter or without, on a split.")
-    entry.add_argument("--adapter", help="the adapter.pt of a training run")
-    entry.add_argument("--split", default="test", choices=("train", "dev", "test"))
-
-    entry = command("generate", "Write the model's answer to a text.")
-    entry.add_argument("text", help="the source text")
-    entry.add_argument("--adapter", help="the adapter.pt of a training run")
-    entry.add_argument("--max-length", type=int, default=40)
-    entry.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
-
-    command("tasks", "List the bundled tasks and models.")
-    commands.add_parser("pretrain", help="Make a base model.", parents=[pretrain.build_parser()], add_help=False)
-    return parser
 
 
 def label(args) -> str:

@@ -8,7 +8,8 @@ import argparse
 import json
 from pathlib import Path
 
-from minipeft.__main__ import DEFAULT_MODEL, applies
+from minipeft.__main__ import applies
+from minipeft.commands.arguments import DEFAULT_MODEL
 from minipeft.commands.compare import compare
 from minipeft.commands.picture import picture
 from minipeft.commands.pool import default_workers
