@@ -161,6 +161,15 @@ def test_tuning_takes_the_rate_that_is_best_on_dev(base_folder, own_data, tmp_pa
     assert len(asked) == len(grid("lora")) + len(grid("full"))
 
 
+def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own_data, tmp_path):
+    flags = ["--model", base_folder, "--data", own_data, "--steps", "2", "--set", "inner=6", "--set", "prefix_length=3"]
+    assert main(["train", *flags, "--method", "prefix_tuning", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    # Three attentions of one layer, each: 3 x 8 positions, 8 -> 6 with bias, 6 -> 2 * 8 with bias; stored are 3 x 16.
+    assert result["memory"]["gradients"] == 4 * 3 * (3 * 8 + 8 * 6 + 6 + 6 * 16 + 16)
+    assert result["trained_parameters"] == 3 * 3 * 16
+
+
 def test_a_run_with_other_settings_does_not_count_as_finished(tmp_path):
     spec = RunSpec(folder=str(tmp_path), model="m", task="t", method="lora", steps=5)
     spec.result_file.write_text(json.dumps({"spec": {**spec.__dict__, "steps": 6}}))

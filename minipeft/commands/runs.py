@@ -95,6 +95,7 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
     settings = TrainingSettings(
         steps=spec.steps, batch_size=spec.batch_size, learning_rate=spec.learning_rate, seed=spec.seed
     )
+    memory = step_memory(model, method, task, spec.batch_size)  # now: a prefix drops its training network at the end
     outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)
     adapter = Path(spec.folder) / "adapter.pt"
     if is_first_process():
@@ -103,7 +104,7 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
         "dev": outcome.best_dev,
         "trained_parameters": method.parameter_count(),
         "seconds_per_step": outcome.seconds_per_step,
-        "memory": step_memory(model, method, task, spec.batch_size),
+        "memory": memory,
         "adapter_bytes": adapter.stat().st_size if is_first_process() else 0,
         "losses": [round(loss, 4) for loss in outcome.losses[:: max(1, len(outcome.losses) // 50)]],
     }
