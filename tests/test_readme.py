@@ -1,0 +1,94 @@
+"""The README keeps its word: links lead somewhere, every method is there, numbers are the committed ones."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from minipeft.commands.table import across_tasks, markdown
+from minipeft.methods.registry import METHODS
+from minipeft.models import load, model_names
+from minipeft.tasks.task import DATA
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = sorted((DATA / "results").glob("*.json"))
+RACES = [file for file in RESULTS if "rows" in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def test_every_link_and_picture_leads_to_a_file():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(links) > 10
+    missing = [link for link in links if not link.startswith("http") and not (ROOT / link).exists()]
+    assert missing == []
+
+
+def test_every_method_is_listed_with_its_file():
+    listed = dict(re.findall(r"^\| `(\w+)` \| \[[^\]]+\]\(([^)]+)\)", README, re.MULTILINE))
+    files = {name: method.__module__.replace(".", "/") + ".py" for name, method in METHODS.items()}
+    assert listed == files
+
+
+def test_the_two_commands_are_two_lines():
+    block = README.split("## Two commands", 1)[1].split("```bash\n", 1)[1].split("```", 1)[0]
+    lines = [line for line in block.splitlines() if line.strip()]
+    assert len(lines) == 2 and "compare --quick" in lines[0] and lines[1].endswith("pytest")
+
+
+def test_the_sample_of_ten_lines_runs_as_far_as_names_go():
+    sample = README.split("```python\n", 1)[1].split("```", 1)[0]
+    assert "<!--" not in README, "a placeholder was left in the README"
+    assert len(sample.strip().splitlines()) <= 10
+    compile(sample, "README.md", "exec")
+
+
+def test_the_tables_are_the_committed_results():
+    shown = re.findall(r"\[//\]: # \(table of (\S+)\)\n\n((?:\|.*\n)+)", README)
+    assert shown, "the README shows no table of results"
+    for name, table in shown:
+        rows = json.loads((ROOT / name).read_text(encoding="utf-8"))["rows"]
+        assert table.strip() == markdown(rows), f"paste into README.md:\n{markdown(rows)}"
+
+
+def test_the_table_across_tasks_is_the_committed_results():
+    reports = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in RACES}
+    order = ("sentiment", "sentiment_food", "topic", "category")
+    table = across_tasks({name: reports[name] for name in order if name in reports})
+    assert table in README, f"paste into README.md:\n{table}"
+
+
+def bases_table() -> str:
+    """The table of the bundled bases, from their own result files."""
+    lines = ["| base | parameters | objective | tokens | minutes | held-out loss | gap |", "|---" * 7 + "|"]
+    for name in model_names():
+        report = json.loads((DATA / "checkpoints" / name / "results.json").read_text(encoding="utf-8"))
+        runs = [report, *([report["earlier_run"]] if "earlier_run" in report else [])]
+        tokens, minutes = (sum(run[key] for run in runs) for key in ("tokens", "seconds"))
+        last = report["curve"][-1] if report["curve"] and report["curve"][-1]["step"] == report["step"] else {}
+        size = sum(parameter.numel() for parameter in load(name).parameters())
+        loss, gap = (f"{last[key]:.2f}" if last else "-" for key in ("loss", "gap"))
+        lines.append(
+            f"| `{name}` | {size:,} | {report['settings']['text']['objective']} | {tokens / 1e6:.1f}M "
+            f"| {minutes / 60:.0f} | {loss} | {gap} |"
+        )
+    return "\n".join(lines)
+
+
+def test_the_table_of_bases_is_what_their_result_files_say():
+    assert bases_table() in (DATA / "README.md").read_text(encoding="utf-8"), f"paste:\n{bases_table()}"
+
+
+@pytest.mark.parametrize("file", RACES, ids=lambda file: file.stem)
+def test_a_committed_race_says_how_it_was_made(file):
+    report = json.loads(file.read_text(encoding="utf-8"))
+    assert report["command"].startswith("python -m minipeft")
+    assert re.fullmatch(r"[0-9a-f]{12}", report["provenance"]["commit"])
+    assert {"python", "torch", "hardware"} <= report["provenance"].keys()
+    for row in report["rows"]:
+        assert len(row["scores"]) == (1 if row["method"] == "untuned" else report["seeds"])
+        assert row["mean"] == pytest.approx(sum(row["scores"]) / len(row["scores"]))
+    for method, scores in report["sweep"].items():
+        best = max(scores, key=scores.get)
+        assert report["learning_rates"][method] == float(best), "the rate in the race is the sweep's winner"
+    assert {len(scores) for scores in report["sweep"].values()} == {4}, "equal tuning effort for every method"
