@@ -23,13 +23,15 @@ RESULTS = DATA / "results"
 TASKS = ("sentiment", "sentiment_food", "topic", "category")
 
 
-def accept(task: str, model: str, folder: Path, seeds: int, workers: int) -> None:
+def accept(task: str, model: str, steps: int, folder: Path, seeds: int, workers: int) -> None:
     """Tune and race on one task, and copy what came out to `data/results`."""
     methods = [name for name in (*METHODS, *CONTROLS) if applies(name, model)]
-    base = RunSpec(folder=str(folder / task), model=model, task=task, method="")
+    base = RunSpec(folder=str(folder / task), model=model, task=task, method="", steps=steps)
     compare(base, methods, seeds, workers, tune=True)
     report = json.loads((folder / task / "result.json").read_text(encoding="utf-8"))
-    report["command"] = "python -m minipeft.commands.acceptance"
+    report["command"] = (
+        f"python -m minipeft.commands.acceptance --model {model} --tasks {task} --steps {steps} --seeds {seeds}"
+    )
     report["sweep"] = json.loads((folder / task / "sweep.json").read_text(encoding="utf-8"))["dev_scores"]
     write_json(RESULTS / f"{task}.json", report)
     rates = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {}
@@ -42,11 +44,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--steps", type=int, default=RunSpec.steps)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", default="runs/acceptance")
     args = parser.parse_args()
     for task in args.tasks.split(","):
-        accept(task, args.model, Path(args.out), args.seeds, default_workers("cpu"))
+        accept(task, args.model, args.steps, Path(args.out), args.seeds, default_workers("cpu"))
 
 
 if __name__ == "__main__":
