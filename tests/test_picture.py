@@ -1,0 +1,33 @@
+"""The picture of a race is drawn from its result file, and its absence is no error."""
+
+import builtins
+import json
+
+import pytest
+
+from minipeft.commands.picture import picture
+from minipeft.tasks.task import DATA
+
+REPORT = json.loads((DATA / "results" / "sentiment.json").read_text(encoding="utf-8"))
+
+
+def test_a_picture_names_every_method_once(tmp_path, monkeypatch):
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs minipeft[plots]")
+    monkeypatch.setattr(pyplot, "close", lambda figure: None)  # leave the figure open to look at
+    assert picture(REPORT, tmp_path / "race.png")
+    assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
+    names = [text.get_text() for text in pyplot.gcf().axes[0].texts]
+    assert sorted(names) == sorted(row["method"] for row in REPORT["rows"])
+
+
+def test_without_matplotlib_there_is_no_picture_and_no_error(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *arguments, **options):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert not picture(REPORT, tmp_path / "race.png")
+    assert list(tmp_path.iterdir()) == []
