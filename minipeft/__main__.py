@@ -57,7 +57,7 @@ def run_compare(args) -> None:
 def applies(name: str, model_name: str) -> bool:
     """Whether the method can act on this model at all (BitFit needs biases, which T5 has not)."""
     if name in CONTROLS:
-        return name != "random_base" or not Path(model_name).is_dir()
+        return True
     try:
         make_method(name, {}).attach(load(model_name))
     except UserError:

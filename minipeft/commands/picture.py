@@ -8,7 +8,7 @@ import math
 import sys
 from pathlib import Path
 
-CONTROLS = ("untuned", "random_base")
+from minipeft.commands.runs import CONTROLS
 
 
 def picture(report: dict, path: str | Path) -> bool:

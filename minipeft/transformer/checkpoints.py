@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minipeft.errors import UserError
+from minipeft.provenance import write_json
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.language_model import LanguageModel
@@ -106,10 +107,3 @@ def read_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not an object of settings.")
     return content
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write `content` to `path`, readable, in one step."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from minipeft.errors import UserError
-from minipeft.transformer.checkpoints import build, read_json, read_weights, write_json
+from minipeft.provenance import write_json
+from minipeft.transformer.checkpoints import build, read_json, read_weights
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.hugging_face_config import gpt2_config, gpt2_settings, t5_config, t5_settings
