@@ -2,7 +2,8 @@
 
 `hyperparameters` are drawn by hypothesis; `count` is the formula of the method's docstring, worked out from the sizes
 of the model alone; `refuses` names families it does not apply to, with the words of its sentence; `pasteable` are
-classes that must run in an empty file; `gradient_free` are endings of parameters whose gradient is zero by mathematics.
+classes that must run in an empty file; `gradient_free` are endings of parameters whose gradient is zero by mathematics;
+`trains_nothing` marks methods without trained numbers.
 """
 
 from collections.abc import Callable
@@ -60,6 +61,7 @@ class Row:
     refuses: dict[str, str] = field(default_factory=dict)
     pasteable: dict[str, object] = field(default_factory=dict)
     gradient_free: tuple[str, ...] = ()
+    trains_nothing: bool = False
 
 
 # The softmax does not see what is added to all scores of one query, so GPT-2's key bias does nothing.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from minipeft.errors import UserError
 from minipeft.methods.strict_loading import load_strictly
 from minipeft.methods.targets import replace_modules
+from minipeft.transformer.batch import Batch
 from minipeft.transformer.checkpoints import fingerprint
 
 
@@ -148,6 +149,18 @@ class Method:
     def load_training_state(self, state: dict[str, Tensor]) -> None:
         """Go on training from a `training_state`."""
         load_strictly(self.named_parameters(), state, self.name)
+
+    def read(self, text: str) -> list[int]:
+        """The token ids that a source text becomes: a template puts words or virtual tokens around them."""
+        return self.model.tokenizer.encode(text)
+
+    def answers(self, text: str) -> list[list[int]]:
+        """The token ids that may stand for an answer: training writes the first, ranking takes the mean of all."""
+        return [self.model.tokenizer.encode(text)]
+
+    def score(self, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
+        """What ranking compares: for each row and candidate its log-likelihood, (batch, candidates)."""
+        return self.model.score(batch, candidates, candidate_mask)
 
     def penalty(self) -> Tensor | float:
         """Added to the loss of every training step."""

@@ -35,13 +35,22 @@ def encode_examples(model, examples: Sequence[Example], max_source_length: int =
 
 
 def encode_source(model, text: str) -> list[int]:
-    """The ids a model reads: the text, and what closes a source in the model's family."""
-    return [*model.tokenizer.encode(text), *model.source_suffix]
+    """The ids a model reads: the text as the attached method reads it, and what closes a source in its family."""
+    method = getattr(model, "attached_method", None)
+    ids = method.read(text) if method else model.tokenizer.encode(text)
+    return [*ids, *model.source_suffix]
+
+
+def encode_answers(model, text: str) -> list[list[int]]:
+    """The ids that may stand for an answer, each closed by end-of-sequence; more than one only with a verbalizer."""
+    method = getattr(model, "attached_method", None)
+    answers = method.answers(text) if method else [model.tokenizer.encode(text)]
+    return [[*ids, model.tokenizer.eos] for ids in answers]
 
 
 def encode_answer(model, text: str) -> list[int]:
-    """The ids a model writes: the text and end-of-sequence."""
-    return [*model.tokenizer.encode(text), model.tokenizer.eos]
+    """The ids a model learns to write: the first of `encode_answers`."""
+    return encode_answers(model, text)[0]
 
 
 def check_length(model, source: int, answer: int, number: int, example: Example, max_source_length: int) -> None:

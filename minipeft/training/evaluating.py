@@ -5,7 +5,7 @@ import torch
 from minipeft.errors import UserError
 from minipeft.tasks.metrics import score as metric_score
 from minipeft.tasks.task import SPLITS, Example, Task
-from minipeft.training.batches import check_length, encode_answer, encode_source
+from minipeft.training.batches import check_length, encode_answer, encode_answers, encode_source
 from minipeft.transformer.batch import Batch, pad
 
 RANKED = ("accuracy", "macro_f1")  # metrics of tasks that are answered by choosing; the others by writing
@@ -66,27 +66,39 @@ def predict(model, examples, labels=(), metric="accuracy", batch_size=64, max_so
 
 
 class Ranking:
-    """Answers by the likeliest of the given texts. Each different text is encoded once."""
+    """Answers by the likeliest of the given texts. Each different text is encoded once.
+
+    Where several answers may stand for one text, its score is their mean.
+    """
 
     def __init__(self, model, choices: list[tuple[str, ...]]):
         for number, texts in enumerate(choices, start=1):
             if len(texts) < 2:
                 raise UserError(f"example {number} has {len(texts)} answers to choose from: give it at least two.")
         self.model, self.choices = model, choices
-        self.ids = {text: encode_answer(model, text) for texts in set(choices) for text in texts}
+        self.ids = {text: encode_answers(model, text) for texts in set(choices) for text in texts}
 
     def longest(self, number: int) -> int:
-        return max(len(self.ids[text]) for text in self.choices[number])
+        return max(len(ids) for text in self.choices[number] for ids in self.ids[text])
 
     def __call__(self, batch: Batch, numbers: list[int]) -> list[str]:
         texts = [self.choices[number] for number in numbers]
-        most = max(map(len, texts))
-        # Rows with fewer choices are filled with their own first one: a copy can tie with it, never beat it.
-        filled = [row + row[:1] * (most - len(row)) for row in texts]
-        ids, mask = pad([self.ids[text] for row in filled for text in row])
-        shape, device = (len(texts), most, -1), batch.source.device  # (batch, choices, length)
-        scores = self.model.score(batch, ids.view(shape).to(device), mask.view(shape).to(device))
-        return [row[best] for row, best in zip(filled, scores.argmax(-1).tolist(), strict=True)]
+        rows = [[ids for text in row for ids in self.ids[text]] for row in texts]
+        most = max(map(len, rows))
+        rows = [row + row[:1] * (most - len(row)) for row in rows]  # the copies at the end are scored and not looked at
+        ids, mask = pad([ids for row in rows for ids in row])
+        shape, device = (len(rows), most, -1), batch.source.device  # (batch, answers, length)
+        method = getattr(self.model, "attached_method", None)
+        score = method.score if method else self.model.score
+        scores = score(batch, ids.view(shape).to(device), mask.view(shape).to(device)).tolist()
+        return [self.best(row, own) for row, own in zip(texts, scores, strict=True)]
+
+    def best(self, texts: tuple[str, ...], scores: list[float]) -> str:
+        """The text with the highest mean score; `scores` holds those of its answers, text after text."""
+        remaining, means = iter(scores), {}
+        for text in texts:
+            means[text] = sum(next(remaining) for _ in self.ids[text]) / len(self.ids[text])
+        return max(means, key=means.get)
 
 
 class Writing:
