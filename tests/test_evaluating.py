@@ -7,6 +7,7 @@ import torch
 from conftest import make_tiny_task
 
 from minipeft.errors import UserError
+from minipeft.methods.selective.full import Full
 from minipeft.tasks.task import Example, Task
 from minipeft.training.batches import collate, encode_examples
 from minipeft.training.evaluating import evaluate, predict
@@ -70,3 +71,23 @@ def test_bad_requests_get_one_sentence(tiny_gpt, tiny_task):
         predict(tiny_gpt, [Example("the fox", "warm")])
     with pytest.raises(UserError, match="example 1"):
         predict(tiny_gpt, [Example(" ".join(["the"] * 47), "warm", ("warm", "cold"))])
+
+
+@torch.no_grad()
+def test_where_several_answers_stand_for_a_label_its_score_is_their_mean(tiny_model, tiny_task):
+    words = {"warm": ["a", "owl"], "cold": ["seen"]}  # as many answers as it pleases
+
+    class Verbalized(Full):
+        def answers(self, text):
+            return [self.model.tokenizer.encode(word) for word in words[text]]
+
+    def mean(source, label):
+        scores = [log_likelihood(tiny_model, source, word) for word in words[label]]
+        return sum(scores) / len(scores)
+
+    expected = [max(words, key=lambda label, e=e: mean(e.source, label)) for e in tiny_task.dev]
+    assert len(set(expected)) == 2
+    Verbalized().attach(tiny_model)
+    assert predict(tiny_model, tiny_task.dev, tiny_task.labels) == expected
+    (encoded,) = encode_examples(tiny_model, [Example("the fox is red", "warm")])
+    assert encoded.target == [*tiny_model.tokenizer.encode("a"), 1]  # training writes the first

@@ -111,3 +111,30 @@ def test_a_prompt_as_long_as_the_context_is_refused_and_the_model_left_alone():
 def test_words_without_a_tokenizer_are_refused():
     with pytest.raises(UserError, match="no tokenizer"):
         PromptTuning().attach(tiny_t5())
+
+
+def test_a_start_from_another_prompt_is_taken_as_a_copy_and_must_fit():
+    method, first = PromptTuning(prompt_length=3), torch.randn(3, 12)
+    method.start_from(first)
+    model = tiny_t5()
+    method.attach(model)
+    (prompt,) = method.named_parameters().values()
+    assert torch.equal(prompt, first)
+    with torch.no_grad():
+        prompt.zero_()
+    assert first.any() and method.start.any()
+    wrong = PromptTuning(prompt_length=4)
+    wrong.start_from(first)
+    with pytest.raises(UserError, match=r"start is \(3, 12\), the prompt \(4, 12\)"):
+        wrong.attach(tiny_gpt2())
+
+
+def test_a_hybrid_prompt_reads_hand_written_words_around_the_source():
+    model = with_tokenizer(tiny_t5())
+    method = PromptTuning(prompt_length=2, init="uniform", template="no {source}")
+    method.attach(model)
+    model.tokenizer.encode = lambda text: [WORDS[word][0] for word in text.split()]
+    assert method.read("yes yes") == [6, 5, 5]
+    method.detach()
+    with pytest.raises(UserError, match="A template needs"):
+        PromptTuning(template="no source")

@@ -2,7 +2,9 @@
 
     [P; X]        P: (prompt_length, hidden), trained   X: (length, hidden), the embedded source
 
-Start: uniform in +-1/2, or embeddings of frequent tokens, or of the class labels: never the base model's output.
+With a template, X is the source with hand-written words around it: a hybrid prompt (Gu et al. 2022).
+Start: uniform in +-1/2, or embeddings of frequent tokens, or of the class labels, or a prompt trained elsewhere: never
+the base model's output.
 Trainable: prompt_length * hidden numbers. T5 has its prompt before the encoder only, GPT-2 before its one stack.
 Learning rate 0.3 is meant for Adafactor without parameter scaling, and only for it.
 Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691. Lesson: lessons/05_prompt_tuning.
@@ -10,12 +12,14 @@ Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691. Lesson: lessons/05_prom
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.method import Method
+from minipeft.methods.prompts.template import Template
 
 FREQUENT = 5000  # tokens to sample from (paper, section 3.2)
 
@@ -45,13 +49,16 @@ class PromptTuning(Method):
     """A prompt of `prompt_length` vectors.
 
     init: "vocabulary" samples from the most frequent tokens, "labels" takes the words of `labels` (a label of several
-    tokens is averaged, places left over are sampled), "uniform" needs no tokenizer.
+    tokens is averaged, places left over are sampled), "uniform" needs no tokenizer. template: hand-written words around
+    the source, such as "{source} It was".
     """
 
     prompt_length: int = 20
     init: str = "vocabulary"
     labels: Sequence[str] = ()
+    template: str = "{source}"
 
+    start: ClassVar[torch.Tensor | None] = None  # set by start_from, on the instance
     name = "prompt_tuning"
     suggested_optimizer = "adafactor"
     suggested_learning_rate = 0.3
@@ -66,6 +73,14 @@ class PromptTuning(Method):
             raise UserError(f"The prompt's init must be 'vocabulary', 'labels' or 'uniform', not {self.init!r}.")
         if self.init == "labels" and not self.labels:
             raise UserError("A prompt with init 'labels' needs the labels: PromptTuning(init='labels', labels=[...]).")
+        Template(self.template)
+
+    def start_from(self, prompt: torch.Tensor) -> None:
+        """Begin with `prompt`, (prompt_length, hidden), when attached, whatever `init` says."""
+        self.start = prompt.detach().clone()
+
+    def read(self, text: str) -> list[int]:
+        return Template(self.template).encode(text, self.model.tokenizer)
 
     def install(self, model: nn.Module) -> None:
         place = "encoder" if hasattr(model, "encoder") else "decoder"
@@ -78,6 +93,12 @@ class PromptTuning(Method):
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
         """Where training starts, (prompt_length, hidden)."""
         table = model.embedding.weight.detach()  # (vocabulary, hidden)
+        if self.start is not None:
+            if self.start.shape != (self.prompt_length, table.shape[1]):
+                raise UserError(
+                    f"The start is {tuple(self.start.shape)}, the prompt {self.prompt_length, table.shape[1]}."
+                )
+            return self.start.to(table.device, table.dtype, copy=True)
         if self.init == "uniform":
             return torch.empty_like(table[:1]).repeat(self.prompt_length, 1).uniform_(-0.5, 0.5)
         tokenizer = getattr(model, "tokenizer", None)
