@@ -90,6 +90,18 @@ TABLE = {
         hyperparameters={"prompt_length": st.integers(1, 9), "init": st.sampled_from(["vocabulary", "uniform"])},
         pasteable={"PromptedStack": prompt_tuning},
     ),
+    "ppt": Row(
+        count=lambda s, m: m.prompt_length * s.d,
+        hyperparameters={
+            "prompt_length": st.integers(1, 9),
+            "format": st.sampled_from(["single", "choice", "unified"]),
+            "labels": st.sampled_from([(), ("yes", "maybe", "no")]),
+        },
+    ),
+    "spot": Row(
+        count=lambda s, m: m.prompt_length * s.d,
+        hyperparameters={"prompt_length": st.integers(1, 9), "init": st.sampled_from(["vocabulary", "uniform"])},
+    ),
     "prefix_tuning": Row(
         count=lambda s, m: 2 * s.attentions * m.prefix_length * s.a,
         hyperparameters={

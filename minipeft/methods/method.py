@@ -142,6 +142,9 @@ class Method:
         """Take over trained numbers: every expected tensor in its shape and no other, or a UserError."""
         self.load_training_state(state)
 
+    def expect(self, state: dict[str, Tensor]) -> None:
+        """Told before `attach` which numbers will be loaded after it: a start kept in a file need not be looked for."""
+
     def training_state(self) -> dict[str, Tensor]:
         """A copy of everything that training moves: more than `state_dict` where only a part of it is stored."""
         return {name: parameter.detach().clone() for name, parameter in self.named_parameters().items()}

@@ -3,8 +3,10 @@
 from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.method import Method
+from minipeft.methods.prompts.ppt import PPT
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.prompts.spot import SPoT
 from minipeft.methods.selective.bitfit import BitFit
 from minipeft.methods.selective.full import Full
 from minipeft.methods.selective.norm_tuning import NormTuning
@@ -16,5 +18,7 @@ METHODS: dict[str, type[Method]] = {
     "lora": LoRA,
     "houlsby": Houlsby,
     "prompt_tuning": PromptTuning,
+    "ppt": PPT,
+    "spot": SPoT,
     "prefix_tuning": PrefixTuning,
 }

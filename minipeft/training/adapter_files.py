@@ -54,6 +54,7 @@ def load_adapter(path: str | Path, model, methods: dict[str, type[Method]]) -> M
         raise UserError(f"{path} was trained on another base model: load the base that it belongs to.")
     try:
         method = methods[content["method"]](**content["hyperparameters"])
+        method.expect(content["weights"])
         method.attach(model)
     except Exception as error:  # hyper-parameters are only as good as the file
         raise UserError(f"{path} has hyper-parameters that do not fit {content['method']}: {error}") from error
