@@ -1,4 +1,4 @@
-"""The command line: `python -m minipeft compare | train | evaluate | generate | pretrain | tasks`."""
+"""The command line: `python -m minipeft compare | train | evaluate | generate | transfer | pretrain | tasks | ...`."""
 
 import sys
 from dataclasses import replace
@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from minipeft.commands import pretrain_prompt, transfer
 from minipeft.commands.arguments import build_parser
 from minipeft.commands.compare import compare
-from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters
+from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters, split_entries
 from minipeft.commands.pool import default_workers
-from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, is_first_process, run
+from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, is_first_process, new_method, run
+from minipeft.commands.sweep import entry_specs
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names
@@ -30,14 +32,16 @@ def label(args) -> str:
 
 
 def run_compare(args) -> None:
+    shots = f"-{args.shots}shots" if args.shots else ""
     spec = RunSpec(
-        folder=args.out or f"runs/compare-{Path(args.model).name}-{label(args)}",
+        folder=args.out or f"runs/compare-{Path(args.model).name}-{label(args)}{shots}",
         model=args.model,
         task=args.task,
         method="",
         seed=args.seed,
         data=args.data,
         device=args.device,
+        shots=args.shots,
     )
     spec = replace(spec, **(QUICK if args.quick else {}))
     if args.quick and not args.out:
@@ -45,11 +49,16 @@ def run_compare(args) -> None:
     if args.steps:
         spec = replace(spec, steps=args.steps)
     known = [*METHODS, *CONTROLS]
-    methods = args.methods.split(",") if args.methods else [name for name in known if applies(name, args.model)]
-    for name in methods:
-        if name not in known:
-            raise UserError(f"There is no method {name!r}. {nearest(name, known)}")
-    get_task(spec)
+    if args.methods:
+        methods = split_entries(args.methods, known)
+    else:
+        methods = [name for name in known if applies(name, args.model)]
+    task = get_task(spec)
+    for entry in entry_specs(spec, methods):
+        if entry.method not in known:
+            raise UserError(f"There is no method {entry.method!r}. {nearest(entry.method, known)}")
+        if entry.method in METHODS:
+            new_method(entry, task)
     seeds = args.seeds or (1 if args.quick else 5)
     compare(spec, methods, seeds, args.workers or default_workers(args.device), args.tune)
 
@@ -79,7 +88,7 @@ def run_train(args) -> None:
         learning_rate=args.learning_rate,
         hyperparameters=parse_hyperparameters(args.method, args.set),
     )
-    make_method(args.method, spec.hyperparameters)
+    new_method(spec, get_task(spec))
     if finished(spec):
         print(f"This run is finished: {spec.result_file}. Delete it or name another --out to train again.")
         return
@@ -125,7 +134,8 @@ def run_tasks(args) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence when the input was bad, 130 when interrupted."""
     handlers = {"compare": run_compare, "train": run_train, "evaluate": run_evaluate, "generate": run_generate,
-                "tasks": run_tasks, "pretrain": pretrain.run}  # fmt: skip
+                "tasks": run_tasks, "pretrain": pretrain.run,
+                "pretrain-prompt": pretrain_prompt.run, "transfer": transfer.run}  # fmt: skip
     try:
         args = build_parser().parse_args(arguments)
         if getattr(args, "device", "cpu").startswith("cuda") and not torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 import argparse
 
+from minipeft.commands import pretrain_prompt, transfer
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.pretraining import pretrain
@@ -20,19 +21,26 @@ def build_parser() -> argparse.ArgumentParser:
     parser = OneSentenceParser(prog="python -m minipeft", description="Parameter-efficient fine-tuning from scratch.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=OneSentenceParser)
 
-    def command(name: str, help: str) -> argparse.ArgumentParser:
+    def command(name: str, help: str, task_flag: str = "--task") -> argparse.ArgumentParser:
         entry = commands.add_parser(name, help=help, description=help)
         entry.add_argument(
             "--model", default=DEFAULT_MODEL, help=f"a bundled name or a folder (default {DEFAULT_MODEL})"
         )
-        entry.add_argument("--task", default=DEFAULT_TASK, help=f"a bundled task (default {DEFAULT_TASK})")
+        entry.add_argument(
+            task_flag, dest="task", default=DEFAULT_TASK, help=f"a bundled task (default {DEFAULT_TASK})"
+        )
         entry.add_argument("--data", help="your own JSONL in place of a task: {'source': ..., 'target': ...} a line")
         entry.add_argument("--seed", type=int, default=0)
         entry.add_argument("--device", default="cpu", help="cpu or cuda")
         return entry
 
     entry = command("compare", "Race several methods on one task: every seed, one table, one picture.")
-    entry.add_argument("--methods", help="comma-separated (default: all that fit the model, and the controls)")
+    entry.add_argument(
+        "--methods",
+        help="comma-separated (default: all that fit the model, and the controls); hyper-parameters follow a colon "
+        "each, a name of your own may stand before: low=lora:rank=1:alpha=2",
+    )
+    entry.add_argument("--shots", type=int, help="train on so many examples a seed, with as many for dev")
     entry.add_argument("--seeds", type=int, help="how many seeds (default 5, with --quick 1)")
     entry.add_argument("--steps", type=int, help="training steps of each run (default 600)")
     entry.add_argument(
@@ -59,6 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
     entry.add_argument("--adapter", help="the adapter.pt of a training run")
     entry.add_argument("--max-length", type=int, default=40)
     entry.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+
+    entry = command("pretrain-prompt", "Make a prompt that PPT or SPoT can start from.")
+    pretrain_prompt.add_arguments(entry)
+
+    entry = command("transfer", "Find source tasks like --target and start its prompt from theirs (SPoT).", "--target")
+    transfer.add_arguments(entry)
 
     command("tasks", "List the bundled tasks and models.")
     commands.add_parser("pretrain", help="Make a base model.", parents=[pretrain.build_parser()], add_help=False)

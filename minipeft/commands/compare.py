@@ -7,23 +7,25 @@ from pathlib import Path
 from minipeft.commands.picture import picture
 from minipeft.commands.pool import forecast, run_all
 from minipeft.commands.runs import CONTROLS, RunSpec
-from minipeft.commands.sweep import bundled_rates, sweep, sweep_specs
+from minipeft.commands.sweep import bundled_rates, entry_specs, folder_name, sweep, sweep_specs
 from minipeft.commands.table import markdown, summarise
 from minipeft.provenance import provenance, write_json
 
 
 def make_specs(base: RunSpec, methods: list[str], seeds: int, rates: dict[str, float]) -> list[RunSpec]:
-    """One run per method and seed, each in its own folder; the untuned base needs no seeds.
+    """One run per entry and seed, each in its own folder; the untuned base needs no seeds.
 
-    `rates` by method; a method without one takes its own suggestion.
+    `methods` are entries as `parse_entry` reads them. `rates` by row or by method; without one, the method's suggestion
+    is taken.
     """
     specs = []
     for seed in range(base.seed, base.seed + seeds):
-        for method in methods:
-            if method == "untuned" and seed > base.seed:
+        for spec in entry_specs(base, methods):
+            if spec.method == "untuned" and seed > base.seed:
                 continue
-            folder = Path(base.folder) / "runs" / f"{method}-seed{seed}"
-            specs.append(replace(base, folder=str(folder), method=method, seed=seed, learning_rate=rates.get(method)))
+            folder = Path(base.folder) / "runs" / f"{folder_name(spec.row)}-seed{seed}"
+            rate = rates.get(spec.row, rates.get(spec.method))
+            specs.append(replace(spec, folder=str(folder), seed=seed, learning_rate=rate))
     return specs
 
 
@@ -33,13 +35,13 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
     tune: first choose each method's learning rate on dev; otherwise the bundled sweep's winner is taken where there is
     one for this model and task.
     """
-    title = f"{base.data or base.task}, {base.model}"
+    title = f"{base.data or base.task}, {base.model}" + (f", {base.shots} shots" if base.shots else "")
     print(f"{title}: {len(methods)} methods x {seeds} seed(s), {base.steps} steps each, in {base.folder}")
     for name in methods:
         if name in CONTROLS:
             print(f"  {name}: {CONTROLS[name]}")
     started = time.time()
-    rates = {} if base.data else bundled_rates(base.model, base.task)
+    rates = {} if base.data or base.shots else bundled_rates(base.model, base.task)
     if tune:
         print(f"Learning rates on dev: {forecast(sweep_specs(base, methods), workers)}", flush=True)
         rates = sweep(base, methods, workers)
@@ -55,7 +57,7 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
         "chance": results[0]["chance"],
         "settings": asdict(replace(base, folder="", method="")),
         "seeds": seeds,
-        "learning_rates": {spec.method: spec.learning_rate for spec in specs},
+        "learning_rates": {spec.row: spec.learning_rate for spec in specs},
         "provenance": provenance(),
         "seconds": round(time.time() - started, 1),
         "rows": rows,

@@ -1,14 +1,45 @@
 """From words on the command line to a method with its hyper-parameters."""
 
 import difflib
+import re
 import types
 import typing
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 
 from minipeft.errors import UserError
 from minipeft.methods.method import Method
 from minipeft.methods.registry import METHODS
+
+NEXT_VALUE = re.compile(r":(?=\w+=)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a race: a method or control, some of its hyper-parameters, and what the row is called."""
+
+    label: str
+    method: str
+    hyperparameters: dict
+
+
+def parse_entry(text: str) -> Entry:
+    """`[label=]method[:name=value]...`, as `lora` or `hybrid=prompt_tuning:template={source} It was`."""
+    head, *assignments = NEXT_VALUE.split(text)
+    label, equals, name = head.partition("=")
+    return Entry(label if equals else text, name if equals else head, parse_hyperparameters(name or head, assignments))
+
+
+def split_entries(text: str, known: Iterable[str]) -> list[str]:
+    """The comma-separated entries of `--methods`; after a value, a word that is no method in `known` belongs to it."""
+    entries: list[str] = []
+    for piece in text.split(","):
+        method = NEXT_VALUE.split(piece)[0].rpartition("=")[2]
+        if entries and NEXT_VALUE.search(entries[-1]) and method not in known:
+            entries[-1] += f",{piece}"
+        else:
+            entries.append(piece)
+    return entries
 
 
 def make_method(name: str, hyperparameters: dict) -> Method:

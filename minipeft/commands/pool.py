@@ -61,5 +61,5 @@ def run_all(specs: list[RunSpec], workers: int, description: str) -> list[dict]:
                 spec = futures[future]
                 results[spec.folder] = outcome = future.result()
                 bar.update()
-                bar.set_postfix_str(f"{spec.method} seed {spec.seed}: {outcome[spec.split]:.1f}")
+                bar.set_postfix_str(f"{spec.row} seed {spec.seed}: {outcome[spec.split]:.1f}")
     return [results[spec.folder] for spec in specs]

@@ -2,15 +2,17 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
 
 from minipeft.commands.hyperparameters import make_method
+from minipeft.methods.method import Method
+from minipeft.methods.registry import METHODS
 from minipeft.models import load, random_init
 from minipeft.provenance import provenance, write_json
-from minipeft.tasks.registry import load_jsonl, load_task
+from minipeft.tasks.registry import few_shot, load_jsonl, load_task
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter
 from minipeft.training.evaluating import evaluate
@@ -25,7 +27,10 @@ CONTROLS = {
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Everything that decides a run's outcome; `folder` is where its files go."""
+    """Everything that decides a run's outcome; `folder` is where its files go.
+
+    label: what tables call the run, "" for the method's name. shots: train on so many examples, drawn by the seed.
+    """
 
     folder: str
     model: str
@@ -40,6 +45,13 @@ class RunSpec:
     test_limit: int | None = None
     split: str = "test"
     device: str = "cpu"
+    label: str = ""
+    shots: int | None = None
+
+    @property
+    def row(self) -> str:
+        """The row of a table in which the run counts."""
+        return self.label or self.method
 
     @property
     def result_file(self) -> Path:
@@ -50,9 +62,10 @@ def finished(spec: RunSpec) -> dict | None:
     """The result of an earlier run with exactly these settings, if there is one."""
     try:
         result = json.loads(spec.result_file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        earlier = asdict(RunSpec(**result["spec"]))  # an older file lacks the fields that came later: their defaults
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
-    return result if result["spec"] == json.loads(json.dumps(asdict(spec))) else None  # JSON knows no tuples
+    return result if earlier == json.loads(json.dumps(asdict(spec))) else None  # JSON knows no tuples
 
 
 def is_first_process() -> bool:
@@ -66,8 +79,17 @@ def own_device(device: str) -> str:
 
 
 def get_task(spec: RunSpec) -> Task:
-    """The bundled task of that name, or the user's own JSONL."""
-    return load_jsonl(spec.data) if spec.data else load_task(spec.task)
+    """The bundled task of that name, or the user's own JSONL; of either, with `shots`, a few examples."""
+    task = load_jsonl(spec.data) if spec.data else load_task(spec.task)
+    return task if spec.shots is None else few_shot(task, total=spec.shots, seed=spec.seed)
+
+
+def new_method(spec: RunSpec, task: Task) -> Method:
+    """The run's method; where it takes `labels` and was given none, they are the task's."""
+    name, told = "full" if spec.method == "random_base" else spec.method, dict(spec.hyperparameters)
+    if name in METHODS and any(entry.name == "labels" for entry in fields(METHODS[name])):
+        told.setdefault("labels", task.labels)
+    return make_method(name, told)
 
 
 def run(spec: RunSpec, progress: bool = False) -> dict:
@@ -90,7 +112,7 @@ def run(spec: RunSpec, progress: bool = False) -> dict:
 def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
     """Fine-tune `model` in place as `spec` says; the numbers of the training itself."""
     torch.manual_seed(spec.seed)
-    method = make_method("full" if spec.method == "random_base" else spec.method, spec.hyperparameters)
+    method = new_method(spec, task)
     method.attach(model)
     settings = TrainingSettings(
         steps=spec.steps, batch_size=spec.batch_size, learning_rate=spec.learning_rate, seed=spec.seed

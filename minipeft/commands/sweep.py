@@ -4,11 +4,14 @@ A ranking of methods at one rate each is a ranking of rates. The test split is n
 """
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
+from minipeft.commands.hyperparameters import parse_entry
 from minipeft.commands.pool import run_all
 from minipeft.commands.runs import RunSpec
+from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.provenance import provenance, write_json
 from minipeft.tasks.task import DATA
@@ -28,14 +31,35 @@ def grid(method: str) -> tuple[float, ...]:
     return METHODS["full" if method == "random_base" else method].learning_rate_grid
 
 
+def entry_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
+    """What every run of an entry of `methods` has in common (`parse_entry` says what an entry is)."""
+    entries = [parse_entry(text) for text in methods]
+    labels = [entry.label for entry in entries]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise UserError(f"Two rows would be called {twice[0]!r}: give one a name, as in  other={twice[0]}")
+    return [
+        replace(
+            base,
+            method=entry.method,
+            hyperparameters=entry.hyperparameters,
+            label="" if entry.label == entry.method else entry.label,
+        )
+        for entry in entries
+    ]
+
+
+def folder_name(row: str) -> str:
+    """A row's name as part of a path."""
+    return re.sub(r"[^\w.:=-]+", "_", row)
+
+
 def sweep_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
-    """One run for each method and rate, scored on dev."""
-    changes = [(method, rate) for method in methods if method != "untuned" for rate in grid(method)]
+    """One run for each entry of `methods` and rate, scored on dev."""
     folder = Path(base.folder) / "sweep"
     return [
-        replace(base, folder=str(folder / f"{method}-{rate:g}"), method=method, learning_rate=rate,
+        replace(spec, folder=str(folder / f"{folder_name(spec.row)}-{rate:g}"), learning_rate=rate,
                 seed=SWEEP_SEED, split="dev")
-        for method, rate in changes
+        for spec in entry_specs(base, methods) if spec.method != "untuned" for rate in grid(spec.method)
     ]  # fmt: skip
 
 
@@ -44,7 +68,7 @@ def sweep(base: RunSpec, methods: list[str], workers: int) -> dict[str, float]:
     specs = sweep_specs(base, methods)
     scores: dict[str, dict[float, float]] = {}
     for spec, result in zip(specs, run_all(specs, workers, "sweep on dev"), strict=True):
-        scores.setdefault(spec.method, {})[spec.learning_rate] = result["dev"]
+        scores.setdefault(spec.row, {})[spec.learning_rate] = result["dev"]
     best = {method: max(by_rate, key=by_rate.get) for method, by_rate in scores.items()}
     write_json(Path(base.folder) / "sweep.json", {"best": best, "dev_scores": scores, "provenance": provenance()})
     for method, rate in best.items():

@@ -19,7 +19,7 @@ def summarise(results: list[dict], split: str = "test") -> list[dict]:
     """One row per method, best first: scores over seeds, and the costs of its first run."""
     by_method: dict[str, list[dict]] = {}
     for result in results:
-        by_method.setdefault(result["spec"]["method"], []).append(result)
+        by_method.setdefault(result["spec"].get("label") or result["spec"]["method"], []).append(result)
     full = mean(result[split] for result in by_method["full"]) if "full" in by_method else math.nan
     rows = []
     for method, runs in by_method.items():

@@ -1,6 +1,6 @@
 """Answers as lettered options: any task with answers to choose from becomes one that is answered by a letter.
 
-    Which colour has the sky ? A. green B. blue .      -> B
+Which colour has the sky ? A. green B. blue .      -> B
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Data on which prompts are pre-trained (Gu et al. 2022, PPT, arXiv:2109.04332): questions that documents answer themselves.
+"""Data on which prompts are pre-trained (Gu et al. 2022, arXiv:2109.04332): questions that documents answer themselves.
 
     pair       s1 | s2                        -> yes: s2 follows s1, maybe: same document, no: another document
     choice     s1 ? A. a B. b ... F. f .      -> the letter of the sentence that follows s1

@@ -10,6 +10,7 @@ from pathlib import Path
 from minipeft.errors import UserError
 from minipeft.tasks import causes, meanings, opinions, prose, topics, world_tasks
 from minipeft.tasks.jsonl import read_jsonl
+from minipeft.tasks.lettering import lettered
 from minipeft.tasks.task import DATA, SPLITS, Example, Task
 
 RECIPES = {
@@ -31,8 +32,12 @@ def task_names() -> list[str]:
 def load_task(name: str, train_size: int | None = None) -> Task:
     """A bundled task; with `train_size`, only the first so many training examples.
 
+    "<name>:lettered" is the task with its answers as lettered options in the source (`tasks/lettering.py`).
+
     Raises UserError for an unknown name (with the nearest one) or more examples than there are.
     """
+    if name.endswith(":lettered"):
+        return lettered(load_task(name.removesuffix(":lettered"), train_size))
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(task_names())}."

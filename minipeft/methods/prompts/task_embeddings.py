@@ -2,9 +2,9 @@
 
     similarity(A, B) = cos(mean of A's rows, mean of B's rows)       or       mean over all pairs i, j of cos(A_i, B_j)
 
-A: (length, hidden), B: (other length, hidden), all tuned for equally many steps. A new task looks for sources among the
-prompts of tasks like it: it tries the k most similar and keeps the best on dev, or starts from their average weighted by
-similarity, or from a prompt tuned on the k tasks together. `minipeft transfer` does all three.
+A: (length, hidden), B: (other length, hidden), all tuned for equally many steps. A new task looks for a start among
+the prompts of tasks like it: it tries the k most similar and keeps the best on dev, or starts from their average
+weighted by similarity, or from a prompt tuned on the k tasks together. `minipeft transfer` does all three.
 Paper: Vu et al. 2022, arXiv:2110.07904, section 3. Lesson: lessons/08_prompt_transfer.
 """
 
@@ -45,6 +45,8 @@ def most_similar(
 def weighted_average(prompts: Sequence[torch.Tensor], similarities: Sequence[float]) -> torch.Tensor:
     """The mean of the prompts, each with its similarity over the sum of all as its weight."""
     if min(similarities) <= 0:
-        raise UserError(f"A source of similarity {min(similarities):.3f} has no weight in an average: take a smaller k.")
+        raise UserError(
+            f"A source of similarity {min(similarities):.3f} has no weight in an average: take a smaller k."
+        )
     total = sum(similarities)
     return sum(prompt * (value / total) for prompt, value in zip(prompts, similarities, strict=True))

@@ -1,0 +1,61 @@
+"""`python -m minipeft pretrain-prompt`: a prompt file for PPT (four kinds of made data) or for SPoT (any task).
+
+The prompt is tuned on the frozen base and the one best on dev is kept. A killed run goes on where it stopped.
+"""
+
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from minipeft.commands.prompt_data import made_task
+from minipeft.commands.runs import RunSpec, get_task
+from minipeft.methods.prompts.ppt import PPT
+from minipeft.methods.prompts.prompt_files import save_prompt
+from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.models import load
+from minipeft.provenance import provenance
+from minipeft.training.settings import TrainingSettings
+from minipeft.training.trainer import fine_tune
+
+KINDS = ("pair", "choice", "single", "unified", "task")
+
+
+def add_arguments(entry) -> None:
+    entry.add_argument("--kind", default="pair", choices=KINDS, help="what to learn from; task: --task or --data")
+    entry.add_argument("--steps", type=int, default=1000)
+    entry.add_argument("--prompt-length", type=int, default=20)
+    entry.add_argument("--learning-rate", type=float, help="default: prompt tuning's own")
+    entry.add_argument("--documents", type=int, default=12000, help="texts to make the data from (default 12000)")
+    entry.add_argument("--out", help="the prompt file (default runs/prompts/<name>.pt)")
+
+
+def run(args) -> None:
+    """Train one prompt and write its file."""
+    source = Path(args.data).stem if args.data else args.task
+    name = source if args.kind == "task" else f"ppt-{args.kind}"
+    out = Path(args.out or f"runs/prompts/{name}.pt")
+    if out.exists():
+        print(f"This prompt is there already: {out}. Delete it or name another --out to train again.")
+        return
+    run_dir = out.with_name(out.name + ".run")
+    model = load(args.model).to(args.device)
+    if args.kind == "task":
+        method, task = (
+            PromptTuning(args.prompt_length),
+            get_task(RunSpec("", args.model, args.task, "", data=args.data)),
+        )
+    else:
+        method, task = PPT(args.prompt_length, format=args.kind), made_task(args, model, run_dir)
+    torch.manual_seed(args.seed)
+    method.attach(model)
+    settings = TrainingSettings(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed)
+    print(f"{name} on {args.model}: {len(task.train)} examples, {args.steps} steps, into {out}", flush=True)
+    outcome = fine_tune(model, method, task, settings, run_dir=run_dir, progress=True)
+    (prompt,) = method.state_dict().values()
+    told = {"command": shlex.join(["python", "-m", "minipeft", *sys.argv[1:]]), "settings": asdict(settings)}
+    told |= {"dev": outcome.best_dev, "best_step": outcome.best_step, "train_examples": len(task.train), **provenance()}
+    save_prompt(out, prompt, method.fingerprint, Path(args.model).name, name, told)
+    print(f"dev {outcome.best_dev:.1f} at step {outcome.best_step}, prompt {out}")

@@ -1,0 +1,139 @@
+"""`python -m minipeft transfer`: does a prompt tuned on other tasks help on this one, and which ones should it be?
+
+Every source gets a prompt, and every task an embedding: its prompt after EARLY steps. The k sources most similar to the
+target are used in three ways: each is tried and the best on dev kept; one start is averaged from them; one prompt is
+tuned on them together. All runs are kept in --out, so a killed command goes on where it stopped.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from minipeft.commands.pool import default_workers, run_all
+from minipeft.commands.runs import RunSpec, get_task
+from minipeft.commands.sweep import folder_name
+from minipeft.errors import UserError
+from minipeft.methods.prompts.prompt_files import save_prompt
+from minipeft.methods.prompts.task_embeddings import SIMILARITIES, most_similar, weighted_average
+from minipeft.provenance import provenance, write_json
+from minipeft.training.adapter_files import read_adapter
+
+EARLY = 100  # steps of a task embedding; up to here a run is evaluated once, at its end, so that the end is kept
+RETRIEVALS = ("best", "average", "mixture")
+
+
+def add_arguments(entry) -> None:
+    entry.add_argument("--sources", default="sentiment_food,cause_effect", help="comma-separated tasks")
+    entry.add_argument("--k", type=int, default=1, help="how many of the sources to use (default 1)")
+    entry.add_argument(
+        "--similarity", default="means", choices=tuple(SIMILARITIES), help="cosine of means, or of tokens"
+    )
+    entry.add_argument("--retrieval", default=",".join(RETRIEVALS), help="which of best,average,mixture (default: all)")
+    entry.add_argument("--steps", type=int, default=600, help="of every prompt, the sources' and the target's")
+    entry.add_argument("--shots", type=int, help="tune on so many target examples, with as many for dev")
+    entry.add_argument("--prompt-length", type=int, default=20)
+    entry.add_argument("--learning-rate", type=float, help="default: prompt tuning's own")
+    entry.add_argument("--workers", type=int, help="worker processes (default: one per core)")
+    entry.add_argument("--out", help="default runs/transfer-<model>-<target>")
+
+
+def run(args) -> None:
+    """Tune sources and target, compare, retrieve, transfer; print the table and write `result.json`."""
+    sources, ways = args.sources.split(","), args.retrieval.split(",")
+    if strangers := set(ways) - set(RETRIEVALS):
+        raise UserError(f"There is no retrieval {sorted(strangers)[0]!r}: choose of {', '.join(RETRIEVALS)}.")
+    if not 1 <= args.k <= len(sources):
+        raise UserError(f"--k {args.k} does not fit {len(sources)} source(s): ask for 1 to {len(sources)}.")
+    folder = Path(args.out or f"runs/transfer-{Path(args.model).name}-{Path(args.data or args.task).stem}")
+    target = RunSpec(
+        folder="", model=args.model, task=args.task, method="prompt_tuning", seed=args.seed, data=args.data,
+        hyperparameters={"prompt_length": args.prompt_length}, learning_rate=args.learning_rate, steps=args.steps,
+        device=args.device, shots=args.shots,
+    )  # fmt: skip
+    source = {name: replace(target, task=name, data=None, shots=None) for name in sources}
+    for spec in (target, *source.values()):
+        get_task(spec)
+    tune = Tuning(folder, args.workers or default_workers(args.device))
+    similarities = measure(tune, target, source)
+    chosen = list(similarities[args.similarity].items())[: args.k]
+    print("similar: " + ", ".join(f"{name} {value:.3f}" for name, value in similarities[args.similarity].items()))
+    starts = make_starts(tune, source, chosen, ways)
+    runs = {"no transfer": target, **{row: from_prompt(target, path) for row, path in starts.items()}}
+    report(args, folder, tune("target", runs), similarities, [name for name, _ in chosen] if "best" in ways else [])
+
+
+@dataclass
+class Tuning:
+    """Runs of one command, each in its own folder below `folder`; finished ones are kept."""
+
+    folder: Path
+    workers: int
+
+    def __call__(self, stage: str, specs: dict[str, RunSpec]) -> dict[str, dict]:
+        """The results of `specs` by their names."""
+        placed = [replace(spec, folder=str(self.folder / stage / folder_name(name))) for name, spec in specs.items()]
+        return dict(zip(specs, run_all(placed, self.workers, stage), strict=True))
+
+
+def adapter_of(result: dict) -> dict:
+    return read_adapter(Path(result["spec"]["folder"]) / "adapter.pt")
+
+
+def prompt_of(result: dict) -> torch.Tensor:
+    """The prompt that a run has tuned, (prompt_length, hidden)."""
+    (prompt,) = adapter_of(result)["weights"].values()
+    return prompt
+
+
+def measure(tune: Tuning, target: RunSpec, source: dict[str, RunSpec]) -> dict[str, dict[str, float]]:
+    """By similarity: every source's, the most similar first. All embeddings start from the same prompt."""
+    specs = {name: replace(spec, steps=min(EARLY, spec.steps)) for name, spec in source.items()}
+    own = tune("embedding of the target", {target.task: replace(target, steps=min(EARLY, target.steps))})
+    of_sources = {name: prompt_of(result) for name, result in tune("embeddings", specs).items()}
+    (of_target,) = map(prompt_of, own.values())
+    return {kind: dict(most_similar(of_target, of_sources, len(source), kind)) for kind in SIMILARITIES}
+
+
+def make_starts(tune: Tuning, source: dict[str, RunSpec], chosen: list[tuple[str, float]], ways: list[str]) -> dict:
+    """Prompt files to start the target from, by the row of the table they make."""
+    tuned, starts = tune("sources", source), {}
+    files = {name: save_start(tune.folder, result, name, prompt_of(result)) for name, result in tuned.items()}
+    if "best" in ways:
+        starts |= {f"from {name}": files[name] for name, _ in chosen}
+    if "average" in ways:
+        average = weighted_average([prompt_of(tuned[name]) for name, _ in chosen], [value for _, value in chosen])
+        starts[f"average of {len(chosen)}"] = save_start(tune.folder, tuned[chosen[0][0]], "average", average)
+    if "mixture" in ways:
+        together = "+".join(name for name, _ in chosen)
+        (mixed,) = tune("sources", {together: replace(source[chosen[0][0]], task=together)}).values()
+        starts[f"mixture of {len(chosen)}"] = save_start(tune.folder, mixed, together, prompt_of(mixed))
+    return starts
+
+
+def save_start(folder: Path, result: dict, name: str, prompt: torch.Tensor) -> str:
+    """Write `prompt`, of the base that the run of `result` had, as a file that SPoT can start from."""
+    path, spec = folder / "prompts" / f"{folder_name(name)}.pt", result["spec"]
+    told = {"settings": spec, "dev": result["dev"], **result["provenance"]}
+    save_prompt(path, prompt, adapter_of(result)["base"], Path(spec["model"]).name, name, told)
+    return str(path)
+
+
+def from_prompt(target: RunSpec, path: str) -> RunSpec:
+    """The target's run, started from the prompt in the file `path`."""
+    return replace(target, method="spot", hyperparameters={**target.hyperparameters, "source": path})
+
+
+def report(args, folder: Path, results: dict[str, dict], similarities: dict, tried: list[str]) -> None:
+    """Print and keep the scores; of the `tried` sources, the best on dev is the result of the search."""
+    rows = [{"start": name, "dev": result["dev"], "test": result["test"]} for name, result in results.items()]
+    if tried:
+        best = max((row for row in rows if row["start"].removeprefix("from ") in tried), key=lambda row: row["dev"])
+        rows.append({**best, "start": f"best of {len(tried)} on dev: {best['start']}"})
+    width = max(len(row["start"]) for row in rows)
+    print(f"\n| {'start'.ljust(width)} |   dev |  test |\n|{'-' * (width + 2)}|------:|------:|")
+    for row in rows:
+        print(f"| {row['start'].ljust(width)} | {row['dev']:5.1f} | {row['test']:5.1f} |")
+    settings = {name: value for name, value in vars(args).items() if name not in ("command", "out", "workers")}
+    content = {"settings": settings, "early_steps": min(EARLY, args.steps), "similarities": similarities, "rows": rows}
+    write_json(folder / "result.json", {**content, "provenance": provenance()})
