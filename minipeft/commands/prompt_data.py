@@ -30,7 +30,7 @@ def made_task(args, model, run_dir: Path) -> Task:
     """Train and dev examples of `args.kind`; those too long for `model` are left out."""
     labels = {"pair": PAIR_WORDS, "single": SINGLE_WORDS}.get(args.kind, ())
     room = room_for_source(model, args.prompt_length)
-    counts = {"train": args.documents, "dev": args.documents // (4 if args.kind == "single" else 20)}
+    counts = {"train": args.documents, "dev": max(100, args.documents // (4 if args.kind == "single" else 20))}
     if args.kind == "single":
         splits = single_texts(args, counts, run_dir)
     else:

@@ -52,13 +52,16 @@ def run(args) -> None:
         device=args.device, shots=args.shots,
     )  # fmt: skip
     source = {name: replace(target, task=name, data=None, shots=None) for name in sources}
+    if args.task in source and not args.data:
+        raise UserError(f"{args.task} is the target and among the sources: take it out of --sources.")
     for spec in (target, *source.values()):
         get_task(spec)
     tune = Tuning(folder, args.workers or default_workers(args.device))
-    similarities = measure(tune, target, source)
+    embeddings, tuned = tune_sources(tune, target, source)
+    similarities = measure(embeddings, target.task)
     chosen = list(similarities[args.similarity].items())[: args.k]
     print("similar: " + ", ".join(f"{name} {value:.3f}" for name, value in similarities[args.similarity].items()))
-    starts = make_starts(tune, source, chosen, ways)
+    starts = make_starts(tune, source, tuned, chosen, ways)
     runs = {"no transfer": target, **{row: from_prompt(target, path) for row, path in starts.items()}}
     report(args, folder, tune("target", runs), similarities, [name for name, _ in chosen] if "best" in ways else [])
 
@@ -86,18 +89,30 @@ def prompt_of(result: dict) -> torch.Tensor:
     return prompt
 
 
-def measure(tune: Tuning, target: RunSpec, source: dict[str, RunSpec]) -> dict[str, dict[str, float]]:
-    """By similarity: every source's, the most similar first. All embeddings start from the same prompt."""
-    specs = {name: replace(spec, steps=min(EARLY, spec.steps)) for name, spec in source.items()}
-    own = tune("embedding of the target", {target.task: replace(target, steps=min(EARLY, target.steps))})
-    of_sources = {name: prompt_of(result) for name, result in tune("embeddings", specs).items()}
-    (of_target,) = map(prompt_of, own.values())
-    return {kind: dict(most_similar(of_target, of_sources, len(source), kind)) for kind in SIMILARITIES}
+def tune_sources(tune: Tuning, target: RunSpec, source: dict[str, RunSpec]) -> tuple[dict, dict]:
+    """By task: the short runs that embed it, the target among them, and the whole ones of the sources.
+
+    With one seed all start from the same prompt.
+    """
+    short = {
+        name: replace(spec, steps=min(EARLY, spec.steps)) for name, spec in {**source, target.task: target}.items()
+    }
+    results = tune("sources", {**{f"{name}-early": spec for name, spec in short.items()}, **source})
+    return {name: results[f"{name}-early"] for name in short}, {name: results[name] for name in source}
 
 
-def make_starts(tune: Tuning, source: dict[str, RunSpec], chosen: list[tuple[str, float]], ways: list[str]) -> dict:
+def measure(embeddings: dict[str, dict], target: str) -> dict[str, dict[str, float]]:
+    """By similarity: that of every source to the target, the most similar first."""
+    prompts = {name: prompt_of(result) for name, result in embeddings.items()}
+    own = prompts.pop(target)
+    return {kind: dict(most_similar(own, prompts, len(prompts), kind)) for kind in SIMILARITIES}
+
+
+def make_starts(
+    tune: Tuning, source: dict[str, RunSpec], tuned: dict[str, dict], chosen: list[tuple[str, float]], ways: list[str]
+) -> dict[str, str]:
     """Prompt files to start the target from, by the row of the table they make."""
-    tuned, starts = tune("sources", source), {}
+    starts = {}
     files = {name: save_start(tune.folder, result, name, prompt_of(result)) for name, result in tuned.items()}
     if "best" in ways:
         starts |= {f"from {name}": files[name] for name, _ in chosen}

@@ -49,9 +49,9 @@ def from_other_documents(documents: Sequence[Document], home: Document, count: i
     """`count` sentences of as many documents, all different and none of them in `home`."""
     found: list[str] = []
     for number in random.sample(range(len(documents)), min(len(documents), 10 * (count + 1))):
-        sentence = random.choice(documents[number])
-        if len(found) < count and documents[number] is not home and sentence not in (*home, *found):
-            found.append(sentence)
+        new = [sentence for sentence in documents[number] if sentence not in (*home, *found)]
+        if len(found) < count and documents[number] is not home and new:
+            found.append(random.choice(new))
     if len(found) < count:
         raise UserError(f"{len(documents)} documents are too few for {count} sentences of others: give more of them.")
     return found

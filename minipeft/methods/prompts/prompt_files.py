@@ -4,6 +4,7 @@ The file holds the prompt, the fingerprint and name of the base it belongs to, w
 (`provenance`). It is read without running code (`weights_only`).
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ def save_prompt(path: str | Path, prompt: torch.Tensor, base: str, model: str, k
     """Write `prompt`, (prompt_length, hidden), in one step. base: the fingerprint of the plain model."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"prompt": prompt.detach().cpu().clone(), "base": base, "model": model, "kind": kind}
+    plain = json.loads(json.dumps(provenance))  # strings and numbers alone, which `weights_only` reads
+    content = {"prompt": prompt.detach().cpu().clone(), "base": base, "model": model, "kind": kind, "provenance": plain}
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save({**content, "provenance": provenance}, part)
+    torch.save(content, part)
     os.replace(part, path)
 
 
