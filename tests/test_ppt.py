@@ -86,8 +86,10 @@ def test_unified_answers_the_letter_of_a_label():
     assert [method.answers(label) for label in ("good", "no", "bad")] == [[[SENTINEL, *ids(x)]] for x in "ABC"]
     with pytest.raises(UserError, match="'yes' is none of ppt's labels, good, no, bad"):
         method.answers("yes")
-    plain = attached(PPT(format="choice", labels=["good", "no"]))  # here labels are only for the start
-    assert plain.answers("good") == [[SENTINEL, *ids("good")]]
+    plain = attached(PPT(format="choice", labels=["good"] * 17))  # here labels are only for the start
+    assert plain.answers("good") == [[SENTINEL, *ids("good")]] and plain.read("one") == ids(
+        "one The correct one is <X>"
+    )
 
 
 def test_the_blank_is_a_token_of_the_source_not_of_the_users_text():

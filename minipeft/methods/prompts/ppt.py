@@ -33,8 +33,8 @@ class PPT(PromptTuning):
     """format: "single" text; "pair" for sources "a | b"; "choice" for sources that list lettered options (tasks named
     "...:lettered"); "unified" lists `labels` as lettered options of a single text, or, without labels, is as "choice".
 
-    pretrained: a bundled prompt ("ppt-single") or the file of one; "" starts anew. template: in place of the format's,
-    with more words around the blank, as "{source} It was <X>" (the paper's hybrid).
+    pretrained: a bundled prompt ("ppt-single") or the file of one; "" starts anew. template: in place of the format's
+    with its options, for more words around the blank, as "{source} It was <X>" (the paper's hybrid).
     """
 
     template: str = ""
@@ -47,7 +47,7 @@ class PPT(PromptTuning):
     def __post_init__(self):
         if self.format not in TEMPLATES:
             raise UserError(f"The format of ppt must be one of {', '.join(TEMPLATES)}, not {self.format!r}.")
-        if len(self.labels) > len(LETTERS):
+        if self.lettered and len(self.labels) > len(LETTERS):
             raise UserError(f"ppt has letters for {len(LETTERS)} options, not for {len(self.labels)} labels.")
         options = " ".join(f"{letter}. {label}" for letter, label in zip(LETTERS, self.labels, strict=False))
         listed = f"{{source}} ? {options} ." if self.lettered else "{source}"
@@ -78,7 +78,7 @@ class PPT(PromptTuning):
         return [[*opening, *tokenizer.encode(word)]]
 
     def expect(self, state: dict[str, torch.Tensor]) -> None:
-        self.start = next(iter(state.values()))  # the pre-trained prompt is not needed: its file may be gone
+        self.start = next(iter(state.values()), None)  # the pre-trained prompt is not needed: its file may be gone
 
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
         if self.start is None and self.pretrained:

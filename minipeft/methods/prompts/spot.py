@@ -25,7 +25,7 @@ class SPoT(PromptTuning):
     name = "spot"
 
     def expect(self, state: dict[str, torch.Tensor]) -> None:
-        self.start = next(iter(state.values()))  # what was learned from the source replaces it: its file may be gone
+        self.start = next(iter(state.values()), None)  # replaces the source's prompt, whose file may be gone
 
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
         if self.start is None and self.source:
