@@ -119,7 +119,11 @@ def test_transfer_tunes_sources_measures_retrieves_and_keeps_finished_runs(base_
     def in_this_process(specs, workers, description):
         """As `run_all`, without worker processes, which take seconds to start."""
         made.extend(missing := [spec for spec in specs if not finished(spec)])
-        return [run(spec) if spec in missing else finished(spec) for spec in specs]
+        results = [run(spec) if spec in missing else finished(spec) for spec in specs]
+        for spec, result in zip(specs, results, strict=True):  # dev and test disagree on which source is best
+            good = "word_sense" in spec.hyperparameters.get("source", "")
+            result |= {"dev": 70.0 + good, "test": 60.0 - good}
+        return results
 
     monkeypatch.setattr("minipeft.commands.transfer.run_all", in_this_process)
     flags = ["--model", base_folder, "--steps", "2", "--prompt-length", "3", "--shots", "8", "--workers", "1"]
@@ -130,7 +134,9 @@ def test_transfer_tunes_sources_measures_retrieves_and_keeps_finished_runs(base_
     rows = {row["start"]: row for row in report["rows"]}
     (best,) = [name for name in rows if name.startswith("best of 2 on dev: from ")]
     assert set(rows) == {"no transfer", "from sentiment_food", "from word_sense", "average of 2", best}
-    assert rows[best]["dev"] == max(rows["from sentiment_food"]["dev"], rows["from word_sense"]["dev"])
+    assert best.endswith("from word_sense") and (rows[best]["dev"], rows[best]["test"]) == (71.0, 59.0)
+    started = {Path(spec.hyperparameters["source"]).stem for spec in made if spec.method == "spot"}
+    assert started == {"sentiment_food", "word_sense", "average"}
     assert set(report["similarities"]) == {"means", "tokens"}
     # The average on disk is that of the files on disk, weighted by the similarities in the report.
     weights = report["similarities"]["tokens"]
@@ -142,7 +148,15 @@ def test_transfer_tunes_sources_measures_retrieves_and_keeps_finished_runs(base_
     assert [Path(spec.folder).name for spec in made] == ["average_of_1", "mixture_of_1"]
     after = {row["start"]: row["test"] for row in json.loads((tmp_path / "result.json").read_text())["rows"]}
     first = next(iter(weights))
-    assert after["mixture of 1"] == after["average of 1"] == after[f"from {first}"] == rows[f"from {first}"]["test"]
+    assert list(after) == [
+        "no transfer",
+        f"from {first}",
+        "average of 1",
+        "mixture of 1",
+        f"best of 1 on dev: from {first}",
+    ]
+    alone = [read_prompt_file(tmp_path / "prompts" / f"{name}.pt")["prompt"] for name in (first, "average")]
+    assert torch.equal(*alone)
 
 
 @pytest.mark.parametrize(
