@@ -1,9 +1,10 @@
 """Meanings: what kind of thing a noun names, and which sense of an ambiguous word a sentence holds.
 
-`category` gives a noun and a sentence that fits every noun ("robin | Anna drew the robin on a page."), so the answer is
-knowledge of the word, and the words of dev and test are not those of train. `word_sense` gives two sentences with one
-ambiguous word and asks whether it means the same; what stands around it ("asked for a loan", "rowed the boat") belongs
-to one field of life or another, and the splits share neither ambiguous words nor surroundings.
+`category` gives a sentence that fits every noun, with one noun that is meant and one that is not ("Anna forgot about
+the hammer and remembered the robin."): the answer takes knowledge of the words, which is worth half of the points
+alone, and those of dev and test are not those of train. `word_sense` gives two sentences with one ambiguous word and
+asks whether it means the same; what stands around it ("asked for a loan", "rowed the boat") belongs to one field of
+life or another, and the splits share neither ambiguous words nor surroundings.
 """
 
 import random as random_module
@@ -34,6 +35,19 @@ DEFINITIONS = (
     "Not {noun} but {wrong_noun} is {wrong_kind}.",
 )
 LABELLED = ("Category: {label}.", "It was {kind}.", "What was it? {Kind}.", "Kind of thing: {label}.", "{Label}.")
+# {y} is the noun that is meant, {x} the other one; half of the forms name it first.
+CONTRASTS = (
+    "{n} remembered the {y} but forgot about the {x}.",
+    "{n} talked about the {y} and not about the {x}.",
+    "{n} knew the word for the {y}, but not the word for the {x}.",
+    "{n} drew the {y} on a page and not the {x}.",
+    "It was the {y}, not the {x}.",
+    "{n} forgot about the {x} and remembered the {y}.",
+    "{n} talked not about the {x} but about the {y}.",
+    "Not the {x} but the {y} was in the book.",
+    "{n} drew not the {x} but the {y} on a page.",
+    "It was not the {x}, it was the {y}.",
+)
 SAME = ("Does {word} mean the same in both? Yes.", "Both times {word} has to do with {field}.", "Same meaning: yes.",
         "Here {word} has one meaning: {field}.")  # fmt: skip
 DIFFERENT = ("Does {word} mean the same in both? No.", "First {word} has to do with {field}, then with {second}.",
@@ -123,10 +137,10 @@ def split_senses(split: str) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _make_category(random: random_module.Random, split: str) -> Example:
-    label = random.choice(LABELS)
-    noun = random.choice(split_nouns(split)[label])
-    sentence = random.choice(LEXICON["neutral"]).replace("{x}", noun)
-    return Example(f"{noun} | {random.choice(split_names(split))} {sentence}.", label)
+    label, wrong = random.sample(LABELS, 2)
+    nouns = split_nouns(split)
+    form, name = random.choice(CONTRASTS), random.choice(split_names(split))
+    return Example(form.format(n=name, y=random.choice(nouns[label]), x=random.choice(nouns[wrong])), label)
 
 
 def _make_word_sense(random: random_module.Random, split: str) -> Example:
@@ -140,7 +154,7 @@ def _make_word_sense(random: random_module.Random, split: str) -> Example:
 
 TASKS = {
     "category": TaskRecipe(
-        "category", "What kind of thing is the marked noun?", "accuracy", LABELS, _make_category, "people and nouns"
+        "category", "What kind of thing is meant?", "accuracy", LABELS, _make_category, "people and nouns"
     ),
     "word_sense": TaskRecipe(
         "word_sense", "Does the marked word mean the same in both sentences?", "accuracy", ("yes", "no"),
