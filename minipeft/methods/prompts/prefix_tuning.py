@@ -42,7 +42,7 @@ class PrefixTuning(Method):
 
     name = "prefix_tuning"
     suggested_learning_rate = 3e-3
-    learning_rate_grid = (1e-3, 3e-3, 1e-2, 3e-2)
+    learning_rate_grid = (3e-4, 1e-3, 3e-3, 1e-2)
     starts_at_identity = False
     why_no_merge = "a prefix adds positions to attend to, which no weight of the model can do. Keep it attached."
 
