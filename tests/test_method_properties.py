@@ -314,7 +314,9 @@ def test_scores_are_the_log_likelihoods_of_reading_each_candidate_with_its_sourc
     for choice in range(2):
         read = Batch(batch.source, batch.source_mask, candidates[:, choice], masks[:, choice])
         logs = model(read).log_softmax(-1).gather(2, read.target[:, :, None])[:, :, 0]
-        torch.testing.assert_close(scores[:, choice], (logs * read.target_mask).sum(1), atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(
+            scores[:, choice], logs.masked_fill(~read.target_mask, 0.0).sum(1), atol=1e-4, rtol=1e-5
+        )
 
 
 @torch.no_grad()
