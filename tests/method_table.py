@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
+from tiny_models import VOCABULARY
 
+from minipeft.methods import heads
 from minipeft.methods.adapters import houlsby
 from minipeft.methods.low_rank import lora
 from minipeft.methods.prompts import prefix_modules, prompt_tuning
@@ -66,9 +68,32 @@ class Row:
 
 # The softmax does not see what is added to all scores of one query, so GPT-2's key bias does nothing.
 KEY_BIAS = ("key.bias",)
+# A label for every word of the tests' tokenizer, so that random targets have a class.
+EVERY_WORD = tuple(str(number) for number in range(2, VOCABULARY))
+
+
+def top_layers(s, m):
+    """The numbers of the top `layers` blocks of each stack, and of the head."""
+    head = {"none": 0, "train": s.V * s.d, "new": (len(m.labels) + 1) * (s.d + 1)}[m.head]
+    if not s.t5:
+        return m.layers * (4 * (s.d * s.d + s.d) + 2 * s.d * s.f + s.f + s.d + 4 * s.d) + head
+    encoder, decoder = (n * 4 * s.d * s.a + 3 * s.d * s.f + (n + 1) * s.d for n in (1, 2))  # n attentions, n + 1 norms
+    return m.layers * (encoder + decoder) + head
+
 
 TABLE = {
     "full": Row(count=lambda s, m: s.everything, gradient_free=KEY_BIAS),
+    "freeze_layers": Row(
+        count=top_layers,
+        hyperparameters={
+            "layers": st.integers(1, 2),
+            "decay": st.sampled_from([0.3, 1.0]),
+            "head": st.sampled_from(["new", "train", "none"]),  # hypothesis begins with the first
+            "labels": st.just(EVERY_WORD),
+        },
+        gradient_free=KEY_BIAS,
+        pasteable={"LabelHead": heads},
+    ),
     "bitfit": Row(
         count=lambda s, m: s.D * (7 * s.d + s.f) + s.d,
         refuses={"t5": "use norm_tuning instead"},

@@ -6,11 +6,13 @@ from minipeft.methods.method import Method
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.selective.bitfit import BitFit
+from minipeft.methods.selective.freeze_layers import FreezeLayers
 from minipeft.methods.selective.full import Full
 from minipeft.methods.selective.norm_tuning import NormTuning
 
 METHODS: dict[str, type[Method]] = {
     "full": Full,
+    "freeze_layers": FreezeLayers,
     "bitfit": BitFit,
     "norm_tuning": NormTuning,
     "lora": LoRA,
