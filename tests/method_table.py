@@ -16,6 +16,7 @@ from minipeft.methods import heads
 from minipeft.methods.adapters import houlsby
 from minipeft.methods.low_rank import lora
 from minipeft.methods.prompts import prefix_modules, prompt_tuning
+from minipeft.methods.rescaling import ia3
 
 
 @dataclass
@@ -100,6 +101,10 @@ TABLE = {
         gradient_free=KEY_BIAS,
     ),
     "norm_tuning": Row(count=lambda s, m: s.norms),
+    "ia3": Row(
+        count=lambda s, m: s.attentions * 2 * s.a + (s.E + s.D) * s.f,
+        pasteable={"ScaledOutput": ia3, "ScaledInput": ia3},
+    ),
     "lora": Row(
         count=lambda s, m: m.rank * (s.attentions * 4 * (s.d + s.a) + s.feed_forward_matrices * (s.d + s.f)),
         hyperparameters={"rank": st.integers(1, 5), "alpha": st.sampled_from([0.5, 3.0, 16.0])},

@@ -5,6 +5,7 @@ from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.method import Method
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.rescaling.ia3 import IA3
 from minipeft.methods.selective.bitfit import BitFit
 from minipeft.methods.selective.freeze_layers import FreezeLayers
 from minipeft.methods.selective.full import Full
@@ -15,6 +16,7 @@ METHODS: dict[str, type[Method]] = {
     "freeze_layers": FreezeLayers,
     "bitfit": BitFit,
     "norm_tuning": NormTuning,
+    "ia3": IA3,
     "lora": LoRA,
     "houlsby": Houlsby,
     "prompt_tuning": PromptTuning,
