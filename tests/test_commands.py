@@ -145,6 +145,13 @@ def test_compare_makes_a_table_and_keeps_finished_runs(capsys, base_folder, own_
     assert "5 of 5 runs are there already" in capsys.readouterr().out
 
 
+def test_a_mixture_trains_from_the_command_line(base_folder, tmp_path):
+    flags = ["--model", base_folder, "--task", "sentiment+topic", "--steps", "2", "--out", str(tmp_path)]
+    assert main(["train", *flags]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["spec"]["task"], result["chance"]) == ("sentiment+topic", 30.0)
+
+
 def test_tuning_takes_the_rate_that_is_best_on_dev(base_folder, own_data, tmp_path, monkeypatch):
     asked = []
 

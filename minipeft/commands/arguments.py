@@ -25,7 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
         entry.add_argument(
             "--model", default=DEFAULT_MODEL, help=f"a bundled name or a folder (default {DEFAULT_MODEL})"
         )
-        entry.add_argument("--task", default=DEFAULT_TASK, help=f"a bundled task (default {DEFAULT_TASK})")
+        entry.add_argument(
+            "--task", default=DEFAULT_TASK, help=f"a bundled task, or several at once: a+b (default {DEFAULT_TASK})"
+        )
         entry.add_argument("--data", help="your own JSONL in place of a task: {'source': ..., 'target': ...} a line")
         entry.add_argument("--seed", type=int, default=0)
         entry.add_argument("--device", default="cpu", help="cpu or cuda")

@@ -1,4 +1,4 @@
-"""Every way to get a task: a bundled one by name, a few-shot share of one, or your own JSONL files."""
+"""Every way to get a task: a bundled one or a mixture by name, a few-shot share of one, or your own JSONL files."""
 
 import difflib
 import random
@@ -10,6 +10,7 @@ from pathlib import Path
 from minipeft.errors import UserError
 from minipeft.tasks import causes, meanings, opinions, prose, topics, world_tasks
 from minipeft.tasks.jsonl import read_jsonl
+from minipeft.tasks.multi_task import mixture
 from minipeft.tasks.task import DATA, SPLITS, Example, Task
 
 RECIPES = {
@@ -31,8 +32,11 @@ def task_names() -> list[str]:
 def load_task(name: str, train_size: int | None = None) -> Task:
     """A bundled task; with `train_size`, only the first so many training examples.
 
+    "sentiment+topic" is both at once, see `multi_task.mixture`; `train_size` then counts the examples of each.
     Raises UserError for an unknown name (with the nearest one) or more examples than there are.
     """
+    if "+" in name:
+        return mixture([load_task(part.strip(), train_size) for part in name.split("+")])
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(task_names())}."
