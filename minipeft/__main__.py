@@ -38,6 +38,7 @@ def run_compare(args) -> None:
         seed=args.seed,
         data=args.data,
         device=args.device,
+        patience=args.patience,
     )
     spec = replace(spec, **(QUICK if args.quick else {}))
     if args.quick and not args.out:
@@ -76,6 +77,7 @@ def run_train(args) -> None:
         device=args.device,
         steps=args.steps,
         batch_size=args.batch_size,
+        patience=args.patience,
         learning_rate=args.learning_rate,
         hyperparameters=parse_hyperparameters(args.method, args.set),
     )

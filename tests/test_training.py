@@ -153,6 +153,27 @@ def test_the_weights_best_on_dev_remain_and_patience_ends_the_run(monkeypatch, t
     assert any(not torch.equal(seen[1][name], seen[2][name]) for name in seen[1])
 
 
+def test_patience_counts_on_in_a_resumed_run(monkeypatch, tiny_task, tmp_path):
+    scripted_scores(monkeypatch, [70.0, 60.0, 50.0, 90.0])
+    settings = TrainingSettings(steps=50, batch_size=4, evaluate_every=2, patience=2)
+    model, method = attached(MAKERS["t5"])
+
+    def die(step, total):
+        if step == 4:  # after the scores 70 and 60
+            raise Killed
+
+    method.after_backward = die
+    with pytest.raises(Killed):
+        fine_tune(model, method, tiny_task, settings, tmp_path)
+    model, method = attached(MAKERS["t5"])
+    assert fine_tune(model, method, tiny_task, settings, tmp_path).dev_scores == [(2, 70.0), (4, 60.0), (6, 50.0)]
+
+
+def test_a_patience_below_one_is_refused():
+    with pytest.raises(UserError, match="patience is 0: it must be at least 1, or None"):
+        TrainingSettings(patience=0)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_with_a_sentence_and_the_last_good_weights(monkeypatch, tiny_task, bad):
     seen = scripted_scores(monkeypatch, [50.0])

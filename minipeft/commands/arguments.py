@@ -7,6 +7,7 @@ from minipeft.methods.registry import METHODS
 from minipeft.pretraining import pretrain
 
 DEFAULT_MODEL, DEFAULT_TASK = "t5-0.8m", "sentiment"
+PATIENCE = "stop after so many dev scores (one every 100 steps) without a better one (default: train all steps)"
 
 
 class OneSentenceParser(argparse.ArgumentParser):
@@ -37,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     entry.add_argument("--methods", help="comma-separated (default: all that fit the model, and the controls)")
     entry.add_argument("--seeds", type=int, help="how many seeds (default 5, with --quick 1)")
     entry.add_argument("--steps", type=int, help="training steps of each run (default 600)")
+    entry.add_argument("--patience", type=int, help=PATIENCE)
     entry.add_argument(
         "--quick", action="store_true", help="a first look: one seed, fewer steps, part of the test split"
     )
@@ -48,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     entry.add_argument("--method", default="lora", help=f"one of {', '.join(METHODS)}")
     entry.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter, as rank=8")
     entry.add_argument("--steps", type=int, default=600)
+    entry.add_argument("--patience", type=int, help=PATIENCE)
     entry.add_argument("--batch-size", type=int, default=32)
     entry.add_argument("--learning-rate", type=float, help="default: the method's own")
     entry.add_argument("--out", help="default runs/<method>-<task>-seed<seed>")

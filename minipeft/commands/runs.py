@@ -37,6 +37,7 @@ class RunSpec:
     learning_rate: float | None = None
     steps: int = 600
     batch_size: int = 32
+    patience: int | None = None
     test_limit: int | None = None
     split: str = "test"
     device: str = "cpu"
@@ -93,7 +94,11 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
     method = make_method("full" if spec.method == "random_base" else spec.method, spec.hyperparameters)
     method.attach(model)
     settings = TrainingSettings(
-        steps=spec.steps, batch_size=spec.batch_size, learning_rate=spec.learning_rate, seed=spec.seed
+        steps=spec.steps,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        patience=spec.patience,
+        seed=spec.seed,
     )
     memory = step_memory(model, method, task, spec.batch_size)  # now: a prefix drops its training network at the end
     outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)
