@@ -29,12 +29,13 @@ def moved(head):
 def test_logits_are_the_classifiers_at_the_class_tokens_and_minus_infinity_elsewhere(dtype):
     head = moved(LabelHead(5, 11, [7, 2, 9], dtype=dtype))
     hidden = torch.randn(2, 4, 5, dtype=dtype)
-    logits = head(hidden)
+    logits = head(1e-3 * hidden)  # the size of the hidden states must not matter
+    unit = hidden.double() / hidden.double().square().mean(-1, keepdim=True).sqrt()
     assert logits.shape == (2, 4, 11) and logits.dtype == dtype
     for token in range(11):
         if token in (7, 2, 9):
             row = [7, 2, 9].index(token)
-            expected = hidden.double() @ head.linear.weight[row].double() + head.linear.bias[row].double()
+            expected = unit @ head.linear.weight[row].double() + head.linear.bias[row].double()
             tolerance = 1e-5 if dtype is torch.float32 else 0.1
             torch.testing.assert_close(logits[..., token].double(), expected, atol=tolerance, rtol=0)
         else:
@@ -48,7 +49,8 @@ def test_the_loss_is_the_cross_entropy_over_the_classes_alone(tiny_model, tiny_t
     losses = []
     for row in range(5):
         for place in range(2):
-            scores = tiny_model.head.linear.weight @ states[row, place] + tiny_model.head.linear.bias  # (4,)
+            unit = states[row, place] * 4 / states[row, place].norm()  # 16 numbers of root mean square 1
+            scores = tiny_model.head.linear.weight @ unit + tiny_model.head.linear.bias  # (4,)
             losses.append(scores.logsumexp(0) - scores[CLASSES.index(batch.target[row, place])])
     loss = tiny_model.loss(batch)
     torch.testing.assert_close(loss, torch.stack(losses).mean())

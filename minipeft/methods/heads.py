@@ -1,9 +1,11 @@
 """A label head: a new linear classifier in the place of the vocabulary projection.
 
-    logits[classes] = W h + b, all other logits minus infinity      W: (labels + 1, hidden)   b: (labels + 1,)
+    logits[classes] = W h / rms(h) + b, all others minus infinity      W: (labels + 1, hidden)   b: (labels + 1,)
 
 The classes are token ids: one for each label, and end-of-sequence, which closes every answer. The output keeps its
 shape, (..., vocabulary), so loss, ranking and generation go on as before, and only labels can be written.
+The hidden states h are brought to root mean square 1 first: pretraining leaves them at any size, to which the old head
+has grown to fit and a new one has not.
 Start: W ~ N(0, 0.02), b = 0: all labels are about equally likely, whatever the old head knew of their words.
 Trainable: (labels + 1) (hidden + 1) numbers. It has a bias, as classifiers have, to hold how frequent each label is.
 """
@@ -28,7 +30,8 @@ class LabelHead(nn.Module):
         self.register_buffer("classes", torch.tensor(classes, device=device), persistent=False)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        scores = self.linear(hidden)  # (..., classes)
+        unit = nn.functional.normalize(hidden, dim=-1) * hidden.shape[-1] ** 0.5  # root mean square 1
+        scores = self.linear(unit)  # (..., classes)
         closed = scores.new_full((*hidden.shape[:-1], self.vocabulary_size), -torch.inf)  # (..., vocabulary)
         return closed.index_copy(-1, self.classes, scores)
 
