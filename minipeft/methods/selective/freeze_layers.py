@@ -37,8 +37,8 @@ class FreezeLayers(Method):
     decay: float = 1.0
 
     name = "freeze_layers"
-    suggested_learning_rate = 2e-3
-    learning_rate_grid = (5e-4, 1e-3, 2e-3, 5e-3)
+    suggested_learning_rate = 1e-2
+    learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
     starts_at_identity = False  # with a new head; else it does
     why_no_merge = "the model's own head cannot hold the trained one. Keep it attached."
 
