@@ -5,7 +5,7 @@
 
 Every source starts with the name of its task, every example carries the labels of its task as candidates. Sizes are
 balanced: train is as long for every task as for the largest, the others going round again; of dev and test every task
-gives its first examples, as many as the smallest has, so the score is the mean of the tasks' scores. Name first, then
+gives its first examples, as many as the smallest has, so that accuracy is the mean of the tasks'. Name first, then
 text: T5 was fine-tuned on its tasks in this way (Raffel et al. 2019, arXiv:1910.10683).
 """
 
