@@ -78,7 +78,7 @@ def run(spec: RunSpec, progress: bool = False) -> dict:
     model.to(own_device(spec.device))
     result = {"spec": asdict(spec), "metric": task.metric, "chance": task.chance, "provenance": provenance()}
     if spec.method == "untuned":
-        result |= {"trained_parameters": 0, "adapter_bytes": 0}
+        result |= {"trained_parameters": 0, "moved_parameters": 0, "adapter_bytes": 0}
     else:
         result |= train(spec, task, model, progress)
     result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
@@ -100,7 +100,8 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
         patience=spec.patience,
         seed=spec.seed,
     )
-    memory = step_memory(model, method, task, spec.batch_size)  # now: a prefix drops its training network at the end
+    # Both now: a prefix drops its training network at the end.
+    memory, moved = step_memory(model, method, task, spec.batch_size), method.trained_parameter_count()
     outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)
     adapter = Path(spec.folder) / "adapter.pt"
     if is_first_process():
@@ -108,6 +109,7 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
     return {
         "dev": outcome.best_dev,
         "trained_parameters": method.parameter_count(),
+        "moved_parameters": moved,
         "seconds_per_step": outcome.seconds_per_step,
         "memory": memory,
         "adapter_bytes": adapter.stat().st_size if is_first_process() else 0,
