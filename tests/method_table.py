@@ -15,7 +15,14 @@ from tiny_models import VOCABULARY
 from minipeft.methods import heads
 from minipeft.methods.adapters import houlsby
 from minipeft.methods.low_rank import lora
-from minipeft.methods.prompts import prefix_modules, prompt_tuning
+from minipeft.methods.prompts import (
+    embedding_prefix,
+    infix_tuning,
+    p_tuning,
+    prefix_modules,
+    prompt_encoders,
+    prompt_tuning,
+)
 from minipeft.methods.rescaling import ia3
 
 
@@ -128,5 +135,44 @@ TABLE = {
             "inner": st.integers(3, 9),
         },
         pasteable=dict.fromkeys(("PrefixTable", "PrefixNetwork", "PrefixedAttention"), prefix_modules),
+    ),
+    "infix_tuning": Row(
+        count=lambda s, m: 2 * (2 * s.D if s.t5 else s.D) * m.prefix_length * s.a,
+        hyperparameters={
+            "prefix_length": st.integers(1, 6),
+            "reparametrise": st.booleans(),
+            "inner": st.integers(3, 9),
+        },
+        pasteable=dict.fromkeys(("InfixEmbedding", "InfixProjection"), infix_tuning),
+    ),
+    "embedding_prefix": Row(
+        count=lambda s, m: (2 if s.t5 else 1) * m.prefix_length * s.d,
+        hyperparameters={
+            "prefix_length": st.integers(1, 6),
+            "reparametrise": st.booleans(),
+            "inner": st.integers(3, 9),
+        },
+        pasteable=dict.fromkeys(("EmbeddingNetwork", "PrefixedStack"), embedding_prefix),
+    ),
+    "p_tuning": Row(
+        count=lambda s, m: m.template.count("[V]") * s.d + (s.everything if m.tune_backbone else 0),
+        hyperparameters={  # two virtual tokens at least: the LSTM's recurrent weights act from the second on
+            "template": st.sampled_from(["[V][V] {source}", "5 [V] {source} 9 [V]", "{source} [V][V][V]"]),
+            "encoder": st.sampled_from(["lstm", "mlp", "none"]),
+            "tune_backbone": st.booleans(),
+        },
+        pasteable=dict.fromkeys(("PromptTable", "LSTMEncoder", "MLPEncoder"), prompt_encoders)
+        | {"VirtualEmbedding": p_tuning},
+        gradient_free=KEY_BIAS,
+    ),
+    "p_tuning_v2": Row(
+        count=lambda s, m: 2 * (3 if s.t5 else 1) * m.depth * m.prefix_length * s.a,  # the head: test_p_tuning_v2
+        hyperparameters={
+            "prefix_length": st.integers(1, 6),
+            "reparametrise": st.booleans(),
+            "inner": st.integers(3, 9),
+            "depth": st.integers(1, 2),
+            "from_top": st.booleans(),
+        },
     ),
 }

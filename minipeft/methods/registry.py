@@ -3,6 +3,10 @@
 from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.method import Method
+from minipeft.methods.prompts.embedding_prefix import EmbeddingPrefix
+from minipeft.methods.prompts.infix_tuning import InfixTuning
+from minipeft.methods.prompts.p_tuning import PTuning
+from minipeft.methods.prompts.p_tuning_v2 import PTuningV2
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.rescaling.ia3 import IA3
@@ -21,4 +25,8 @@ METHODS: dict[str, type[Method]] = {
     "houlsby": Houlsby,
     "prompt_tuning": PromptTuning,
     "prefix_tuning": PrefixTuning,
+    "infix_tuning": InfixTuning,
+    "embedding_prefix": EmbeddingPrefix,
+    "p_tuning": PTuning,
+    "p_tuning_v2": PTuningV2,
 }

@@ -1,4 +1,7 @@
-"""The keys and values that the frozen model computes on real words: a start for a prefix (Li & Liang 2021, figure 5)."""
+"""The keys and values that the frozen model computes on real words: where a prefix may start.
+
+Source: Li & Liang 2021, arXiv:2101.00190, figure 5.
+"""
 
 import torch
 from torch import nn
