@@ -188,6 +188,7 @@ def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own
     result = json.loads((tmp_path / "result.json").read_text())
     # Three attentions of one layer, each: 3 x 8 positions, 8 -> 6 with bias, 6 -> 2 * 8 with bias; stored are 3 x 16.
     assert result["memory"]["gradients"] == 4 * 3 * (3 * 8 + 8 * 6 + 6 + 6 * 16 + 16)
+    assert result["moved_parameters"] == 3 * (3 * 8 + 8 * 6 + 6 + 6 * 16 + 16)
     assert result["trained_parameters"] == 3 * 3 * 16
 
 

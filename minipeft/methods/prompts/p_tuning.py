@@ -66,8 +66,9 @@ class PTuning(Reparametrised):
             raise UserError(f"P-tuning's encoder must be 'lstm', 'mlp' or 'none', not {self.encoder!r}.")
         if self.tune_backbone:  # rates that the model's own weights can take
             self.suggested_learning_rate, self.learning_rate_grid = 1e-3, (3e-4, 1e-3, 2e-3, 4e-3)
-        elif self.encoder == "none":
-            self.suggested_learning_rate, self.learning_rate_grid = 0.1, (0.01, 0.03, 0.1, 0.3)
+        elif self.encoder == "none":  # as prompt tuning, whose vectors these are
+            self.suggested_optimizer = "adafactor"
+            self.suggested_learning_rate, self.learning_rate_grid = 0.3, (0.1, 0.3, 0.5, 1.0)
 
     def install(self, model: nn.Module) -> None:
         if self.tune_backbone:
