@@ -144,6 +144,18 @@ def test_a_start_without_an_encoder_has_the_size_of_the_models_embeddings():
     assert 0.8 < float(table.std() / model.embedding.weight.std()) < 1.25
 
 
+def test_each_way_of_training_has_a_rate_of_its_own_from_its_grid():
+    ways = [
+        PTuning(),
+        PTuning(encoder="none"),
+        PTuning(tune_backbone=True),
+        PTuning(encoder="none", tune_backbone=True),
+    ]
+    assert all(way.suggested_learning_rate in way.learning_rate_grid for way in ways)
+    assert [way.suggested_optimizer for way in ways] == ["adamw", "adafactor", "adamw", "adamw"]
+    assert ways[0].suggested_learning_rate > ways[2].suggested_learning_rate == ways[3].suggested_learning_rate
+
+
 @pytest.mark.parametrize("make", [make_tiny_t5, make_tiny_gpt])
 @pytest.mark.parametrize("name", ["prefix_tuning", "infix_tuning", "embedding_prefix", "p_tuning", "p_tuning_v2"])
 def test_trained_prompts_train_with_16_bit_arithmetic(make, name, tiny_task):

@@ -51,8 +51,8 @@ class PTuning(Reparametrised):
     tune_backbone: bool = False
 
     name = "p_tuning"
-    suggested_learning_rate = 3e-3
-    learning_rate_grid = (1e-3, 3e-3, 1e-2, 3e-2)
+    suggested_learning_rate = 1e-2
+    learning_rate_grid = (3e-3, 1e-2, 3e-2, 1e-1)
     starts_at_identity = False
     why_no_merge = "virtual tokens make the input longer, which no weight of the model can do. Keep it attached."
     plain = PromptTable
@@ -68,7 +68,7 @@ class PTuning(Reparametrised):
             self.suggested_learning_rate, self.learning_rate_grid = 1e-3, (3e-4, 1e-3, 2e-3, 4e-3)
         elif self.encoder == "none":  # as prompt tuning, whose vectors these are
             self.suggested_optimizer = "adafactor"
-            self.suggested_learning_rate, self.learning_rate_grid = 0.3, (0.1, 0.3, 0.5, 1.0)
+            self.suggested_learning_rate, self.learning_rate_grid = 1.0, (0.1, 0.3, 1.0, 3.0)
 
     def install(self, model: nn.Module) -> None:
         if self.tune_backbone:
