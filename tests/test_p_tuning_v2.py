@@ -117,7 +117,8 @@ def test_a_head_has_a_rate_of_its_own(make_tiny_model):
 def test_prompt_and_head_learn_a_task_and_an_answer_without_a_class_is_refused(make_tiny_model, tiny_task):
     model, method = make_tiny_model(), PTuningV2(prefix_length=3, labels=LABELS)
     method.attach(model)
-    result = fine_tune(model, method, tiny_task, TrainingSettings(steps=30, batch_size=24, learning_rate=0.1, evaluate_every=30))
+    settings = TrainingSettings(steps=30, batch_size=24, learning_rate=0.1)
+    result = fine_tune(model, method, tiny_task, settings)
     assert result.losses[-1] < 0.5 * result.losses[0]
     with pytest.raises(UserError, match="no class for 'red'"):
         method.answers("red")
