@@ -21,6 +21,7 @@ from minipeft.methods.prompts import (
     p_tuning,
     prefix_modules,
     prompt_encoders,
+    prompt_ensemble,
     prompt_tuning,
 )
 from minipeft.methods.rescaling import ia3
@@ -122,10 +123,24 @@ TABLE = {
         hyperparameters={"bottleneck": st.integers(1, 20)},
         pasteable={"Adapter": houlsby, "AdaptedSublayer": houlsby},
     ),
+    "hard_prompt": Row(
+        count=lambda s, m: 0,
+        hyperparameters={
+            "template": st.sampled_from(["{source}", "it is {source} or", "{source} so <X> 9"]),
+            "demonstrations": st.sampled_from([(), (("4 19 4", "yes"), ("8", "no"))]),
+            "verbalizer": st.sampled_from([{}, {"yes": ["yes 6", "7"], "no": ["5"]}]),
+        },
+        trains_nothing=True,
+    ),
     "prompt_tuning": Row(
         count=lambda s, m: m.prompt_length * s.d,
         hyperparameters={"prompt_length": st.integers(1, 9), "init": st.sampled_from(["vocabulary", "uniform"])},
         pasteable={"PromptedStack": prompt_tuning},
+    ),
+    "prompt_ensemble": Row(
+        count=lambda s, m: m.members * m.prompt_length * s.d,
+        hyperparameters={"members": st.integers(1, 4), "prompt_length": st.integers(1, 5)},
+        pasteable={"PromptBank": prompt_ensemble},
     ),
     "prefix_tuning": Row(
         count=lambda s, m: 2 * s.attentions * m.prefix_length * s.a,

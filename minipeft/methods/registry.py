@@ -7,7 +7,9 @@ from minipeft.methods.prompts.embedding_prefix import EmbeddingPrefix
 from minipeft.methods.prompts.infix_tuning import InfixTuning
 from minipeft.methods.prompts.p_tuning import PTuning
 from minipeft.methods.prompts.p_tuning_v2 import PTuningV2
+from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
+from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.rescaling.ia3 import IA3
 from minipeft.methods.selective.bitfit import BitFit
@@ -23,7 +25,9 @@ METHODS: dict[str, type[Method]] = {
     "ia3": IA3,
     "lora": LoRA,
     "houlsby": Houlsby,
+    "hard_prompt": HardPrompt,
     "prompt_tuning": PromptTuning,
+    "prompt_ensemble": PromptEnsemble,
     "prefix_tuning": PrefixTuning,
     "infix_tuning": InfixTuning,
     "embedding_prefix": EmbeddingPrefix,

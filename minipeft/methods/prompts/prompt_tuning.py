@@ -87,8 +87,11 @@ class PromptTuning(Method):
         room = getattr(getattr(model, place, None), "max_length", self.prompt_length + 1)
         if self.prompt_length >= room:
             raise UserError(f"A prompt of {self.prompt_length} leaves no room in {room} positions: shorten it.")
-        prompt = self.first_prompt(model)
-        self.replace([place], lambda stack: PromptedStack(stack, prompt))
+        self.replace([place], lambda stack: self.wrap(stack, model))
+
+    def wrap(self, stack: nn.Module, model: nn.Module) -> nn.Module:
+        """The stack of `model` with a new prompt before it."""
+        return PromptedStack(stack, self.first_prompt(model))
 
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
         """Where training starts, (prompt_length, hidden)."""
