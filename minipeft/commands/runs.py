@@ -10,6 +10,7 @@ import torch
 from minipeft.commands.hyperparameters import make_method
 from minipeft.models import load, random_init
 from minipeft.provenance import provenance, write_json
+from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import load_jsonl, load_task
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter
@@ -91,7 +92,10 @@ def run(spec: RunSpec, progress: bool = False) -> dict:
 def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
     """Fine-tune `model` in place as `spec` says; the numbers of the training itself."""
     torch.manual_seed(spec.seed)
-    method = make_method("full" if spec.method == "random_base" else spec.method, spec.hyperparameters)
+    hyperparameters = spec.hyperparameters
+    if spec.method == "hard_prompt" and not hyperparameters and not spec.data:
+        hyperparameters = first_prompt(task.name)
+    method = make_method("full" if spec.method == "random_base" else spec.method, hyperparameters)
     method.attach(model)
     settings = TrainingSettings(
         steps=spec.steps,
