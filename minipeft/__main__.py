@@ -1,4 +1,4 @@
-"""The command line: `python -m minipeft compare | train | evaluate | generate | pretrain | tasks`."""
+"""The command line: `python -m minipeft compare | train | evaluate | generate | prompts | pretrain | tasks`."""
 
 import sys
 from dataclasses import replace
@@ -10,6 +10,7 @@ from minipeft.commands.arguments import build_parser
 from minipeft.commands.compare import compare
 from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters
 from minipeft.commands.pool import default_workers
+from minipeft.commands.prompts import compare_prompts
 from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, is_first_process, run
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
@@ -98,7 +99,7 @@ def run_train(args) -> None:
 
 def loaded(args):
     model = load(args.model).to(args.device)
-    if args.adapter:
+    if getattr(args, "adapter", None):
         load_adapter(args.adapter, model, METHODS)
     return model
 
@@ -117,6 +118,12 @@ def run_generate(args) -> None:
     print(model.tokenizer.decode(ids[0]))
 
 
+def run_prompts(args) -> None:
+    spec = RunSpec(folder="", model=args.model, task=args.task, method="hard_prompt", data=args.data)
+    folder = Path(args.out or f"runs/prompts-{Path(args.model).name}-{label(args)}-{args.shots}shots")
+    compare_prompts(loaded(args), get_task(spec), folder, args)
+
+
 def run_tasks(args) -> None:
     for name in task_names():
         task = load_task(name)
@@ -127,7 +134,7 @@ def run_tasks(args) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence when the input was bad, 130 when interrupted."""
     handlers = {"compare": run_compare, "train": run_train, "evaluate": run_evaluate, "generate": run_generate,
-                "tasks": run_tasks, "pretrain": pretrain.run}  # fmt: skip
+                "prompts": run_prompts, "tasks": run_tasks, "pretrain": pretrain.run}  # fmt: skip
     try:
         args = build_parser().parse_args(arguments)
         if getattr(args, "device", "cpu").startswith("cuda") and not torch.cuda.is_available():

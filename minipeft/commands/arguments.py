@@ -65,6 +65,16 @@ def build_parser() -> argparse.ArgumentParser:
     entry.add_argument("--max-length", type=int, default=40)
     entry.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
 
+    entry = command("prompts", "Score hard prompts on dev: every template with every verbalizer.")
+    entry.add_argument("--shots", type=int, default=0, help="demonstrations before each source (default 0)")
+    entry.add_argument("--draws", type=int, help="how often demonstrations are drawn (default 3, without --shots 1)")
+    entry.add_argument(
+        "--template", action="append", metavar="TEXT", help="yours in place of the task's: '{source} So:'"
+    )
+    entry.add_argument("--verbalizer", action="append", metavar="JSON", help='yours: \'{"good": ["Good."], ...}\'')
+    entry.add_argument("--limit", type=int, help="read so many dev examples only")
+    entry.add_argument("--out", help="default runs/prompts-<model>-<task>-<shots>shots")
+
     command("tasks", "List the bundled tasks and models.")
     commands.add_parser("pretrain", help="Make a base model.", parents=[pretrain.build_parser()], add_help=False)
     return parser
