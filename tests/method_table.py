@@ -20,8 +20,8 @@ from minipeft.methods.prompts import (
     infix_tuning,
     p_tuning,
     prefix_modules,
+    prompt_bank,
     prompt_encoders,
-    prompt_ensemble,
     prompt_tuning,
 )
 from minipeft.methods.rescaling import ia3
@@ -140,7 +140,7 @@ TABLE = {
     "prompt_ensemble": Row(
         count=lambda s, m: m.members * m.prompt_length * s.d,
         hyperparameters={"members": st.integers(1, 4), "prompt_length": st.integers(1, 5)},
-        pasteable={"PromptBank": prompt_ensemble},
+        pasteable={"PromptBank": prompt_bank},
     ),
     "prefix_tuning": Row(
         count=lambda s, m: 2 * s.attentions * m.prefix_length * s.a,

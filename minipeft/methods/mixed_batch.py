@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.method import Method
-from minipeft.methods.prompts.prompt_ensemble import PromptBank
+from minipeft.methods.prompts.prompt_bank import PromptBank
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.template import Template
 
