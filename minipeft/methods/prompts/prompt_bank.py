@@ -1,6 +1,8 @@
-"""Several prompts before one stack, each row of a batch reading its own: for ensembles and for batches of many tasks.
+"""Several prompts before one stack, each row of a batch reading its own.
 
-[P_r; X]        P: (n, prompt_length, hidden)   r: the row's prompt   X: (length, hidden)
+    [P_r; X]        P: (n, prompt_length, hidden)   r: the row's prompt   X: (length, hidden)
+
+Prompt ensembles and batches of many tasks both stand on it.
 """
 
 import torch
