@@ -4,10 +4,10 @@ from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.method import Method
 from minipeft.methods.prompts.embedding_prefix import EmbeddingPrefix
+from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.infix_tuning import InfixTuning
 from minipeft.methods.prompts.p_tuning import PTuning
 from minipeft.methods.prompts.p_tuning_v2 import PTuningV2
-from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
