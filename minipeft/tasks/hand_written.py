@@ -59,12 +59,14 @@ HAND_WRITTEN = {
     ),
     "category": HandWritten(
         templates=(
-            "{second} {first}:",
-            "{first}. {second} What was it?",
-            "{second} What is the {first}?",
-            "{first}. {second} Category:",
+            "{source} What was it?",
+            "{source} It was",
+            "{source} Category:",
+            "{source} Kind of thing:",
         ),
         verbalizers=(
+            {label: [f"{capital(meanings.kind_of(label))}."] for label in meanings.LABELS},
+            {label: [f"{meanings.kind_of(label)}."] for label in meanings.LABELS},
             {label: [f"{label}."] for label in meanings.LABELS},
             {label: [f"{capital(label)}."] for label in meanings.LABELS},
             {label: [f"{label}.", f"{capital(label)}."] for label in meanings.LABELS},

@@ -13,6 +13,7 @@ from functools import cache
 from minipeft.tasks.people import NAMES, split_names
 from minipeft.tasks.recipes import TaskRecipe
 from minipeft.tasks.task import Example, read_lexicon, split_words
+from minipeft.tasks.telling import capital
 
 LEXICON = read_lexicon("meanings")
 CATEGORIES, SENSES, FIELDS = LEXICON["categories"], LEXICON["senses"], LEXICON["fields"]
@@ -61,11 +62,8 @@ def _a(word: str) -> str:
     return ("an " if word[0] in "aeiou" and word not in ("ukulele", "eucalyptus") else "a ") + word
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _kind(label: str) -> str:
+def kind_of(label: str) -> str:
+    """The category as one says it of a thing: "a bird", "one of the clothes"."""
     return MEMBER.get(label) or _a(label)
 
 
@@ -73,11 +71,11 @@ def _define(random: random_module.Random, label: str, noun: str) -> str:
     """A sentence that says, or lets one see, that `noun` belongs to `label`."""
     wrong_label = random.choice([other for other in LABELS if other != label])
     other, wrong = random.choice(CATEGORIES[label]), random.choice(CATEGORIES[wrong_label])
-    kind, kinds = _kind(label), PLURAL.get(label, label + "s")
+    kind, kinds = kind_of(label), PLURAL.get(label, label + "s")
     return random.choice(DEFINITIONS).format(
-        noun=_a(noun), Noun=_capital(_a(noun)), bare=noun, bare_other=other, other=_a(other), wrong=wrong,
-        wrong_noun=_a(wrong), kind=kind, Kind=_capital(kind), kinds=kinds, Kinds=_capital(kinds), label=label,
-        wrong_kind=_kind(wrong_label), trait=random.choice(LEXICON["traits"][label]),
+        noun=_a(noun), Noun=capital(_a(noun)), bare=noun, bare_other=other, other=_a(other), wrong=wrong,
+        wrong_noun=_a(wrong), kind=kind, Kind=capital(kind), kinds=kinds, Kinds=capital(kinds), label=label,
+        wrong_kind=kind_of(wrong_label), trait=random.choice(LEXICON["traits"][label]),
     )  # fmt: skip
 
 
@@ -86,8 +84,8 @@ def _mention(random: random_module.Random, label: str, noun: str) -> str:
     forms = LEXICON["uses"][label] if random.random() < 0.6 else LEXICON["neutral"]
     text = f"{random.choice(NAMES)} {random.choice(forms).replace('{x}', noun)}."
     if random.random() < 0.5:
-        kind = _kind(label)
-        ending = random.choice(LABELLED).format(label=label, Label=_capital(label), kind=kind, Kind=_capital(kind))
+        kind = kind_of(label)
+        ending = random.choice(LABELLED).format(label=label, Label=capital(label), kind=kind, Kind=capital(kind))
         text = f"{text} {ending}"
     return text
 
