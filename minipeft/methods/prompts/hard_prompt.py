@@ -33,8 +33,8 @@ class HardPrompt(Method):
     combine: str = "average"
 
     name = "hard_prompt"
-    suggested_learning_rate = 0.0  # there is nothing to train
-    learning_rate_grid = (0.0,)
+    suggested_learning_rate = 0.0  # there is nothing to train, and so no rate to choose
+    learning_rate_grid = ()
     why_no_merge = "its words stand in the text, which no weight of the model can do. Keep it attached."
 
     def __post_init__(self):
