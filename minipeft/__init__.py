@@ -4,6 +4,7 @@ from minipeft.errors import UserError
 from minipeft.methods.method import Method
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names, random_init
+from minipeft.tasks.multi_task import mixture, prefixed
 from minipeft.tasks.registry import few_shot, load_jsonl, load_task, task_names
 from minipeft.tasks.task import Example, Task
 from minipeft.training import adapter_files
@@ -34,7 +35,9 @@ __all__ = [
     "load_adapter",
     "load_jsonl",
     "load_task",
+    "mixture",
     "model_names",
+    "prefixed",
     "random_init",
     "save_adapter",
     "task_names",

@@ -1,4 +1,4 @@
-"""The command line: `python -m minipeft compare | train | evaluate | generate | transfer | pretrain | tasks | ...`."""
+"""The command line: `python -m minipeft compare | train | evaluate | generate | prompts | transfer | ...`."""
 
 import sys
 from dataclasses import replace
@@ -11,6 +11,7 @@ from minipeft.commands.arguments import build_parser
 from minipeft.commands.compare import compare
 from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters, split_entries
 from minipeft.commands.pool import default_workers
+from minipeft.commands.prompts import compare_prompts
 from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, is_first_process, new_method, run
 from minipeft.commands.sweep import entry_specs
 from minipeft.errors import UserError
@@ -42,6 +43,7 @@ def run_compare(args) -> None:
         data=args.data,
         device=args.device,
         shots=args.shots,
+        patience=args.patience,
     )
     spec = replace(spec, **(QUICK if args.quick else {}))
     if args.quick and not args.out:
@@ -85,6 +87,7 @@ def run_train(args) -> None:
         device=args.device,
         steps=args.steps,
         batch_size=args.batch_size,
+        patience=args.patience,
         learning_rate=args.learning_rate,
         hyperparameters=parse_hyperparameters(args.method, args.set),
     )
@@ -105,7 +108,7 @@ def run_train(args) -> None:
 
 def loaded(args):
     model = load(args.model).to(args.device)
-    if args.adapter:
+    if getattr(args, "adapter", None):
         load_adapter(args.adapter, model, METHODS)
     return model
 
@@ -124,6 +127,12 @@ def run_generate(args) -> None:
     print(model.tokenizer.decode(ids[0]))
 
 
+def run_prompts(args) -> None:
+    spec = RunSpec(folder="", model=args.model, task=args.task, method="hard_prompt", data=args.data)
+    folder = Path(args.out or f"runs/prompts-{Path(args.model).name}-{label(args)}-{args.shots}shots")
+    compare_prompts(loaded(args), get_task(spec), folder, args)
+
+
 def run_tasks(args) -> None:
     for name in task_names():
         task = load_task(name)
@@ -134,7 +143,7 @@ def run_tasks(args) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence when the input was bad, 130 when interrupted."""
     handlers = {"compare": run_compare, "train": run_train, "evaluate": run_evaluate, "generate": run_generate,
-                "tasks": run_tasks, "pretrain": pretrain.run,
+                "prompts": run_prompts, "tasks": run_tasks, "pretrain": pretrain.run,
                 "pretrain-prompt": pretrain_prompt.run, "transfer": transfer.run}  # fmt: skip
     try:
         args = build_parser().parse_args(arguments)

@@ -10,10 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
+from tiny_models import VOCABULARY
 
+from minipeft.methods import heads
 from minipeft.methods.adapters import houlsby
 from minipeft.methods.low_rank import lora
-from minipeft.methods.prompts import prefix_modules, prompt_tuning
+from minipeft.methods.prompts import (
+    embedding_prefix,
+    infix_tuning,
+    p_tuning,
+    prefix_modules,
+    prompt_bank,
+    prompt_encoders,
+    prompt_tuning,
+)
+from minipeft.methods.rescaling import ia3
 
 
 @dataclass
@@ -66,15 +77,42 @@ class Row:
 
 # The softmax does not see what is added to all scores of one query, so GPT-2's key bias does nothing.
 KEY_BIAS = ("key.bias",)
+# A label for every word of the tests' tokenizer, so that random targets have a class.
+EVERY_WORD = tuple(str(number) for number in range(2, VOCABULARY))
+
+
+def top_layers(s, m):
+    """The numbers of the top `layers` blocks of each stack, and of the head."""
+    head = {"none": 0, "train": s.V * s.d, "new": (len(m.labels) + 1) * (s.d + 1)}[m.head]
+    if not s.t5:
+        return m.layers * (4 * (s.d * s.d + s.d) + 2 * s.d * s.f + s.f + s.d + 4 * s.d) + head
+    encoder, decoder = (n * 4 * s.d * s.a + 3 * s.d * s.f + (n + 1) * s.d for n in (1, 2))  # n attentions, n + 1 norms
+    return m.layers * (encoder + decoder) + head
+
 
 TABLE = {
     "full": Row(count=lambda s, m: s.everything, gradient_free=KEY_BIAS),
+    "freeze_layers": Row(
+        count=top_layers,
+        hyperparameters={
+            "layers": st.integers(1, 2),
+            "decay": st.sampled_from([0.3, 1.0]),
+            "head": st.sampled_from(["new", "train", "none"]),  # hypothesis begins with the first
+            "labels": st.just(EVERY_WORD),
+        },
+        gradient_free=KEY_BIAS,
+        pasteable={"LabelHead": heads},
+    ),
     "bitfit": Row(
         count=lambda s, m: s.D * (7 * s.d + s.f) + s.d,
         refuses={"t5": "use norm_tuning instead"},
         gradient_free=KEY_BIAS,
     ),
     "norm_tuning": Row(count=lambda s, m: s.norms),
+    "ia3": Row(
+        count=lambda s, m: s.attentions * 2 * s.a + (s.E + s.D) * s.f,
+        pasteable={"ScaledOutput": ia3, "ScaledInput": ia3},
+    ),
     "lora": Row(
         count=lambda s, m: m.rank * (s.attentions * 4 * (s.d + s.a) + s.feed_forward_matrices * (s.d + s.f)),
         hyperparameters={"rank": st.integers(1, 5), "alpha": st.sampled_from([0.5, 3.0, 16.0])},
@@ -84,6 +122,15 @@ TABLE = {
         count=lambda s, m: s.sublayers * (2 * s.d * m.bottleneck + s.d + m.bottleneck) + s.norms,
         hyperparameters={"bottleneck": st.integers(1, 20)},
         pasteable={"Adapter": houlsby, "AdaptedSublayer": houlsby},
+    ),
+    "hard_prompt": Row(
+        count=lambda s, m: 0,
+        hyperparameters={
+            "template": st.sampled_from(["{source}", "it is {source} or", "{source} so <X> 9"]),
+            "demonstrations": st.sampled_from([(), (("4 19 4", "yes"), ("8", "no"))]),
+            "verbalizer": st.sampled_from([{}, {"yes": ["yes 6", "7"], "no": ["5"]}]),
+        },
+        trains_nothing=True,
     ),
     "prompt_tuning": Row(
         count=lambda s, m: m.prompt_length * s.d,
@@ -102,6 +149,11 @@ TABLE = {
         count=lambda s, m: m.prompt_length * s.d,
         hyperparameters={"prompt_length": st.integers(1, 9), "init": st.sampled_from(["vocabulary", "uniform"])},
     ),
+    "prompt_ensemble": Row(
+        count=lambda s, m: m.members * m.prompt_length * s.d,
+        hyperparameters={"members": st.integers(1, 4), "prompt_length": st.integers(1, 5)},
+        pasteable={"PromptBank": prompt_bank},
+    ),
     "prefix_tuning": Row(
         count=lambda s, m: 2 * s.attentions * m.prefix_length * s.a,
         hyperparameters={
@@ -110,5 +162,44 @@ TABLE = {
             "inner": st.integers(3, 9),
         },
         pasteable=dict.fromkeys(("PrefixTable", "PrefixNetwork", "PrefixedAttention"), prefix_modules),
+    ),
+    "infix_tuning": Row(
+        count=lambda s, m: 2 * (2 * s.D if s.t5 else s.D) * m.prefix_length * s.a,
+        hyperparameters={
+            "prefix_length": st.integers(1, 6),
+            "reparametrise": st.booleans(),
+            "inner": st.integers(3, 9),
+        },
+        pasteable=dict.fromkeys(("InfixEmbedding", "InfixProjection"), infix_tuning),
+    ),
+    "embedding_prefix": Row(
+        count=lambda s, m: (2 if s.t5 else 1) * m.prefix_length * s.d,
+        hyperparameters={
+            "prefix_length": st.integers(1, 6),
+            "reparametrise": st.booleans(),
+            "inner": st.integers(3, 9),
+        },
+        pasteable=dict.fromkeys(("EmbeddingNetwork", "PrefixedStack"), embedding_prefix),
+    ),
+    "p_tuning": Row(
+        count=lambda s, m: m.template.count("[V]") * s.d + (s.everything if m.tune_backbone else 0),
+        hyperparameters={  # two virtual tokens at least: the LSTM's recurrent weights act from the second on
+            "template": st.sampled_from(["[V][V] {source}", "5 [V] {source} 9 [V]", "{source} [V][V][V]"]),
+            "encoder": st.sampled_from(["lstm", "mlp", "none"]),
+            "tune_backbone": st.booleans(),
+        },
+        pasteable=dict.fromkeys(("PromptTable", "LSTMEncoder", "MLPEncoder"), prompt_encoders)
+        | {"VirtualEmbedding": p_tuning},
+        gradient_free=KEY_BIAS,
+    ),
+    "p_tuning_v2": Row(
+        count=lambda s, m: 2 * (3 if s.t5 else 1) * m.depth * m.prefix_length * s.a,  # the head: test_p_tuning_v2
+        hyperparameters={
+            "prefix_length": st.integers(1, 6),
+            "reparametrise": st.booleans(),
+            "inner": st.integers(3, 9),
+            "depth": st.integers(1, 2),
+            "from_top": st.booleans(),
+        },
     ),
 }

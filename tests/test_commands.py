@@ -145,6 +145,27 @@ def test_compare_makes_a_table_and_keeps_finished_runs(capsys, base_folder, own_
     assert "5 of 5 runs are there already" in capsys.readouterr().out
 
 
+def test_patience_ends_the_runs_of_train_and_compare_early(base_folder, own_data, tmp_path, monkeypatch):
+    """At a rate of nearly zero the dev score never rises, so the second evaluation, at step 200, is the last."""
+    flags = ["--model", base_folder, "--data", own_data, "--steps", "230", "--patience", "1"]
+    assert (
+        main(["train", *flags, "--learning-rate", "1e-12", "--batch-size", "2", "--out", str(tmp_path / "train")]) == 0
+    )
+    result = json.loads((tmp_path / "train" / "result.json").read_text())
+    assert result["spec"]["patience"] == 1 and len(result["losses"]) == 50  # every fourth of 200
+    asked = []
+    monkeypatch.setattr("minipeft.__main__.compare", lambda spec, *rest: asked.append(spec))
+    assert main(["compare", "--methods", "lora", *flags]) == 0
+    assert asked[0].patience == 1
+
+
+def test_a_mixture_trains_from_the_command_line(base_folder, tmp_path):
+    flags = ["--model", base_folder, "--task", "sentiment+topic", "--steps", "2", "--out", str(tmp_path)]
+    assert main(["train", *flags]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["spec"]["task"], result["chance"]) == ("sentiment+topic", 30.0)
+
+
 def test_tuning_takes_the_rate_that_is_best_on_dev(base_folder, own_data, tmp_path, monkeypatch):
     asked = []
 
@@ -167,6 +188,7 @@ def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own
     result = json.loads((tmp_path / "result.json").read_text())
     # Three attentions of one layer, each: 3 x 8 positions, 8 -> 6 with bias, 6 -> 2 * 8 with bias; stored are 3 x 16.
     assert result["memory"]["gradients"] == 4 * 3 * (3 * 8 + 8 * 6 + 6 + 6 * 16 + 16)
+    assert result["moved_parameters"] == 3 * (3 * 8 + 8 * 6 + 6 + 6 * 16 + 16)
     assert result["trained_parameters"] == 3 * 3 * 16
 
 

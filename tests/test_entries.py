@@ -57,8 +57,11 @@ def test_labels_come_from_the_task_unless_they_are_given():
     task = load_task("entailment")
     spec = RunSpec("", "m", "entailment", "ppt", hyperparameters={"format": "unified"})
     assert new_method(spec, task).labels == ("yes", "maybe", "no")
-    spec = RunSpec("", "m", "entailment", "ppt", hyperparameters={"labels": ("no", "yes")})
+    spec = RunSpec("", "m", "entailment", "prompt_tuning", hyperparameters={"init": "labels"})
+    assert new_method(spec, task).labels == ("yes", "maybe", "no")
+    spec = RunSpec("", "m", "entailment", "ppt", hyperparameters={"format": "unified", "labels": ("no", "yes")})
     assert new_method(spec, task).labels == ("no", "yes")
+    assert new_method(RunSpec("", "m", "", "p_tuning_v2"), task).labels == ()  # there they ask for a head
     assert new_method(RunSpec("", "m", "", "random_base"), task).name == "full"
 
 

@@ -20,6 +20,17 @@ def test_a_picture_names_every_method_once(tmp_path, monkeypatch):
     assert sorted(names) == sorted(row["method"] for row in REPORT["rows"])
 
 
+def test_a_method_that_trains_nothing_is_a_line_as_the_controls_are(tmp_path, monkeypatch):
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs minipeft[plots]")
+    monkeypatch.setattr(pyplot, "close", lambda figure: None)
+    words = {"method": "hard_prompt", "trained": 0, "mean": 12.5, "scores": [12.5], "interval": float("nan")}
+    assert picture({**REPORT, "rows": [*REPORT["rows"], words]}, tmp_path / "race.png")
+    axes = pyplot.gcf().axes[0]
+    lines = [line.get_ydata() for line in axes.lines if line.get_linestyle() == "--"]
+    assert any(set(heights) == {12.5} for heights in lines)
+    assert "hard_prompt" in [text.get_text() for text in axes.texts]
+
+
 def test_without_matplotlib_there_is_no_picture_and_no_error(tmp_path, monkeypatch):
     real = builtins.__import__
 

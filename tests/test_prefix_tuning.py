@@ -7,6 +7,7 @@ import torch
 from tiny_models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
 
 from minipeft.errors import UserError
+from minipeft.methods.prompts.infix_tuning import InfixTuning
 from minipeft.methods.prompts.prefix_modules import PrefixedAttention, PrefixTable
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.transformer.attention import Attention, KeyValueCache
@@ -47,6 +48,36 @@ def test_prefixed_attention_is_attention_over_the_prefix_and_the_text(scale, lin
     expected = attention_by_hand(attention, table[2], hidden, context if crossing else hidden, bias)
     wrapped = PrefixedAttention(attention, PrefixTable(table), layer=2)
     got = wrapped(hidden, context if crossing else None, bias=bias)
+    torch.testing.assert_close(got, expected, atol=1e-12, rtol=1e-12)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "kind, place",
+    [
+        (PrefixTuning, "encoder.blocks.{}.attention"),
+        (PrefixTuning, "decoder.blocks.{}.attention"),
+        (PrefixTuning, "decoder.blocks.{}.cross_attention"),
+        (InfixTuning, "decoder.blocks.{}.attention"),
+        (InfixTuning, "decoder.blocks.{}.cross_attention"),
+    ],
+)
+def test_in_a_whole_t5_each_attention_reads_its_layer_of_the_stored_table(kind, place):
+    model, calls = tiny_t5().double(), []
+    method = kind(prefix_length=4, inner=6)
+    method.attach(model)
+    for parameter in method.named_parameters().values():
+        parameter.add_(0.3 * torch.randn_like(parameter))
+    table = method.state_dict()[place.format(0) + ".prefix.table"]
+    wrapped = model.get_submodule(place.format(1))
+    wrapped.register_forward_hook(
+        lambda _, inputs, named, output: calls.append((inputs, named, output)), with_kwargs=True
+    )
+    model(random_batch())
+    ((hidden, *rest), named, got) = calls[0]
+    context = rest[0] if rest else hidden
+    bias = named["bias"].expand(len(hidden), 3, hidden.shape[1], context.shape[1])
+    expected = attention_by_hand(wrapped.attention, table[1], hidden, context, bias)
     torch.testing.assert_close(got, expected, atol=1e-12, rtol=1e-12)
 
 
@@ -127,9 +158,10 @@ def test_training_moves_the_network_of_the_docstring_and_a_file_holds_the_table(
     model = tiny_gpt2()  # 3 layers, d = 12, 3 heads of 4
     method = PrefixTuning(prefix_length=5, inner=7)
     method.attach(model)
-    moved = sum(parameter.numel() for parameter in method.named_parameters().values())
-    assert moved == 5 * 12 + 7 * (12 + 1) + 2 * 3 * 12 * (7 + 1)
+    assert method.trained_parameter_count() == 5 * 12 + 7 * (12 + 1) + 2 * 3 * 12 * (7 + 1)
     assert method.parameter_count() == 2 * 3 * 5 * 12
+    method.finish()
+    assert method.trained_parameter_count() == method.parameter_count() == 2 * 3 * 5 * 12
 
 
 def test_a_prefix_that_leaves_no_positions_is_refused():

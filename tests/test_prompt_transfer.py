@@ -129,14 +129,15 @@ def test_transfer_tunes_sources_measures_retrieves_and_keeps_finished_runs(base_
     flags = ["--model", base_folder, "--steps", "2", "--prompt-length", "3", "--shots", "8", "--workers", "1"]
     command = ["transfer", "--sources", "sentiment_food,word_sense", "--target", "sentiment", *flags]
     command += ["--out", str(tmp_path), "--similarity", "tokens"]
-    assert main([*command, "--k", "2", "--retrieval", "best,average"]) == 0
+    assert main([*command, "--k", "2", "--retrieval", "best,average,mixture"]) == 0
     report = json.loads((tmp_path / "result.json").read_text())
     rows = {row["start"]: row for row in report["rows"]}
     (best,) = [name for name in rows if name.startswith("best of 2 on dev: from ")]
-    assert set(rows) == {"no transfer", "from sentiment_food", "from word_sense", "average of 2", best}
+    assert set(rows) == {"no transfer", "from sentiment_food", "from word_sense", "average of 2", "mixture of 2", best}
     assert best.endswith("from word_sense") and (rows[best]["dev"], rows[best]["test"]) == (71.0, 59.0)
     started = {Path(spec.hyperparameters["source"]).stem for spec in made if spec.method == "spot"}
-    assert started == {"sentiment_food", "word_sense", "average"}
+    together = "_".join(report["similarities"]["tokens"])
+    assert started == {"sentiment_food", "word_sense", "average", together}
     assert set(report["similarities"]) == {"means", "tokens"}
     # The average on disk is that of the files on disk, weighted by the similarities in the report.
     weights = report["similarities"]["tokens"]

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from conftest import MAKERS
+from method_table import TABLE
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.lora import LoRA
@@ -83,7 +84,7 @@ def test_a_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(
     assert list(tmp_path.iterdir()) == [], "a finished run needs no file to resume from"
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if not TABLE[name].trains_nothing])
 def test_every_method_resumes_as_if_never_killed(make_tiny_model, tiny_task, tmp_path, name):
     settings = TrainingSettings(steps=6, batch_size=16, evaluate_every=2, learning_rate=0.02)
     ends, steps_run = [], []
@@ -151,6 +152,27 @@ def test_the_weights_best_on_dev_remain_and_patience_ends_the_run(monkeypatch, t
     for name, weight in method.state_dict().items():
         assert torch.equal(weight, seen[1][name])
     assert any(not torch.equal(seen[1][name], seen[2][name]) for name in seen[1])
+
+
+def test_patience_counts_on_in_a_resumed_run(monkeypatch, tiny_task, tmp_path):
+    scripted_scores(monkeypatch, [70.0, 60.0, 50.0, 90.0])
+    settings = TrainingSettings(steps=50, batch_size=4, evaluate_every=2, patience=2)
+    model, method = attached(MAKERS["t5"])
+
+    def die(step, total):
+        if step == 4:  # after the scores 70 and 60
+            raise Killed
+
+    method.after_backward = die
+    with pytest.raises(Killed):
+        fine_tune(model, method, tiny_task, settings, tmp_path)
+    model, method = attached(MAKERS["t5"])
+    assert fine_tune(model, method, tiny_task, settings, tmp_path).dev_scores == [(2, 70.0), (4, 60.0), (6, 50.0)]
+
+
+def test_a_patience_below_one_is_refused():
+    with pytest.raises(UserError, match="patience is 0: it must be at least 1, or None"):
+        TrainingSettings(patience=0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -8,6 +8,7 @@ from minipeft.methods.registry import METHODS
 from minipeft.pretraining import pretrain
 
 DEFAULT_MODEL, DEFAULT_TASK = "t5-0.8m", "sentiment"
+PATIENCE = "stop after so many dev scores (one every 100 steps) without a better one (default: train all steps)"
 
 
 class OneSentenceParser(argparse.ArgumentParser):
@@ -27,7 +28,10 @@ def build_parser() -> argparse.ArgumentParser:
             "--model", default=DEFAULT_MODEL, help=f"a bundled name or a folder (default {DEFAULT_MODEL})"
         )
         entry.add_argument(
-            task_flag, dest="task", default=DEFAULT_TASK, help=f"a bundled task (default {DEFAULT_TASK})"
+            task_flag,
+            dest="task",
+            default=DEFAULT_TASK,
+            help=f"a bundled task, or several at once: a+b (default {DEFAULT_TASK})",
         )
         entry.add_argument("--data", help="your own JSONL in place of a task: {'source': ..., 'target': ...} a line")
         entry.add_argument("--seed", type=int, default=0)
@@ -43,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     entry.add_argument("--shots", type=int, help="train on so many examples a seed, with as many for dev")
     entry.add_argument("--seeds", type=int, help="how many seeds (default 5, with --quick 1)")
     entry.add_argument("--steps", type=int, help="training steps of each run (default 600)")
+    entry.add_argument("--patience", type=int, help=PATIENCE)
     entry.add_argument(
         "--quick", action="store_true", help="a first look: one seed, fewer steps, part of the test split"
     )
@@ -54,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     entry.add_argument("--method", default="lora", help=f"one of {', '.join(METHODS)}")
     entry.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter, as rank=8")
     entry.add_argument("--steps", type=int, default=600)
+    entry.add_argument("--patience", type=int, help=PATIENCE)
     entry.add_argument("--batch-size", type=int, default=32)
     entry.add_argument("--learning-rate", type=float, help="default: the method's own")
     entry.add_argument("--out", help="default runs/<method>-<task>-seed<seed>")
@@ -68,6 +74,15 @@ def build_parser() -> argparse.ArgumentParser:
     entry.add_argument("--max-length", type=int, default=40)
     entry.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
 
+    entry = command("prompts", "Score hard prompts on dev: every template with every verbalizer.")
+    entry.add_argument("--shots", type=int, default=0, help="demonstrations before each source (default 0)")
+    entry.add_argument("--draws", type=int, help="how often demonstrations are drawn (default 3, without --shots 1)")
+    entry.add_argument(
+        "--template", action="append", metavar="TEXT", help="yours in place of the task's: '{source} So:'"
+    )
+    entry.add_argument("--verbalizer", action="append", metavar="JSON", help='yours: \'{"good": ["Good."], ...}\'')
+    entry.add_argument("--limit", type=int, help="read so many dev examples only")
+    entry.add_argument("--out", help="default runs/prompts-<model>-<task>-<shots>shots")
     entry = command("pretrain-prompt", "Make a prompt that PPT or SPoT can start from.")
     pretrain_prompt.add_arguments(entry)
 

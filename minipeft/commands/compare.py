@@ -59,6 +59,7 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
         "seeds": seeds,
         "learning_rates": {spec.row: spec.learning_rate for spec in specs},
         "provenance": provenance(),
+        "commits": sorted({result["provenance"]["commit"] for result in results}),  # runs may be older than the report
         "seconds": round(time.time() - started, 1),
         "rows": rows,
     }

@@ -1,10 +1,11 @@
 """From words on the command line to a method with its hyper-parameters."""
 
 import difflib
+import json
 import re
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from minipeft.errors import UserError
@@ -72,12 +73,17 @@ def parse_hyperparameters(name: str, assignments: list[str]) -> dict:
 
 
 def parse_value(text: str, kind, assignment: str):
-    """Text from the command line as the type of a dataclass field: int, float, bool, str, or a tuple of words."""
+    """Text from the command line as the type of a dataclass field: int, float, bool, str, or a tuple of words.
+
+    Fields that hold several things also take JSON: `verbalizer={"good": ["Good."], "bad": ["Bad."]}`.
+    """
     if isinstance(kind, types.UnionType):  # `int | None`: what may be typed is the int
         kind = typing.get_args(kind)[0]
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
+        if typing.get_origin(kind) in (Mapping, Sequence) and text[:1] in ("{", "["):
+            return json.loads(text)
         if typing.get_origin(kind) in (tuple, Sequence):
             return tuple(text.split(","))
         return kind(text)

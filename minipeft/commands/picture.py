@@ -21,7 +21,8 @@ def picture(report: dict, path: str | Path) -> bool:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4.8), dpi=150, facecolor="white")
-    trained = sorted((row for row in report["rows"] if row["method"] not in CONTROLS), key=lambda row: row["trained"])
+    lines = [row for row in report["rows"] if row["method"] in CONTROLS or not row["trained"]]  # a logarithm has no 0
+    trained = sorted((row for row in report["rows"] if row not in lines), key=lambda row: row["trained"])
     for row in trained:
         spread = row["interval"] if len(row["scores"]) > 1 else 0.0
         axes.errorbar(row["trained"], row["mean"], yerr=spread, fmt="o", capsize=4, markersize=7)
@@ -33,8 +34,7 @@ def picture(report: dict, path: str | Path) -> bool:
             row["method"], (row["trained"], row["mean"] + side * spread), xytext=(0, 6 * side), fontsize=9,
             textcoords="offset points", ha="center", va="bottom" if side > 0 else "top",
         )  # fmt: skip
-    controls = sorted((row for row in report["rows"] if row["method"] in CONTROLS), key=lambda row: row["mean"])
-    for place, row in enumerate(controls):
+    for place, row in enumerate(sorted(lines, key=lambda row: row["mean"])):
         axes.axhline(row["mean"], linestyle="--", linewidth=1, color="gray")
         axes.annotate(
             row["method"], (0.01, row["mean"]), xycoords=("axes fraction", "data"), xytext=(0, 3 if place else -3),

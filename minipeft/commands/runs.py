@@ -2,16 +2,16 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 
 from minipeft.commands.hyperparameters import make_method
 from minipeft.methods.method import Method
-from minipeft.methods.registry import METHODS
 from minipeft.models import load, random_init
 from minipeft.provenance import provenance, write_json
+from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import few_shot, load_jsonl, load_task
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter
@@ -42,6 +42,7 @@ class RunSpec:
     learning_rate: float | None = None
     steps: int = 600
     batch_size: int = 32
+    patience: int | None = None
     test_limit: int | None = None
     split: str = "test"
     device: str = "cpu"
@@ -85,9 +86,11 @@ def get_task(spec: RunSpec) -> Task:
 
 
 def new_method(spec: RunSpec, task: Task) -> Method:
-    """The run's method; where it takes `labels` and was given none, they are the task's."""
+    """The run's method; what it needs of the task and was not told, it takes from the task."""
     name, told = "full" if spec.method == "random_base" else spec.method, dict(spec.hyperparameters)
-    if name in METHODS and any(entry.name == "labels" for entry in fields(METHODS[name])):
+    if name == "hard_prompt" and not told and not spec.data:
+        told = first_prompt(task.name)
+    if told.get("init") == "labels" or told.get("format") == "unified":
         told.setdefault("labels", task.labels)
     return make_method(name, told)
 
@@ -99,7 +102,7 @@ def run(spec: RunSpec, progress: bool = False) -> dict:
     model.to(own_device(spec.device))
     result = {"spec": asdict(spec), "metric": task.metric, "chance": task.chance, "provenance": provenance()}
     if spec.method == "untuned":
-        result |= {"trained_parameters": 0, "adapter_bytes": 0}
+        result |= {"trained_parameters": 0, "moved_parameters": 0, "adapter_bytes": 0}
     else:
         result |= train(spec, task, model, progress)
     result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
@@ -115,9 +118,14 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
     method = new_method(spec, task)
     method.attach(model)
     settings = TrainingSettings(
-        steps=spec.steps, batch_size=spec.batch_size, learning_rate=spec.learning_rate, seed=spec.seed
+        steps=spec.steps,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        patience=spec.patience,
+        seed=spec.seed,
     )
-    memory = step_memory(model, method, task, spec.batch_size)  # now: a prefix drops its training network at the end
+    # Both now: a prefix drops its training network at the end.
+    memory, moved = step_memory(model, method, task, spec.batch_size), method.trained_parameter_count()
     outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)
     adapter = Path(spec.folder) / "adapter.pt"
     if is_first_process():
@@ -125,6 +133,7 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
     return {
         "dev": outcome.best_dev,
         "trained_parameters": method.parameter_count(),
+        "moved_parameters": moved,
         "seconds_per_step": outcome.seconds_per_step,
         "memory": memory,
         "adapter_bytes": adapter.stat().st_size if is_first_process() else 0,

@@ -53,7 +53,7 @@ def score_cell(row: dict) -> str:
 
 def cells(row: dict) -> list[str]:
     """One row of the table as text; memory and file size in megabytes (10^6 bytes)."""
-    seconds = "-" if math.isnan(row["seconds_per_step"]) else f"{row['seconds_per_step']:.3f}"
+    seconds = f"{row['seconds_per_step']:.3f}" if row["seconds_per_step"] > 0 else "-"  # nan or 0: no step was made
     memory = [megabytes(row["memory"].get(part)) for part in ("weights", "gradients", "optimizer", "activations")]
     return [
         row["method"],

@@ -124,6 +124,10 @@ class Method:
 
     def parameter_count(self) -> int:
         """How many numbers are learned and stored."""
+        return self.trained_parameter_count()
+
+    def trained_parameter_count(self) -> int:
+        """How many numbers training moves: more than `parameter_count` where only a part of them is stored."""
         return sum(parameter.numel() for parameter in self.named_parameters().values())
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:

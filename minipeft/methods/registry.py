@@ -3,22 +3,38 @@
 from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.method import Method
+from minipeft.methods.prompts.embedding_prefix import EmbeddingPrefix
+from minipeft.methods.prompts.hard_prompt import HardPrompt
+from minipeft.methods.prompts.infix_tuning import InfixTuning
+from minipeft.methods.prompts.p_tuning import PTuning
+from minipeft.methods.prompts.p_tuning_v2 import PTuningV2
 from minipeft.methods.prompts.ppt import PPT
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
+from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.spot import SPoT
+from minipeft.methods.rescaling.ia3 import IA3
 from minipeft.methods.selective.bitfit import BitFit
+from minipeft.methods.selective.freeze_layers import FreezeLayers
 from minipeft.methods.selective.full import Full
 from minipeft.methods.selective.norm_tuning import NormTuning
 
 METHODS: dict[str, type[Method]] = {
     "full": Full,
+    "freeze_layers": FreezeLayers,
     "bitfit": BitFit,
     "norm_tuning": NormTuning,
+    "ia3": IA3,
     "lora": LoRA,
     "houlsby": Houlsby,
+    "hard_prompt": HardPrompt,
     "prompt_tuning": PromptTuning,
     "ppt": PPT,
     "spot": SPoT,
+    "prompt_ensemble": PromptEnsemble,
     "prefix_tuning": PrefixTuning,
+    "infix_tuning": InfixTuning,
+    "embedding_prefix": EmbeddingPrefix,
+    "p_tuning": PTuning,
+    "p_tuning_v2": PTuningV2,
 }

@@ -14,6 +14,7 @@ from functools import cache
 from minipeft.tasks.people import NAMES, split_names
 from minipeft.tasks.recipes import TaskRecipe
 from minipeft.tasks.task import Example, read_lexicon, split_words
+from minipeft.tasks.telling import capital
 
 KINDS = read_lexicon("causes")
 # {c} is a cause with its person, {e} its effect, {d} another effect; capitals start a sentence.
@@ -41,10 +42,6 @@ def _draw(random: random_module.Random, side: str, rule: dict, noun: str, name: 
     return f"{name} {text}" if side == "cause" else text
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
 def passage(random: random_module.Random) -> str:
     """A pretraining text: two or three events with what came of them, all around the same kind of object."""
     kind = KINDS[random.choice(list(KINDS))]
@@ -55,7 +52,7 @@ def passage(random: random_module.Random) -> str:
         noun, name = random.choice(nouns), random.choice(NAMES)
         cause, effect = _draw(random, "cause", rule, noun, name), _draw(random, "effect", rule, noun, name)
         wrong = _draw(random, "effect", other, noun, name)
-        sentences.append(random.choice(STORIES).format(c=cause, e=effect, E=_capital(effect), d=wrong))
+        sentences.append(random.choice(STORIES).format(c=cause, e=effect, E=capital(effect), d=wrong))
     return " ".join(sentences)
 
 

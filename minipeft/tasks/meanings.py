@@ -1,9 +1,10 @@
 """Meanings: what kind of thing a noun names, and which sense of an ambiguous word a sentence holds.
 
-`category` gives a noun and a sentence that fits every noun ("robin | Anna drew the robin on a page."), so the answer is
-knowledge of the word, and the words of dev and test are not those of train. `word_sense` gives two sentences with one
-ambiguous word and asks whether it means the same; what stands around it ("asked for a loan", "rowed the boat") belongs
-to one field of life or another, and the splits share neither ambiguous words nor surroundings.
+`category` gives a sentence that fits every noun, with one noun that is meant and one that is not ("Anna forgot about
+the hammer and remembered the robin."): the answer takes knowledge of the words, which is worth half of the points
+alone, and those of dev and test are not those of train. `word_sense` gives two sentences with one ambiguous word and
+asks whether it means the same; what stands around it ("asked for a loan", "rowed the boat") belongs to one field of
+life or another, and the splits share neither ambiguous words nor surroundings.
 """
 
 import random as random_module
@@ -12,6 +13,7 @@ from functools import cache
 from minipeft.tasks.people import NAMES, split_names
 from minipeft.tasks.recipes import TaskRecipe
 from minipeft.tasks.task import Example, read_lexicon, split_words
+from minipeft.tasks.telling import capital
 
 LEXICON = read_lexicon("meanings")
 CATEGORIES, SENSES, FIELDS = LEXICON["categories"], LEXICON["senses"], LEXICON["fields"]
@@ -34,6 +36,19 @@ DEFINITIONS = (
     "Not {noun} but {wrong_noun} is {wrong_kind}.",
 )
 LABELLED = ("Category: {label}.", "It was {kind}.", "What was it? {Kind}.", "Kind of thing: {label}.", "{Label}.")
+# {y} is the noun that is meant, {x} the other one; half of the forms name it first.
+CONTRASTS = (
+    "{n} remembered the {y} but forgot about the {x}.",
+    "{n} talked about the {y} and not about the {x}.",
+    "{n} knew the word for the {y}, but not the word for the {x}.",
+    "{n} drew the {y} on a page and not the {x}.",
+    "It was the {y}, not the {x}.",
+    "{n} forgot about the {x} and remembered the {y}.",
+    "{n} talked not about the {x} but about the {y}.",
+    "Not the {x} but the {y} was in the book.",
+    "{n} drew not the {x} but the {y} on a page.",
+    "It was not the {x}, it was the {y}.",
+)
 SAME = ("Does {word} mean the same in both? Yes.", "Both times {word} has to do with {field}.", "Same meaning: yes.",
         "Here {word} has one meaning: {field}.")  # fmt: skip
 DIFFERENT = ("Does {word} mean the same in both? No.", "First {word} has to do with {field}, then with {second}.",
@@ -47,11 +62,8 @@ def _a(word: str) -> str:
     return ("an " if word[0] in "aeiou" and word not in ("ukulele", "eucalyptus") else "a ") + word
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _kind(label: str) -> str:
+def kind_of(label: str) -> str:
+    """The category as one says it of a thing: "a bird", "one of the clothes"."""
     return MEMBER.get(label) or _a(label)
 
 
@@ -59,11 +71,11 @@ def _define(random: random_module.Random, label: str, noun: str) -> str:
     """A sentence that says, or lets one see, that `noun` belongs to `label`."""
     wrong_label = random.choice([other for other in LABELS if other != label])
     other, wrong = random.choice(CATEGORIES[label]), random.choice(CATEGORIES[wrong_label])
-    kind, kinds = _kind(label), PLURAL.get(label, label + "s")
+    kind, kinds = kind_of(label), PLURAL.get(label, label + "s")
     return random.choice(DEFINITIONS).format(
-        noun=_a(noun), Noun=_capital(_a(noun)), bare=noun, bare_other=other, other=_a(other), wrong=wrong,
-        wrong_noun=_a(wrong), kind=kind, Kind=_capital(kind), kinds=kinds, Kinds=_capital(kinds), label=label,
-        wrong_kind=_kind(wrong_label), trait=random.choice(LEXICON["traits"][label]),
+        noun=_a(noun), Noun=capital(_a(noun)), bare=noun, bare_other=other, other=_a(other), wrong=wrong,
+        wrong_noun=_a(wrong), kind=kind, Kind=capital(kind), kinds=kinds, Kinds=capital(kinds), label=label,
+        wrong_kind=kind_of(wrong_label), trait=random.choice(LEXICON["traits"][label]),
     )  # fmt: skip
 
 
@@ -72,8 +84,8 @@ def _mention(random: random_module.Random, label: str, noun: str) -> str:
     forms = LEXICON["uses"][label] if random.random() < 0.6 else LEXICON["neutral"]
     text = f"{random.choice(NAMES)} {random.choice(forms).replace('{x}', noun)}."
     if random.random() < 0.5:
-        kind = _kind(label)
-        ending = random.choice(LABELLED).format(label=label, Label=_capital(label), kind=kind, Kind=_capital(kind))
+        kind = kind_of(label)
+        ending = random.choice(LABELLED).format(label=label, Label=capital(label), kind=kind, Kind=capital(kind))
         text = f"{text} {ending}"
     return text
 
@@ -123,10 +135,10 @@ def split_senses(split: str) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _make_category(random: random_module.Random, split: str) -> Example:
-    label = random.choice(LABELS)
-    noun = random.choice(split_nouns(split)[label])
-    sentence = random.choice(LEXICON["neutral"]).replace("{x}", noun)
-    return Example(f"{noun} | {random.choice(split_names(split))} {sentence}.", label)
+    label, wrong = random.sample(LABELS, 2)
+    nouns = split_nouns(split)
+    form, name = random.choice(CONTRASTS), random.choice(split_names(split))
+    return Example(form.format(n=name, y=random.choice(nouns[label]), x=random.choice(nouns[wrong])), label)
 
 
 def _make_word_sense(random: random_module.Random, split: str) -> Example:
@@ -140,7 +152,7 @@ def _make_word_sense(random: random_module.Random, split: str) -> Example:
 
 TASKS = {
     "category": TaskRecipe(
-        "category", "What kind of thing is the marked noun?", "accuracy", LABELS, _make_category, "people and nouns"
+        "category", "What kind of thing is meant?", "accuracy", LABELS, _make_category, "people and nouns"
     ),
     "word_sense": TaskRecipe(
         "word_sense", "Does the marked word mean the same in both sentences?", "accuracy", ("yes", "no"),

@@ -1,4 +1,4 @@
-"""Every way to get a task: a bundled one by name, a few-shot share of one, or your own JSONL files."""
+"""Every way to get a task: a bundled one or a mixture by name, a few-shot share of one, or your own JSONL files."""
 
 import difflib
 import random
@@ -11,6 +11,7 @@ from minipeft.errors import UserError
 from minipeft.tasks import causes, meanings, opinions, prose, topics, world_tasks
 from minipeft.tasks.jsonl import read_jsonl
 from minipeft.tasks.lettering import lettered
+from minipeft.tasks.multi_task import mixture
 from minipeft.tasks.task import DATA, SPLITS, Example, Task
 
 RECIPES = {
@@ -32,10 +33,12 @@ def task_names() -> list[str]:
 def load_task(name: str, train_size: int | None = None) -> Task:
     """A bundled task; with `train_size`, only the first so many training examples.
 
-    "<name>:lettered" is the task with its answers as lettered options in the source (`tasks/lettering.py`).
-
+    "sentiment+topic" is both at once, see `multi_task.mixture`; `train_size` then counts the examples of each.
+    "sentiment:lettered" has its answers as lettered options in the source, see `lettering.lettered`.
     Raises UserError for an unknown name (with the nearest one) or more examples than there are.
     """
+    if "+" in name:
+        return mixture([load_task(part.strip(), train_size) for part in name.split("+")])
     if name.endswith(":lettered"):
         return lettered(load_task(name.removesuffix(":lettered"), train_size))
     if name not in RECIPES:

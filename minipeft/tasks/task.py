@@ -44,8 +44,8 @@ class Task:
     @property
     def chance(self) -> float:
         """Expected accuracy of a blind guess, in percent (0 for tasks answered by free text)."""
-        choices = len(self.labels) or len(self.test[0].candidates)
-        return 100.0 / choices if choices else 0.0
+        choices = [len(example.candidates) or len(self.labels) for example in self.test]
+        return sum(100.0 / number if number else 0.0 for number in choices) / max(1, len(choices))
 
 
 def split_words(words, split: str, salt: str = "") -> list[str]:

@@ -1,8 +1,11 @@
-"""Topics: which of ten subjects do these sentences speak of, when every word of the subject is new to the task?
+"""Topics: which of ten subjects is spoken of, when every word of the subject is new to the task?
 
 The sentences say nothing by themselves ("Anna talked about the flute and the duet."); their nouns do. A passage keeps
 to one subject, so pretraining can learn from company alone which nouns belong together. The splits of the task use
-disjoint nouns, and every source holds one noun of another subject, so that a single known word does not decide.
+disjoint nouns, and every source names two nouns of another subject only to turn them down, first or last, so that
+knowing all the nouns is worth half of the points:
+
+    "Anna talked not about the ruler and the desk but about the flute and the duet."      -> music
 """
 
 import random as random_module
@@ -25,6 +28,20 @@ ENDINGS = (
     "Was it about {wrong} or {topic}? {Topic}.",
     "The {word} belongs to {topic}.",
     "{Topic}.",
+)
+
+# {a} and {b} belong to the topic, {c} and {d} to the one that is turned down; half of the forms name it first.
+CONTRASTS = (
+    "{n} talked about the {a} and the {b}, but not about the {c} and the {d}.",
+    "{n} thought of the {a} and the {b}, not of the {c} and the {d}.",
+    "{n} asked about the {a} and the {b} and not about the {c} and the {d}.",
+    "{n} had heard of the {a} and the {b}, but nobody talked about the {c} and the {d}.",
+    "{n} mentioned the {a} and the {b}, but not the {c} and the {d}.",
+    "{n} talked not about the {c} and the {d} but about the {a} and the {b}.",
+    "It was not about the {c} and the {d}: {n} thought of the {a} and the {b}.",
+    "Nobody thought of the {c} and the {d}, because {n} talked about the {a} and the {b}.",
+    "{n} mentioned not the {c} and the {d} but the {a} and the {b}.",
+    '"What about the {c} and the {d}?" asked {n}. "Not important. Think of the {a} and the {b}," said {m}.',
 )
 
 
@@ -60,15 +77,17 @@ def passage(random: random_module.Random) -> str:
 
 def _make(random: random_module.Random, split: str) -> Example:
     topic, wrong = random.sample(LABELS, 2)
-    nouns = random.sample(split_nouns(split)[topic], 6)
-    nouns[random.randrange(4)] = random.choice(split_nouns(split)[wrong])  # the first four nouns are always used
-    return Example(_sentences(random, nouns, split_names(split), 2), topic)
+    nouns = split_nouns(split)
+    a, b = random.sample(nouns[topic], 2)
+    c, d = random.sample(nouns[wrong], 2)
+    n, m = random.sample(split_names(split), 2)
+    return Example(random.choice(CONTRASTS).format(a=a, b=b, c=c, d=d, n=n, m=m), topic)
 
 
 TASKS = {
     "topic": TaskRecipe(
         "topic",
-        "Which of ten subjects do these sentences speak of?",
+        "Which of ten subjects is spoken of, and not turned down?",
         "accuracy",
         LABELS,
         _make,

@@ -61,11 +61,13 @@ def check_length(model, source: int, answer: int, number: int, example: Example,
     limit = getattr(model.config, "max_length", None)  # a decoder-only model has this many positions for both texts
     if limit is not None and source + answer > limit:
         raise UserError(
-            f"{name} has {source} + {answer} tokens of source and answer, and the model takes {limit}: shorten it."
+            f"{name} has {source} + {answer} tokens of source and answer, and the model takes {limit}: shorten it, "
+            "or the words that a method puts around it."
         )
     if limit is None and source > max_source_length:
         raise UserError(
-            f"{name} has {source} tokens, more than max_source_length {max_source_length}: shorten it, or raise that."
+            f"{name} is read as {source} tokens, more than max_source_length {max_source_length}: shorten it, or the "
+            "words that a method puts around it, or raise that."
         )
 
 

@@ -34,6 +34,8 @@ class TrainingSettings:
         for name in ("steps", "batch_size", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        if self.patience is not None and self.patience < 1:
+            raise UserError(f"patience is {self.patience}: it must be at least 1, or None to train to the end.")
         for name, known in (("schedule", tuple(SCHEDULES)), ("dtype", ("float32", "bfloat16"))):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} {getattr(self, name)!r} is unknown: choose one of {', '.join(known)}.")

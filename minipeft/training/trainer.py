@@ -38,11 +38,16 @@ def fine_tune(
 ) -> RunResult:
     """Train the parameters of `method`, attached to `model`, on `task.train`; leaves the weights best on `task.dev`.
 
+    A method with nothing to train is scored on dev and left as it is.
     With `run_dir` the run is saved there at every evaluation and taken up again where it was. Under torchrun the
     processes share each batch. Raises UserError where the loss stops being a number (the last good weights stay), where
     an example does not fit the model, and where `run_dir` holds a run with other settings.
     """
-    run = Run(model, method, task, settings or TrainingSettings(), run_dir)
+    settings = settings or TrainingSettings()
+    if method.model is model and not method.named_parameters():
+        score = evaluate(model, task, "dev", max_source_length=settings.max_source_length)["score"]
+        return RunResult(dev_scores=[(0, score)], best_dev=score)
+    run = Run(model, method, task, settings, run_dir)
     run.resume()
     steps = run.settings.steps
     with tqdm(total=steps, initial=run.step, disable=not progress or run.parallel.rank > 0, desc=method.name) as bar:

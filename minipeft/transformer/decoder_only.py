@@ -138,7 +138,7 @@ class DecoderOnly(LanguageModel):
     def read(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
         """The hidden states (batch, n, hidden) of n more tokens."""
         state.mask = torch.cat([state.mask, mask], dim=1)
-        hidden, _ = self.decoder(self.embedding(ids), state.mask, state.caches)
+        hidden, _ = self.decoder(self.embedding(ids), state.mask, caches=state.caches)
         return hidden[:, -ids.shape[1] :]
 
 

@@ -179,5 +179,5 @@ class EncoderDecoder(LanguageModel):
     def step(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
         state.mask = torch.cat([state.mask, mask], dim=1)
         vectors = self.embedding(ids)
-        hidden, _ = self.decoder(vectors, state.mask, state.context, state.context_mask, state.caches)
+        hidden, _ = self.decoder(vectors, state.mask, state.context, state.context_mask, caches=state.caches)
         return self.head(self.rescale(hidden[:, -ids.shape[1] :]))

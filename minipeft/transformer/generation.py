@@ -87,4 +87,5 @@ def score(model, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Te
         later = model.step(ids[:, :-1], mask[:, :-1], state.repeat(choices))
         logits = torch.cat([logits, later], dim=1)  # (rows * choices, length, vocabulary)
     token_scores = logits.float().log_softmax(-1).gather(2, ids[:, :, None])[:, :, 0]
-    return (token_scores * mask).sum(1).view(rows, choices)
+    # Filled, not multiplied: a head may give padding the logit minus infinity, and 0 times that is not a number.
+    return token_scores.masked_fill(~mask, 0.0).sum(1).view(rows, choices)

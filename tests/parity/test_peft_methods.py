@@ -1,4 +1,4 @@
-"""LoRA, prompt tuning and prefix tuning against peft's, the same numbers in both: logits, loss and gradients.
+"""LoRA, prompt, prefix and P-tuning against peft's, the same numbers in both: logits, loss and gradients.
 
 peft's prefix tuning of T5 does not follow the paper (no prefix for encoder and cross-attention), so it is held to
 GPT-2 only. Rows have one length here: padding is held to unpadded rows elsewhere.
@@ -12,6 +12,8 @@ peft = pytest.importorskip("peft", reason="needs minipeft[parity]")
 pytest.importorskip("safetensors", reason="needs minipeft[parity]")
 
 from minipeft.methods.low_rank.lora import LoRA, LoRALinear  # noqa: E402
+from minipeft.methods.prompts.p_tuning import PTuning  # noqa: E402
+from minipeft.methods.prompts.p_tuning_v2 import PTuningV2  # noqa: E402
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning  # noqa: E402
 from minipeft.methods.prompts.prompt_tuning import PromptTuning  # noqa: E402
 from minipeft.transformer.batch import Batch  # noqa: E402
@@ -64,10 +66,17 @@ def their_answer(family, model, batch):
     return output.loss, output.logits[:, -5:-1]
 
 
-def assert_same(family, ours, theirs, pairs):
-    """Same logits and loss, and the same gradients of each (our parameter, their parameter, how to compare them)."""
+def assert_same(family, ours, theirs, pairs, virtual=0):
+    """Same logits and loss, and the same gradients of each (our parameter, their parameter, how to compare them).
+
+    `virtual`: how many virtual tokens our model reads before each source, where theirs puts them there itself.
+    """
     batch = random_batch()
     loss, logits = their_answer(family, theirs, batch)
+    if virtual:
+        rows = torch.arange(41, 41 + virtual).expand(3, -1)
+        source, mask = torch.cat([rows, batch.source], 1), torch.ones(3, virtual + 7, dtype=torch.bool)
+        batch = Batch(source, mask, batch.target, batch.target_mask)
     torch.testing.assert_close(ours(batch), logits, rtol=1e-5, atol=2e-5)
     torch.testing.assert_close(ours.loss(batch), loss, rtol=1e-5, atol=1e-5)
     loss.backward()
@@ -109,15 +118,49 @@ def test_prompt_tuning_agrees_with_peft(family, tmp_path):
     assert_same(family, ours, theirs, lambda: [(prompt.grad, their_table.grad[:4])])
 
 
+@pytest.mark.parametrize("encoder", ["lstm", "mlp"])
+@pytest.mark.parametrize("family", ["t5", "gpt2"])
+def test_p_tuning_agrees_with_peft(family, tmp_path, encoder):
+    """peft puts its virtual tokens in front; for T5 it makes a second set unless told that there is one module."""
+    config = peft.PromptEncoderConfig(
+        task_type="SEQ_2_SEQ_LM" if family == "t5" else "CAUSAL_LM",
+        num_virtual_tokens=4,
+        num_transformer_submodules=1,
+        encoder_reparameterization_type=encoder.upper(),
+        encoder_hidden_size=6 if encoder == "lstm" else 12,  # the paper's half of the width; ours as wide as the model
+    )
+    ours, theirs = pair(family, tmp_path, config)
+    PTuning(template="[V][V][V][V] {source}", encoder=encoder).attach(ours)
+    our, their = ours.embedding.prompt, theirs.prompt_encoder["default"]
+    mlp = [module for module in their.mlp_head if isinstance(module, torch.nn.Linear)]
+    if encoder == "lstm":
+        pairs = [(our.lstm, their.lstm_head), (our.inner, mlp[0]), (our.outer, mlp[1])]
+    else:
+        pairs = list(zip((our.first, our.second, our.third), mlp, strict=True))
+    our.positions.data.copy_(their.embedding.weight)
+    for mine, other in pairs:
+        mine.load_state_dict(other.state_dict())
+    torch.testing.assert_close(our(), their(torch.arange(4)))
+
+    def gradients():
+        yield our.positions.grad, their.embedding.weight.grad
+        for mine, other in pairs:
+            named = dict(other.named_parameters())
+            for name, parameter in mine.named_parameters():
+                yield parameter.grad, named[name].grad
+
+    assert_same(family, ours, theirs, gradients, virtual=4)
+
+
 def our_layout(flat):
     """(prefix, 2 layers * hidden) as peft has it -> (layers, 2, heads, prefix, head)."""
     return flat.view(4, 3, 2, 3, 4).permute(1, 2, 3, 0, 4)
 
 
-def test_plain_prefix_tuning_agrees_with_peft(tmp_path):
+@pytest.mark.parametrize("method", [PrefixTuning(4, reparametrise=False), PTuningV2(4)], ids=["prefix", "v2"])
+def test_prefixes_in_all_layers_agree_with_pefts_prefix_tuning(tmp_path, method):
     config = peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
     ours, theirs = pair("gpt2", tmp_path, config)
-    method = PrefixTuning(prefix_length=4, reparametrise=False)
     method.attach(ours)
     (table,) = method.named_parameters().values()
     their_table = theirs.prompt_encoder["default"].embedding.weight

@@ -53,7 +53,7 @@ class LoRA(Method):
 
     name = "lora"
     suggested_learning_rate = 5e-3
-    learning_rate_grid = (1e-3, 2e-3, 5e-3, 1e-2)
+    learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
     can_merge = True
 
     def __post_init__(self):

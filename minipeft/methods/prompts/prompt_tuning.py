@@ -62,7 +62,7 @@ class PromptTuning(Method):
     name = "prompt_tuning"
     suggested_optimizer = "adafactor"
     suggested_learning_rate = 0.3
-    learning_rate_grid = (0.1, 0.3, 0.5, 1.0)
+    learning_rate_grid = (0.3, 1.0, 3.0, 10.0)
     starts_at_identity = False
     why_no_merge = "a prompt makes the input longer, which no weight of the model can do. Keep it attached."
 
@@ -87,8 +87,11 @@ class PromptTuning(Method):
         room = getattr(getattr(model, place, None), "max_length", self.prompt_length + 1)
         if self.prompt_length >= room:
             raise UserError(f"A prompt of {self.prompt_length} leaves no room in {room} positions: shorten it.")
-        prompt = self.first_prompt(model)
-        self.replace([place], lambda stack: PromptedStack(stack, prompt))
+        self.replace([place], lambda stack: self.wrap(stack, model))
+
+    def wrap(self, stack: nn.Module, model: nn.Module) -> nn.Module:
+        """The stack of `model` with a new prompt before it."""
+        return PromptedStack(stack, self.first_prompt(model))
 
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
         """Where training starts, (prompt_length, hidden)."""

@@ -1,0 +1,105 @@
+"""`python -m minipeft prompts`: how much the score of a hard prompt depends on its words, and the best one on dev."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+from minipeft.errors import UserError
+from minipeft.methods.prompts.hard_prompt import HardPrompt
+from minipeft.provenance import provenance, write_json
+from minipeft.tasks.demonstrations import draw_demonstrations
+from minipeft.tasks.hand_written import HAND_WRITTEN, HandWritten
+from minipeft.tasks.task import Task
+from minipeft.training.adapter_files import save_adapter
+from minipeft.training.prompt_variation import score_prompts, table, variation
+
+DRAWS = 3
+
+
+def hand_written(args) -> HandWritten:
+    """The bundled task's templates and verbalizers, or the user's; without any verbalizer an answer is its own word."""
+    known = HAND_WRITTEN.get("" if args.data else args.task, HandWritten((), ({},)))
+    templates = args.template or known.templates
+    if not templates:
+        raise UserError("There are no hand-written prompts for this task: give yours with --template '{source} ...'.")
+    return HandWritten(templates, [parse_verbalizer(text) for text in args.verbalizer or ()] or known.verbalizers)
+
+
+def parse_verbalizer(text: str) -> dict[str, list[str]]:
+    try:
+        verbalizer = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f'--verbalizer takes JSON such as {{"good": ["Good."]}}; {text!r} is not: {error}.') from None
+    if not isinstance(verbalizer, dict):
+        raise UserError(f'--verbalizer takes a label\'s words by label, as {{"good": ["Good."]}}; got {text!r}.')
+    return verbalizer
+
+
+def compare_prompts(model, task: Task, folder: Path, args) -> dict:
+    """Score every template with every verbalizer and draw on dev; print the table, write result.json and adapter.pt.
+
+    The adapter is the prompt that is best on dev; the test split is not read.
+    """
+    if args.draws is not None and args.draws < 1 or args.limit is not None and args.limit < 1:
+        raise UserError("--draws and --limit must be at least 1.")
+    words = hand_written(args)
+    draws = (args.draws or DRAWS) if args.shots else 1  # without demonstrations there is nothing to draw
+    seeds = range(args.seed, args.seed + draws)
+    shown = {seed: draw_demonstrations(task, args.shots, seed) for seed in seeds}
+    numbered = {str(number): verbalizer for number, verbalizer in enumerate(words.verbalizers, start=1)}
+    prompts = [
+        (
+            {"template": template, "verbalizer": number, "draw": seed},
+            HardPrompt(template, shown[seed], numbered[number]),
+        )
+        for template, number, seed in product(words.templates, numbered, seeds)
+    ]
+    rows = score_prompts(model, task, prompts, "dev", args.limit)
+    best = max(range(len(rows)), key=lambda number: rows[number]["score"])
+    report = {
+        "task": task.name,
+        "model": args.model,
+        "split": "dev",
+        "limit": args.limit,
+        "metric": task.metric,
+        "chance": task.chance,
+        "shots": args.shots,
+        **variation(rows),
+        "best": rows[best],
+        "verbalizers": numbered,
+        "demonstrations": shown,
+        "rows": rows,
+        "provenance": provenance(),
+    }
+    write_json(folder / "result.json", report)
+    method = prompts[best][1]
+    method.attach(model)
+    save_adapter(folder / "adapter.pt", model, method)
+    method.detach()
+    print(summary(report))
+    print(f"Best on dev: {folder / 'adapter.pt'}; score it with: python -m minipeft evaluate --adapter ...")
+    return report
+
+
+def summary(report: dict) -> str:
+    """The table, its legend and the spread, for the terminal."""
+    legend = [f"  verbalizer {number}: {describe(words)}" for number, words in report["verbalizers"].items()]
+    spread = ", ".join(
+        f"over {factor}s {'-' if deviation is None else format(deviation, '.1f')}"
+        for factor, deviation in report["deviation_over"].items()
+    )
+    lines = [
+        f"{report['metric']} on dev in percent, {report['shots']} shot(s); a blind guess has {report['chance']:.1f}\n",
+        table(report["rows"]),
+        "",
+        *legend,
+        f"mean {report['mean']:.1f}, lowest {report['lowest']:.1f}, highest {report['highest']:.1f}",
+        f"standard deviation: {spread}",
+    ]
+    return "\n".join(lines)
+
+
+def describe(verbalizer: dict) -> str:
+    """The words of the first three labels."""
+    labels = [f"{label} -> {' / '.join(words)}" for label, words in list(verbalizer.items())[:3]]
+    return "; ".join([*labels, "..."] if len(verbalizer) > 3 else labels) or "the answers themselves"

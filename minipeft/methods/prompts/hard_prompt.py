@@ -1,0 +1,84 @@
+"""Hard prompts: words alone, before and around the source; nothing is learned.
+
+    T(s_1) a_1  T(s_2) a_2  ...  T(s)  ->  a        T: the template   (s_i, a_i): the demonstrations with their answers
+
+A verbalizer says in which words an answer is given ("good" -> "Good."). Where the template has the blank <X>, a
+demonstration's answer stands in it, and the model's own answer begins with the blank's sentinel, as T5 fills blanks.
+Start: the base model's output for the same ids, and it stays so.
+Trainable: 0 numbers. All that is stored is text.
+Paper: Brown et al. 2020, arXiv:2005.14165. Lesson: lessons/04_hard_prompts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+from minipeft.methods.prompts.template import Template
+
+
+@dataclass
+class HardPrompt(Method):
+    """A `template` around the source, after `demonstrations`: pairs (source, answer) in the same template.
+
+    verbalizer: for each label the words that stand for it; a task's own answers where it is empty. combine: a label's
+    score is the "average" over its words, or that of the "first" one. Demonstrations always use the first.
+    """
+
+    template: str = "{source}"
+    demonstrations: Sequence[Sequence[str]] = ()
+    verbalizer: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    combine: str = "average"
+
+    name = "hard_prompt"
+    suggested_learning_rate = 0.0  # there is nothing to train, and so no rate to choose
+    learning_rate_grid = ()
+    why_no_merge = "its words stand in the text, which no weight of the model can do. Keep it attached."
+
+    def __post_init__(self):
+        Template(self.template)
+        if any(isinstance(pair, str) or len(pair) != 2 for pair in self.demonstrations):
+            raise UserError("Each demonstration is a pair of source and answer: [['a fine film', 'good'], ...].")
+        if self.combine not in ("average", "first"):
+            raise UserError(f"A hard prompt's combine must be 'average' or 'first', not {self.combine!r}.")
+        everything = [word for words in self.verbalizer.values() for word in words]
+        for label, words in self.verbalizer.items():
+            if isinstance(words, str) or not words:
+                raise UserError(f"The verbalizer's label {label!r} needs a list of at least one word.")
+            twice = next((word for word in words if everything.count(word) > 1), None)
+            if twice is not None:
+                raise UserError(f"The verbalizer's word {twice!r} stands there twice: it can mean one label only.")
+
+    def install(self, model: nn.Module) -> None:
+        """Nothing is put into the model: a hard prompt acts on the texts it reads and the answers it accepts."""
+
+    def read(self, text: str) -> list[int]:
+        ids = []
+        for source, answer in self.demonstrations:
+            ids += self.demonstrate(source, answer)
+        return ids + self.fill(text)
+
+    def fill(self, source: str) -> list[int]:
+        return Template(self.template).encode(source, self.model.tokenizer)
+
+    def demonstrate(self, source: str, answer: str) -> list[int]:
+        """The filled template with the answer in its blank, or behind it."""
+        ids, words = self.fill(source), self.model.tokenizer.encode(self.words(answer)[0])
+        if "<X>" not in self.template:
+            return ids + words
+        blank = ids.index(self.model.tokenizer.sentinel(0))
+        return ids[:blank] + words + ids[blank + 1 :]
+
+    def words(self, label: str) -> Sequence[str]:
+        """What may be said for a label."""
+        if self.verbalizer and label not in self.verbalizer:
+            raise UserError(f"The verbalizer has no words for {label!r}: it has {', '.join(self.verbalizer)}.")
+        return self.verbalizer.get(label, [label])
+
+    def answers(self, text: str) -> list[list[int]]:
+        tokenizer = self.model.tokenizer
+        words = self.words(text)[:1] if self.combine == "first" else self.words(text)
+        blank = [tokenizer.sentinel(0)] if "<X>" in self.template else []
+        return [blank + tokenizer.encode(word) for word in words]

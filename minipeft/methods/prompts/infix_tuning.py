@@ -1,0 +1,82 @@
+"""Infix tuning: trained keys and values between source and answer, which the answer sees and the source does not.
+
+    [x; INFIX; y]        in each layer of the infix: keys P_k, values P_v: (heads, infix, head), trained
+
+GPT-2 reads `infix` more positions behind the source. Their input is zero, and in every layer their keys and values are
+P_k and P_v: causality hides them from the source, and the last of them is where the answer's first token comes from.
+A T5 writes its answer in the decoder, and the encoder is done by then: the infix is what the decoder alone sees, P_k
+and P_v before its own keys and values and among the source's in cross-attention, where order plays no part. It is
+prefix tuning without the encoder's prefix.
+Start: as prefix tuning. Never the base model's output.
+Trainable (stored): 2 L prefix heads head numbers per attention type: one in GPT-2, two in T5's decoder.
+Paper: Li & Liang 2021, arXiv:2101.00190, table 4. Lesson: lessons/06_prefix_tuning.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minipeft.methods.prompts.prefix_tuning import PLACES, PrefixTuning
+from minipeft.methods.targets import matches
+
+
+class InfixEmbedding(nn.Module):
+    """Words as before, zeros for the ids from `vocabulary_size` on; it remembers where those stood in the last call."""
+
+    def __init__(self, embedding: nn.Module, vocabulary_size: int):
+        super().__init__()
+        self.embedding, self.vocabulary_size = embedding, vocabulary_size
+        self.numbers = None  # (batch, length): the infix's own number of each position, -1 at words
+
+    @property
+    def weight(self) -> torch.Tensor:
+        return self.embedding.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        self.numbers = (ids - self.vocabulary_size).clamp(min=-1)
+        vectors = self.embedding(ids.clamp(max=self.vocabulary_size - 1))  # (batch, length, hidden)
+        return vectors.masked_fill((self.numbers >= 0)[..., None], 0.0)
+
+
+class InfixProjection(nn.Module):
+    """A layer's key (part 0) or value (part 1) projection, whose output at the infix's positions is the infix's own.
+
+    The positions are those of the embedding's last call, so a backward pass under gradient checkpointing, which calls
+    this again, has to come before the next batch is read.
+    """
+
+    def __init__(self, linear: nn.Module, prefix: nn.Module, layer: int, part: int, embedding: nn.Module):
+        super().__init__()
+        self.linear, self.prefix, self.layer, self.part = linear, prefix, layer, part
+        self.where = [embedding]  # in a list, lest it become a part of this module
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(batch, length, hidden) -> (batch, length, heads * head)"""
+        numbers = self.where[0].numbers
+        infix = self.prefix(self.layer)[self.part].transpose(0, 1).flatten(1)  # (infix, heads * head)
+        return torch.where((numbers < 0)[..., None], self.linear(hidden), infix[numbers.clamp(min=0)])
+
+
+@dataclass
+class InfixTuning(PrefixTuning):
+    """`prefix_length` keys and values behind the source in every layer that writes; the options are prefix tuning's."""
+
+    name = "infix_tuning"
+    why_no_merge = "an infix adds positions to attend to, which no weight of the model can do. Keep it attached."
+    places = PLACES[1:]  # those of a decoder; a T5's encoder sees no infix
+
+    def install(self, model: nn.Module) -> None:
+        if hasattr(model, "encoder"):
+            return super().install(model)
+        paths = [path for path, _ in model.named_modules() if matches(path, "decoder.blocks.*.attention")]
+        prefix, embedding = self.new_prefix(model, paths), InfixEmbedding(model.embedding, model.config.vocabulary_size)
+        self.replace(["embedding"], lambda _: embedding)
+        for layer, path in enumerate(paths):
+            for part, name in enumerate(("key", "value")):
+                projection = InfixProjection(model.get_submodule(f"{path}.{name}"), prefix, layer, part, embedding)
+                self.replace([f"{path}.{name}"], lambda _, new=projection: new)
+
+    def read(self, text: str) -> list[int]:
+        ids, first = super().read(text), self.model.config.vocabulary_size
+        return ids if hasattr(self.model, "encoder") else [*ids, *range(first, first + self.prefix_length)]

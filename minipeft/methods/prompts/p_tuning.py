@@ -1,0 +1,89 @@
+"""P-tuning: learn the vectors of virtual tokens that may stand anywhere in a template around the text.
+
+    "[V][V][V] {first} ? [V] {second} [V]"      [V]: virtual, its vector is trained; "?": an anchor, a word as it is
+
+    h = W_2 relu(W_1 LSTM(e) + b_1) + b_2       e, h: (prompt, hidden)   LSTM: 2 layers, hidden / 2 in each direction
+
+The second line is for training only: the LSTM makes the vectors depend on one another, and what is stored is h. With
+tune_backbone the model is trained along with them, as the paper did for SuperGLUE; it is then stored too.
+Start: e ~ N(0, 1), network as PyTorch makes it; without a network, h at the size of the model's embeddings. Virtual
+tokens make the input longer, so the first output is never the base model's.
+Trainable (stored): prompt d numbers at width d. While training, the LSTM encoder moves 14 d^2 + 18 d (d even) and the
+MLP encoder 3 d^2 + 3 d besides. With tune_backbone, all of the model besides.
+Paper: Liu et al. 2021, arXiv:2103.10385. Lesson: lessons/07_p_tuning.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.prompts.prompt_encoders import LSTMEncoder, MLPEncoder, PromptTable
+from minipeft.methods.prompts.reparametrised import Reparametrised
+from minipeft.methods.prompts.template import Template
+
+
+class VirtualEmbedding(nn.Module):
+    """Words as before; the ids from `vocabulary_size` on are virtual tokens, whose vectors `prompt` gives."""
+
+    def __init__(self, embedding: nn.Module, prompt: nn.Module, vocabulary_size: int):
+        super().__init__()
+        self.embedding, self.prompt, self.vocabulary_size = embedding, prompt, vocabulary_size
+
+    @property
+    def weight(self) -> torch.Tensor:
+        return self.embedding.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """(batch, length) -> (batch, length, hidden)"""
+        words = self.embedding(ids.clamp(max=self.vocabulary_size - 1))
+        virtual = self.prompt()[(ids - self.vocabulary_size).clamp(min=0)]
+        return torch.where((ids < self.vocabulary_size)[..., None], words, virtual)
+
+
+@dataclass
+class PTuning(Reparametrised):
+    """A template with one virtual token for each [V]. encoder: "lstm" (the paper's), "mlp" (peft's), or "none"."""
+
+    template: str = "[V][V][V] {source} [V][V][V]"
+    encoder: str = "lstm"
+    tune_backbone: bool = False
+
+    name = "p_tuning"
+    suggested_learning_rate = 1e-2
+    learning_rate_grid = (3e-3, 1e-2, 3e-2, 1e-1)
+    starts_at_identity = False
+    why_no_merge = "virtual tokens make the input longer, which no weight of the model can do. Keep it attached."
+    plain = PromptTable
+
+    def __post_init__(self):
+        if not Template(self.template).virtual_tokens:
+            raise UserError(
+                f"P-tuning learns virtual tokens: put at least one [V] into the template {self.template!r}."
+            )
+        if self.encoder not in ("lstm", "mlp", "none"):
+            raise UserError(f"P-tuning's encoder must be 'lstm', 'mlp' or 'none', not {self.encoder!r}.")
+        if self.tune_backbone:  # rates that the model's own weights can take
+            self.suggested_learning_rate, self.learning_rate_grid = 1e-3, (3e-4, 1e-3, 2e-3, 4e-3)
+        elif self.encoder == "none":  # as prompt tuning, whose vectors these are
+            self.suggested_optimizer = "adafactor"
+            self.suggested_learning_rate, self.learning_rate_grid = 1.0, (0.1, 0.3, 1.0, 3.0)
+
+    def install(self, model: nn.Module) -> None:
+        if self.tune_backbone:
+            self.train_in_place(model.parameters())
+        prompt, size = self.new_prompt(model.embedding.weight.detach()), model.config.vocabulary_size
+        self.replace(["embedding"], lambda embedding: VirtualEmbedding(embedding, prompt, size))
+
+    def new_prompt(self, table: torch.Tensor) -> nn.Module:
+        """What gives the vectors of the virtual tokens of a model with this embedding table."""
+        shape = Template(self.template).virtual_tokens, table.shape[1]
+        if self.encoder == "none":
+            prompt = PromptTable(torch.randn(shape) * table.float().std().cpu())
+        else:
+            prompt = (LSTMEncoder if self.encoder == "lstm" else MLPEncoder)(*shape)
+        return prompt.to(table.device, table.dtype)
+
+    def read(self, text: str) -> list[int]:
+        return Template(self.template).encode(text, self.model.tokenizer, self.model.config.vocabulary_size)

@@ -1,0 +1,40 @@
+"""Several prompts before one stack, each row of a batch reading its own.
+
+    [P_r; X]        P: (n, prompt_length, hidden)   r: the row's prompt   X: (length, hidden)
+
+Prompt ensembles and batches of many tasks both stand on it.
+"""
+
+import torch
+from torch import nn
+
+
+class PromptBank(nn.Module):
+    """A stack that reads, before each row of its input, one of `prompts`, (n, prompt_length, hidden).
+
+    `rows`, (batch,), names each row's prompt; a batch of several rows for each of them repeats it for neighbours.
+    Where it is None, row i has prompt i mod n in training and prompt 0 otherwise.
+    """
+
+    def __init__(self, stack: nn.Module, prompts: torch.Tensor):
+        super().__init__()
+        self.stack, self.prompts, self.rows = stack, nn.Parameter(prompts), None
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.stack.blocks
+
+    def choose(self, batch: int) -> torch.Tensor:
+        """The number of each row's prompt, (batch,)."""
+        if self.rows is not None:
+            return self.rows.repeat_interleave(batch // len(self.rows))
+        numbers = torch.arange(batch, device=self.prompts.device)
+        return numbers % len(self.prompts) if self.training else torch.zeros_like(numbers)
+
+    def forward(self, vectors: torch.Tensor, mask: torch.Tensor, caches: list | None = None):
+        """vectors: (batch, length, hidden), the new positions; mask: (batch, seen), without the prompt."""
+        mask = torch.cat([mask.new_ones(len(mask), self.prompts.shape[1]), mask], dim=1)  # (batch, prompt + seen)
+        if caches is None or caches[0][0].empty:  # later, the caches hold the prompts already
+            prompt = self.prompts[self.choose(len(vectors))]  # (batch, prompt, hidden)
+            vectors = torch.cat([prompt, vectors], dim=1)  # (batch, prompt + length, hidden)
+        return self.stack(vectors, mask, caches=caches)

@@ -1,0 +1,45 @@
+"""Prompts that a network gives while training, and that are stored as the plain numbers that come out of it.
+
+A network is a module with `table_now()`: the numbers that it stands for. `finish` puts a plain table in its place.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from minipeft.methods.method import Method
+
+
+class Reparametrised(Method):
+    """What methods share whose training moves other numbers than they store."""
+
+    plain: ClassVar[type[nn.Module]]  # what `finish` leaves: made from one tensor, its parameter `table`
+
+    def networks(self) -> dict[str, nn.Module]:
+        """What gives the prompts now, a network or a plain table; one that many layers share is named once."""
+        self.require_attached()
+        return {path: module for path, module in self.model.named_modules() if hasattr(module, "table_now")}
+
+    def finish(self) -> None:
+        """Drop the training networks and keep the numbers they give: the outputs do not change by a bit."""
+        kept = {network: self.plain(network.table_now().detach().clone()) for network in self.networks().values()}
+        for parent in list(self.model.modules()):
+            for name, child in parent.named_children():
+                if child in kept:
+                    setattr(parent, name, kept[child].train(child.training))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What stands for the networks, and whatever else is trained: a head, or the base itself."""
+        networks = self.networks()
+        state = {f"{path}.table": network.table_now().detach().clone() for path, network in networks.items()}
+        for name, parameter in self.named_parameters().items():
+            if not any(name.startswith(f"{path}.") for path in networks):
+                state[name] = parameter.detach().clone()
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.finish()
+        super().load_state_dict(state)
+
+    def parameter_count(self) -> int:
+        return sum(tensor.numel() for tensor in self.state_dict().values())

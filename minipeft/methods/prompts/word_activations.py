@@ -1,0 +1,41 @@
+"""The keys and values that the frozen model computes on real words: where a prefix may start.
+
+Source: Li & Liang 2021, arXiv:2101.00190, figure 5.
+"""
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+
+
+@torch.no_grad()
+def word_activations(model: nn.Module, layers: list[nn.Module], words: str, length: int) -> torch.Tensor:
+    """Keys and values of the attention `layers` on `words`, (layers, 2, heads, length, head).
+
+    The words are repeated or cut to `length` tokens. A T5 reads them twice: as the source in the encoder, and as the
+    answer in the decoder, which looks at that source. Raises UserError for words that are no token.
+    """
+    tokenizer = getattr(model, "tokenizer", None)
+    if tokenizer is None:
+        raise UserError("The model has no tokenizer to read words with: use minipeft.load, or init='random'.")
+    tokens = tokenizer.encode(words)
+    if not tokens:
+        raise UserError(f"The words {words!r} hold no token: give the prefix at least one word to start from.")
+    ids = torch.tensor([(tokens * length)[:length]], device=model.embedding.weight.device)
+    seen = {}  # what each linear layer gave, (1, length, heads * head)
+    linears = [linear for layer in layers for linear in (layer.key, layer.value)]
+    hooks = [linear.register_forward_hook(lambda own, _, output: seen.update({own: output})) for linear in linears]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()  # no dropout
+        vectors, mask = model.embedding(ids), torch.ones_like(ids, dtype=torch.bool)
+        context = model.encoder(vectors, mask) if hasattr(model, "encoder") else ()
+        model.decoder(vectors, mask, *context)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes:
+            module.training = training
+    rows = [torch.cat([layer.split_heads(seen[linear]) for linear in (layer.key, layer.value)]) for layer in layers]
+    return torch.stack(rows)  # (layers, 2, heads, length, head)

@@ -1,0 +1,1 @@
+"""Methods that multiply what flows through the frozen model by learned vectors."""

@@ -1,0 +1,85 @@
+"""(IA)3: learn vectors that scale the keys, the values and the inner activations of the feed-forward layers.
+
+    k = l_k * (W_k x + b_k)    v = l_v * (W_v x + b_v)    y = W_down (l_ff * inner) + b_down
+    l_k, l_v: (heads * head,)   l_ff: (feed_forward,)
+
+Start: all vectors 1, so the first forward pass is the base model's.
+Trainable, with a = heads * head size and feed-forward size f: T5 of E encoder and D decoder layers E (2 a + f) +
+D (4 a + f), cross-attention included; GPT-2 of L layers L (2 a + f).
+The paper trains with Adafactor; the rates here are for AdamW. Its extra loss terms are not part of the method.
+Paper: Liu et al. 2022, arXiv:2205.05638. Lesson: lessons/12_ia3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+from minipeft.methods.targets import find_modules
+
+
+class ScaledOutput(nn.Module):
+    """A frozen linear layer whose output, bias included, is scaled: a number for each row of its weight."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.linear = linear
+        self.scale = nn.Parameter(linear.weight.new_ones(linear.out_features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x) * self.scale  # (..., out)
+
+
+class ScaledInput(nn.Module):
+    """A frozen linear layer whose input is scaled: a number for each column of its weight, the bias apart."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.linear = linear
+        self.scale = nn.Parameter(linear.weight.new_ones(linear.in_features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x * self.scale)  # (..., out)
+
+
+@dataclass
+class IA3(Method):
+    """(IA)3: the linear layers in `targets` get their output scaled, those in `feed_forward_targets` their input.
+
+    A layer that both name gets its input scaled.
+    """
+
+    targets: Sequence[str] = ("key", "value")
+    feed_forward_targets: Sequence[str] = ("down",)
+
+    name = "ia3"
+    suggested_learning_rate = 3e-2
+    learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)
+    can_merge = True
+
+    def install(self, model: nn.Module) -> None:
+        inputs = set()
+        if self.feed_forward_targets:
+            inputs = {linear for _, linear in find_modules(model, self.feed_forward_targets, nn.Linear)}
+        self.replace(
+            [*self.targets, *self.feed_forward_targets],
+            lambda linear: ScaledInput(linear) if linear in inputs else ScaledOutput(linear),
+            nn.Linear,
+        )
+
+    def merge_weights(self) -> None:
+        layers = [(p, m) for p, m in self.model.named_modules() if isinstance(m, ScaledOutput | ScaledInput)]
+        uses = [id(parameter) for _, parameter in self.model.named_parameters(remove_duplicate=False)]
+        for path, layer in layers:
+            if any(uses.count(id(parameter)) > 1 for parameter in layer.linear.parameters()):
+                raise UserError(f"{path} shares its weight with another module, which merging would change too.")
+        for _, layer in layers:
+            if isinstance(layer, ScaledInput):
+                layer.linear.weight *= layer.scale  # (out, in) * (in,)
+                continue
+            layer.linear.weight *= layer.scale[:, None]  # (out, in) * (out, 1)
+            if layer.linear.bias is not None:
+                layer.linear.bias *= layer.scale
