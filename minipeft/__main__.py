@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from minipeft.commands import pretrain_prompt, transfer
-from minipeft.commands.arguments import build_parser
+from minipeft.commands.arguments import FIRST_RACE, build_parser
 from minipeft.commands.compare import compare
 from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters, split_entries
 from minipeft.commands.pool import default_workers
@@ -51,10 +51,11 @@ def run_compare(args) -> None:
     if args.steps:
         spec = replace(spec, steps=args.steps)
     known = [*METHODS, *CONTROLS]
-    if args.methods:
+    if args.methods and args.methods != "all":
         methods = split_entries(args.methods, known)
     else:
-        methods = [name for name in known if applies(name, args.model)]
+        race = known if args.methods else [*FIRST_RACE, *CONTROLS]
+        methods = [name for name in race if applies(name, args.model)]
     task = get_task(spec)
     for entry in entry_specs(spec, methods):
         if entry.method not in known:

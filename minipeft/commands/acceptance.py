@@ -1,16 +1,19 @@
-"""Makes the committed tables: `python -m minipeft.commands.acceptance` races every method on every task named here.
+"""Makes the committed tables: `python -m minipeft.commands.acceptance` races methods on every task named here.
 
 For each task: learning rates swept on dev, five seeds, the test split read once at the end of each run; results go to
-`data/results/<task>.json`, the winning rates to `data/results/learning_rates.json`. Can be killed and run again.
+`data/results/<task>.json`, the winning rates to `data/results/learning_rates.json`. Can be killed and run again; runs
+that another race has made already are kept.
 """
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
 from minipeft.__main__ import applies
-from minipeft.commands.arguments import DEFAULT_MODEL
+from minipeft.commands.arguments import DEFAULT_MODEL, FIRST_RACE
 from minipeft.commands.compare import compare
+from minipeft.commands.hyperparameters import split_entries
 from minipeft.commands.picture import picture
 from minipeft.commands.pool import default_workers
 from minipeft.commands.runs import CONTROLS, RunSpec
@@ -23,33 +26,44 @@ RESULTS = DATA / "results"
 TASKS = ("sentiment", "sentiment_food", "topic", "category")
 
 
-def accept(task: str, model: str, steps: int, folder: Path, seeds: int, workers: int) -> None:
-    """Tune and race on one task, and copy what came out to `data/results`."""
-    methods = [name for name in (*METHODS, *CONTROLS) if applies(name, model)]
-    base = RunSpec(folder=str(folder / task), model=model, task=task, method="", steps=steps)
+def accept(base: RunSpec, methods: list[str], seeds: int, workers: int, name: str, command: str) -> None:
+    """Tune and race on one task, and copy what came out to `data/results/<name>.json`."""
+    folder = Path(base.folder)
     compare(base, methods, seeds, workers, tune=True)
-    report = json.loads((folder / task / "result.json").read_text(encoding="utf-8"))
-    report["command"] = (
-        f"python -m minipeft.commands.acceptance --model {model} --tasks {task} --steps {steps} --seeds {seeds}"
-    )
-    report["sweep"] = json.loads((folder / task / "sweep.json").read_text(encoding="utf-8"))["dev_scores"]
-    write_json(RESULTS / f"{task}.json", report)
-    rates = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {}
-    rates.setdefault(model, {})[task] = {name: rate for name, rate in report["learning_rates"].items() if rate}
-    write_json(TUNED, rates)
-    picture(report, RESULTS / f"{task}.png")
+    report = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    report["command"] = command
+    report["sweep"] = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["dev_scores"]
+    write_json(RESULTS / f"{name}.json", report)
+    if not base.shots:
+        rates = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {}
+        won = {row: rate for row, rate in report["learning_rates"].items() if rate}
+        rates.setdefault(base.model, {}).setdefault(base.task, {}).update(won)
+        write_json(TUNED, rates)
+    picture(report, RESULTS / f"{name}.png")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--methods", help="as for compare")
+    parser.add_argument("--name", default="", help="goes behind the task in the names of the files")
+    parser.add_argument("--shots", type=int, help="as for compare")
     parser.add_argument("--steps", type=int, default=RunSpec.steps)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", default="runs/acceptance")
     args = parser.parse_args()
+    methods = [method for method in (*FIRST_RACE, *CONTROLS) if applies(method, args.model)]
+    if args.methods:
+        methods = split_entries(args.methods, [*METHODS, *CONTROLS])
     for task in args.tasks.split(","):
-        accept(task, args.model, args.steps, Path(args.out), args.seeds, default_workers("cpu"))
+        flags = vars(args) | {"tasks": task}
+        told = [f"--{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value and flag != "out"]
+        command = f"python -m minipeft.commands.acceptance {' '.join(told)}"
+        folder = Path(args.out) / (f"{task}-{args.shots}shots" if args.shots else task)
+        base = RunSpec(folder=str(folder), model=args.model, task=task, method="", steps=args.steps, shots=args.shots)
+        name = f"{task}-{args.name}" if args.name else task
+        accept(base, methods, args.seeds, default_workers("cpu"), name, command)
 
 
 if __name__ == "__main__":
