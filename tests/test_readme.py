@@ -71,7 +71,7 @@ def bases_table() -> str:
         tokens, minutes = (sum(run[key] for run in runs) for key in ("tokens", "seconds"))
         last = report["curve"][-1] if report["curve"] and report["curve"][-1]["step"] == report["step"] else {}
         size = sum(parameter.numel() for parameter in load(name).parameters())
-        loss, gap = (f"{last[key]:.2f}" if last else "-" for key in ("loss", "gap"))
+        loss, gap = (f"{last[key]:.2f}" if key in last else "-" for key in ("loss", "gap"))
         lines.append(
             f"| `{name}` | {size:,} | {report['settings']['text']['objective']} | {tokens / 1e6:.1f}M "
             f"| {minutes / 60:.0f} | {loss} | {gap} |"
