@@ -45,33 +45,26 @@ class AdamW(Float32StateOptimizer):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update every weight that has a gradient; the `_foreach_` calls do a whole list of tensors at once."""
+        """Update every weight that has a gradient, one after the other: on a CPU each then stays in the cache."""
         for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            if not params:
-                continue
-            for param in params:
+            beta1, beta2 = group["betas"]
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
                 state = self.state[param]
                 if not state:
                     state["step"] = 0
                     state["mean"] = torch.zeros_like(param, dtype=torch.float32)
                     state["square"] = torch.zeros_like(param, dtype=torch.float32)
                 state["step"] += 1
-            states, (beta1, beta2) = [self.state[param] for param in params], group["betas"]
-            steps, means, squares = ([state[key] for state in states] for key in ("step", "mean", "square"))
-            grads = [param.grad.float() for param in params]
-
-            torch._foreach_lerp_(means, grads, 1 - beta1)
-            torch._foreach_mul_(squares, beta2)
-            torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
-
-            # The moments start at zero and are too small at first; dividing by 1 - beta^t corrects that.
-            roots = torch._foreach_sqrt(squares)
-            torch._foreach_div_(roots, [(1 - beta2**step) ** 0.5 for step in steps])
-            torch._foreach_add_(roots, group["eps"])
-            if group["weight_decay"]:
-                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_addcdiv_(params, means, roots, [-group["lr"] / (1 - beta1**step) for step in steps])
+                mean, square, grad = state["mean"], state["square"], param.grad.float()
+                mean.lerp_(grad, 1 - beta1)
+                square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+                # The moments start at zero and are too small at first; dividing by 1 - beta^t corrects that.
+                root = square.sqrt().div_((1 - beta2 ** state["step"]) ** 0.5).add_(group["eps"])
+                if group["weight_decay"]:
+                    param.mul_(1 - group["lr"] * group["weight_decay"])
+                param.addcdiv_(mean, root, value=-group["lr"] / (1 - beta1 ** state["step"]))
 
 
 class Adafactor(Float32StateOptimizer):
