@@ -4,7 +4,7 @@ import unittest.mock
 
 import torch
 
-from minipeft.methods.prompts import prefix_tuning
+from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.registry import METHODS
 from minipeft.training.optimizers import make_optimizer
 from minipeft.transformer.batch import Batch, pad
@@ -56,10 +56,10 @@ def new_model(shape: str):
 def our_step(folder: str, method: str, batch: Batch):
     """One training step of minipeft as a function, which returns the loss."""
     model = from_hugging_face(folder).train()
-    places = ("decoder.blocks.*.attention",) if method == "decoder_prefix" else prefix_tuning.PLACES
+    places = ("decoder.blocks.*.attention",) if method == "decoder_prefix" else PrefixTuning.places
     method = "prefix_tuning" if method == "decoder_prefix" else method
     tuning = METHODS[method](**OURS[method])
-    with unittest.mock.patch.object(prefix_tuning, "PLACES", places):
+    with unittest.mock.patch.object(PrefixTuning, "places", places):
         tuning.attach(model)
     optimizer = make_optimizer("adamw", tuning.parameter_groups(1e-4), 1e-4)
 
