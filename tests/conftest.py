@@ -7,6 +7,8 @@ from minipeft.tasks.task import Example, Task
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
+torch.set_num_threads(1)  # tiny tensors: a second thread costs more than it brings, all the more on a busy machine
+
 COLOURS, THINGS = ("red", "blue", "green"), ("fox", "owl", "cat", "dog", "hen", "ant")
 WORDS = ("<pad>", "</s>", *COLOURS, *THINGS, "warm", "cold", "the", "is", "and", "seen", "a")
 
