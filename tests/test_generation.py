@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import torch
-from test_transformer import both_families, close, one_by_one, with_more_padding
+from test_transformer import assert_close, both_families, one_by_one, with_more_padding
 from tiny_models import FAMILIES, VOCABULARY, random_batch, random_rows
 
 from minipeft.transformer.batch import Batch, pad
@@ -65,7 +65,7 @@ def test_sampling_follows_the_softmax_at_its_temperature(family):
     drawn = model.generate(many, 1, temperature=2.0, generator=torch.Generator().manual_seed(0))
     ids = torch.tensor([answer[0] if answer else model.config.eos for answer in drawn])
     shares = torch.bincount(ids, minlength=VOCABULARY) / 4000
-    close(shares, (first / 2.0).softmax(-1), atol=0.035)  # over four standard errors of a share of one half
+    assert_close(shares, (first / 2.0).softmax(-1), atol=0.035)  # over four standard errors of a share of one half
 
 
 @both_families
@@ -96,9 +96,9 @@ def test_score_is_the_sum_of_the_log_probabilities_that_forward_gives(family):
             target = torch.tensor([answer])
             logits = model(Batch(alone.source, alone.source_mask, target, target > 0))[0].double()
             by_token = logits.log_softmax(-1)[torch.arange(len(answer)), target[0]]
-            close(found[row, choice].double(), by_token.sum(), atol=1e-4)
+            assert_close(found[row, choice].double(), by_token.sum(), atol=1e-4)
     wider = with_more_padding(batch, 2)
-    close(model.score(wider, flat.view(4, 3, -1), mask.view(4, 3, -1)), found, atol=1e-4)
+    assert_close(model.score(wider, flat.view(4, 3, -1), mask.view(4, 3, -1)), found, atol=1e-4)
 
 
 @both_families
@@ -107,7 +107,7 @@ def test_scores_of_all_one_token_answers_are_a_probability_distribution(family):
     model, batch = FAMILIES[family](), random_batch()
     every = torch.arange(VOCABULARY).expand(len(batch), -1)[:, :, None]
     scores = model.score(batch, every, torch.ones_like(every, dtype=torch.bool))
-    close(scores.exp().sum(1), torch.ones(len(batch)))
+    assert_close(scores.exp().sum(1), torch.ones(len(batch)))
 
 
 @both_families

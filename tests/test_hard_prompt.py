@@ -16,7 +16,6 @@ from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.tasks.demonstrations import draw_demonstrations
 from minipeft.tasks.hand_written import HAND_WRITTEN, first_prompt
 from minipeft.tasks.registry import load_task
-from minipeft.tasks.verbalizers import Verbalizer
 from minipeft.training.adapter_files import load_adapter, read_adapter, save_adapter
 from minipeft.training.evaluating import evaluate, predict
 from minipeft.training.trainer import TrainingSettings, fine_tune
@@ -147,7 +146,8 @@ def test_hand_written_prompts_fit_their_task(name):
     answers = set(task.labels) or {word for example in task.test for word in example.candidates}
     for words in prompts.verbalizers:
         assert answers == set(words) if task.labels else answers <= set(words)
-        spoken = [tuple(tokenizer.encode(word)) for word in Verbalizer(words).candidates()]  # refuses a word used twice
+        HardPrompt(verbalizer=words)  # refuses a word used twice
+        spoken = [tuple(tokenizer.encode(word)) for said in words.values() for word in said]
         assert len(set(spoken)) == len(spoken) and max(map(len, spoken)) <= 6
     HardPrompt(**first_prompt(name))
 

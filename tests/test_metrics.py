@@ -1,4 +1,4 @@
-"""Metrics against examples worked by hand, and verbalizers."""
+"""Metrics against examples worked by hand."""
 
 import math
 
@@ -6,7 +6,6 @@ import pytest
 
 from minipeft.tasks import metrics
 from minipeft.tasks.task import METRICS
-from minipeft.tasks.verbalizers import Verbalizer
 
 
 def test_accuracy_is_the_share_of_equal_texts_in_percent():
@@ -70,33 +69,3 @@ def test_every_metric_of_a_task_has_a_function_and_unknown_ones_are_refused():
 def test_lists_of_different_length_are_refused():
     with pytest.raises(ValueError, match="got 1 and 2"):
         metrics.accuracy(["a"], ["a", "b"])
-
-
-def test_majority_vote_takes_the_most_frequent_and_the_earliest_voter_in_a_tie():
-    votes = [["a", "x", "p"], ["b", "y", "q"], ["b", "y", "p"], ["a", "z", "r"]]
-    assert metrics.majority_vote(votes) == ["a", "y", "p"]
-
-
-WORDS = {"good": ["good", "great"], "bad": ["bad", "awful", "poor"]}
-
-
-def test_a_verbalizer_averages_the_scores_of_a_labels_words():
-    verbalizer = Verbalizer(WORDS)
-    assert verbalizer.candidates() == ["good", "great", "bad", "awful", "poor"]
-    assert verbalizer.label_scores([1, 3, 6, 0, 0]) == {"good": 2.0, "bad": 2.0}
-    assert verbalizer.predict([1, 3, 6, 0, 0.3]) == "bad"
-
-
-def test_a_verbalizer_can_look_at_the_first_word_only():
-    assert Verbalizer(WORDS, combine="first").predict([1, 3, 0.5, 9, 9]) == "good"
-
-
-@pytest.mark.parametrize("words", [{"a": []}, {"a": "yes"}, {"a": ["x"], "b": ["x"]}])
-def test_a_verbalizer_refuses_labels_without_words_and_words_with_two_labels(words):
-    with pytest.raises(ValueError, match="word"):
-        Verbalizer(words)
-
-
-def test_a_verbalizer_wants_one_score_per_word():
-    with pytest.raises(ValueError, match="Need 2 scores"):
-        Verbalizer.identity(["yes", "no"]).predict([1.0])

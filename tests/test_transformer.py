@@ -16,7 +16,7 @@ from minipeft.transformer.encoder_decoder import EncoderDecoder
 both_families = pytest.mark.parametrize("family", FAMILIES)
 
 
-def close(got, expected, atol=1e-4):  # logits here are around 10, so this is 1e-5 of them
+def assert_close(got, expected, atol=1e-4):  # logits here are around 10, so this is 1e-5 of them
     torch.testing.assert_close(got, expected, rtol=0, atol=atol)
 
 
@@ -60,7 +60,7 @@ def test_a_row_has_the_same_logits_alone_as_padded_in_a_batch(family):
     model, batch = FAMILIES[family](), random_batch()
     together = model(with_more_padding(batch, 3))
     for row, alone in enumerate(one_by_one(batch)):
-        close(together[row, : alone.target.shape[1]], model(alone)[0])
+        assert_close(together[row, : alone.target.shape[1]], model(alone)[0])
 
 
 @both_families
@@ -74,8 +74,8 @@ def test_loss_is_the_mean_over_real_target_tokens_of_the_full_logits(family):
         if batch.target_mask[row, position]
     ]
     assert len(terms) == 2 + 4 + 1 + 3
-    close(model.loss(batch).double(), sum(terms) / len(terms))
-    close(model.loss(with_more_padding(batch, 2)), model.loss(batch))
+    assert_close(model.loss(batch).double(), sum(terms) / len(terms))
+    assert_close(model.loss(with_more_padding(batch, 2)), model.loss(batch))
 
 
 @both_families
@@ -83,9 +83,9 @@ def test_fused_attention_gives_the_explicit_lines_numbers_and_gradients(family):
     model, batch = FAMILIES[family](), random_batch()
     explicit = model(batch).detach(), gradients(model, batch)
     model.set_fused_attention()
-    close(model(batch), explicit[0], atol=2e-5)
+    assert_close(model(batch), explicit[0], atol=2e-5)
     for name, gradient in gradients(model, batch).items():
-        close(gradient, explicit[1][name], atol=2e-5)
+        assert_close(gradient, explicit[1][name], atol=2e-5)
 
 
 def gradients(model, batch):
@@ -105,7 +105,7 @@ def test_gradient_checkpointing_changes_no_gradient(family, dropout):
         torch.manual_seed(4)
         found = gradients(model, batch)
     for name, gradient in found.items():
-        close(gradient, expected[name], atol=1e-6)
+        assert_close(gradient, expected[name], atol=1e-6)
 
 
 @both_families
@@ -146,9 +146,9 @@ def test_a_cuda_device_gives_the_cpu_numbers(family, fused):
     model, batch = FAMILIES[family](), random_batch()
     logits, expected, answers = model(batch).detach(), gradients(model, batch), model.generate(batch, 6)
     model.cuda().set_fused_attention(fused)
-    close(model(batch.to("cuda")).cpu(), logits, atol=1e-4)
+    assert_close(model(batch.to("cuda")).cpu(), logits, atol=1e-4)
     for name, gradient in gradients(model, batch.to("cuda")).items():
-        close(gradient.cpu(), expected[name], atol=1e-4)
+        assert_close(gradient.cpu(), expected[name], atol=1e-4)
     assert model.generate(batch.to("cuda"), 6) == answers
 
 
@@ -171,7 +171,7 @@ def test_a_tied_head_reads_the_hidden_state_over_the_root_of_its_size():
     tied, batch = FAMILIES["t5-1.0"](), random_batch()
     untied = EncoderDecoder(replace(tied.config, tied_head=False)).eval()
     untied.load_state_dict(tied.state_dict())
-    close(tied(batch), untied(batch) / 12**0.5)
+    assert_close(tied(batch), untied(batch) / 12**0.5)
 
 
 def test_dropout_is_off_in_eval_mode_and_on_in_training():

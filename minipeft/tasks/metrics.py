@@ -77,14 +77,6 @@ def score(metric: str, predictions: Sequence[str], targets: Sequence[str]) -> fl
     return METRIC_FUNCTIONS[metric](predictions, targets)
 
 
-def majority_vote(votes: Sequence[Sequence[str]]) -> list[str]:
-    """The most frequent prediction for each example; `votes` holds one list of predictions per voter.
-
-    In a tie the prediction of the earliest voter among the tied wins.
-    """
-    return [Counter(answers).most_common(1)[0][0] for answers in zip(*votes, strict=True)]
-
-
 def _pairs(predictions: Sequence[str], targets: Sequence[str]) -> list[tuple[str, str]]:
     if len(predictions) != len(targets) or not targets:
         raise ValueError(f"Need one prediction per target and at least one: got {len(predictions)} and {len(targets)}.")
