@@ -10,6 +10,7 @@ To add a method: a subclass in a file of its own, a line in `registry.py`, a row
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
+from minipeft.methods.linear_layers import as_linear, linear_kinds
 from minipeft.methods.strict_loading import load_strictly
-from minipeft.methods.targets import replace_modules
+from minipeft.methods.targets import Kind, replace_modules
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.checkpoints import fingerprint
 
@@ -72,9 +74,20 @@ class Method:
             self.detach()
             raise
 
-    def replace(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: type = nn.Module) -> None:
+    def replace(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: Kind = nn.Module) -> None:
         """`replace_modules` on the attached model, remembered so that detach can undo it."""
         self._replaced += replace_modules(self.model, targets, wrap, kind)
+
+    def replace_linears(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module]) -> None:
+        """`replace` for linear layers alone: `wrap` gets what has the face of nn.Linear, also from a Conv1D."""
+        self.replace(targets, lambda layer: wrap(as_linear(layer)), linear_kinds(self.model))
+
+    def refuse_shared_weights(self, layers: Iterable[tuple[str, nn.Module]]) -> None:
+        """Raise where the `linear` of one of these (path, wrapper) shares a weight that merging would change too."""
+        uses = Counter(id(parameter) for _, parameter in self.model.named_parameters(remove_duplicate=False))
+        for path, layer in layers:
+            if any(uses[id(parameter)] > 1 for parameter in layer.linear.parameters()):
+                raise UserError(f"{path} shares its weight with another module, which merging would change too.")
 
     def train_in_place(self, parameters: Iterable[nn.Parameter]) -> None:
         """Train these parameters of the base itself; their values now are kept so that detach can restore them."""

@@ -20,7 +20,10 @@ def matches(path: str, target: str) -> bool:
     return path == target or path.endswith("." + target)
 
 
-def find_modules(model: nn.Module, targets: Iterable[str], kind: type = nn.Module) -> list[tuple[str, nn.Module]]:
+Kind = type | tuple[type, ...]  # as isinstance takes it
+
+
+def find_modules(model: nn.Module, targets: Iterable[str], kind: Kind = nn.Module) -> list[tuple[str, nn.Module]]:
     """(path, module) of every module of type `kind` that some target names, in the model's order.
 
     Raises UserError for each target that matches nothing: a list that matches only in part must not pass in silence.
@@ -36,7 +39,7 @@ def find_modules(model: nn.Module, targets: Iterable[str], kind: type = nn.Modul
 
 
 def replace_modules(
-    model: nn.Module, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: type = nn.Module
+    model: nn.Module, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: Kind = nn.Module
 ) -> list[tuple[nn.Module, str, nn.Module]]:
     """Put `wrap(module)` in the place of each module of type `kind` that a target names.
 
@@ -54,10 +57,11 @@ def replace_modules(
     return replaced
 
 
-def unmatched(target: str, paths: list[str], kind: type) -> str:
+def unmatched(target: str, paths: list[str], kind: Kind) -> str:
     """The sentence for a target that matches nothing: the nearest name, and all there are."""
     names = sorted({path.rpartition(".")[2] for path in paths} - {str(number) for number in range(1000)})
     near = get_close_matches(target, names + paths, 1)
     guess = f" Did you mean {near[0]!r}?" if near else ""
-    what = "module" if kind is nn.Module else kind.__name__
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    what = "module" if kind is nn.Module else " or ".join(sorted(one.__name__ for one in kinds))
     return f"The target {target!r} matches no {what} of this model.{guess} There are: {', '.join(names) or 'none'}."

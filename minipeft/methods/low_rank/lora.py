@@ -65,13 +65,10 @@ class LoRA(Method):
             raise UserError(f"LoRA's dropout must be from 0 to below 1, not {self.dropout}.")
 
     def install(self, model: nn.Module) -> None:
-        self.replace(self.targets, lambda linear: LoRALinear(linear, self.rank, self.alpha, self.dropout), nn.Linear)
+        self.replace_linears(self.targets, lambda linear: LoRALinear(linear, self.rank, self.alpha, self.dropout))
 
     def merge_weights(self) -> None:
         layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, LoRALinear)]
-        uses = [id(parameter) for _, parameter in self.model.named_parameters(remove_duplicate=False)]
-        for path, layer in layers:
-            if uses.count(id(layer.linear.weight)) > 1:
-                raise UserError(f"{path} shares its weight with another module, which merging would change too.")
+        self.refuse_shared_weights(layers)
         for _, layer in layers:
-            layer.linear.weight += layer.update()
+            layer.linear.weight.add_(layer.update())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from minipeft.errors import UserError
+from minipeft.methods.linear_layers import as_linear, linear_kinds
 from minipeft.methods.method import Method
 from minipeft.methods.targets import find_modules
 
@@ -63,23 +63,20 @@ class IA3(Method):
     def install(self, model: nn.Module) -> None:
         inputs = set()
         if self.feed_forward_targets:
-            inputs = {linear for _, linear in find_modules(model, self.feed_forward_targets, nn.Linear)}
+            inputs = {layer for _, layer in find_modules(model, self.feed_forward_targets, linear_kinds(model))}
         self.replace(
             [*self.targets, *self.feed_forward_targets],
-            lambda linear: ScaledInput(linear) if linear in inputs else ScaledOutput(linear),
-            nn.Linear,
+            lambda layer: (ScaledInput if layer in inputs else ScaledOutput)(as_linear(layer)),
+            linear_kinds(model),
         )
 
     def merge_weights(self) -> None:
         layers = [(p, m) for p, m in self.model.named_modules() if isinstance(m, ScaledOutput | ScaledInput)]
-        uses = [id(parameter) for _, parameter in self.model.named_parameters(remove_duplicate=False)]
-        for path, layer in layers:
-            if any(uses.count(id(parameter)) > 1 for parameter in layer.linear.parameters()):
-                raise UserError(f"{path} shares its weight with another module, which merging would change too.")
+        self.refuse_shared_weights(layers)
         for _, layer in layers:
             if isinstance(layer, ScaledInput):
-                layer.linear.weight *= layer.scale  # (out, in) * (in,)
+                layer.linear.weight.mul_(layer.scale)  # (out, in) * (in,)
                 continue
-            layer.linear.weight *= layer.scale[:, None]  # (out, in) * (out, 1)
+            layer.linear.weight.mul_(layer.scale[:, None])  # (out, in) * (out, 1)
             if layer.linear.bias is not None:
-                layer.linear.bias *= layer.scale
+                layer.linear.bias.mul_(layer.scale)
