@@ -182,6 +182,13 @@ def test_tuning_takes_the_rate_that_is_best_on_dev(base_folder, own_data, tmp_pa
     assert len(asked) == len(grid("lora")) + len(grid("full"))
 
 
+def test_the_rates_to_try_are_those_of_the_way_a_method_is_used():
+    for name in ("prefix_tuning", "p_tuning_v2"):
+        network, table = (grid(name, {"reparametrise": on}) for on in (True, False))
+        assert max(network) < min(table), "keys and values themselves need larger steps than a network's weights"
+        assert grid(name) == (table if name == "p_tuning_v2" else network)
+
+
 def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own_data, tmp_path):
     flags = ["--model", base_folder, "--data", own_data, "--steps", "2", "--set", "inner=6", "--set", "prefix_length=3"]
     assert main(["train", *flags, "--method", "prefix_tuning", "--out", str(tmp_path)]) == 0

@@ -8,11 +8,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from minipeft.commands.hyperparameters import parse_entry
+from minipeft.commands.hyperparameters import make_method, parse_entry
 from minipeft.commands.pool import run_all
 from minipeft.commands.runs import RunSpec
 from minipeft.errors import UserError
-from minipeft.methods.registry import METHODS
 from minipeft.provenance import provenance, write_json
 from minipeft.tasks.task import DATA
 
@@ -26,9 +25,9 @@ def bundled_rates(model: str, task: str) -> dict[str, float]:
     return rates.get(model, {}).get(task, {})
 
 
-def grid(method: str) -> tuple[float, ...]:
-    """The rates to try; the random base is tuned like full tuning."""
-    return METHODS["full" if method == "random_base" else method].learning_rate_grid
+def grid(method: str, hyperparameters: dict | None = None) -> tuple[float, ...]:
+    """The rates to try, which may depend on the hyper-parameters; the random base is tuned like full tuning."""
+    return make_method("full" if method == "random_base" else method, hyperparameters or {}).learning_rate_grid
 
 
 def entry_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
@@ -59,7 +58,8 @@ def sweep_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
     return [
         replace(spec, folder=str(folder / f"{folder_name(spec.row)}-{rate:g}"), learning_rate=rate,
                 seed=SWEEP_SEED, split="dev")
-        for spec in entry_specs(base, methods) if spec.method != "untuned" for rate in grid(spec.method)
+        for spec in entry_specs(base, methods) if spec.method != "untuned"
+        for rate in grid(spec.method, spec.hyperparameters)
     ]  # fmt: skip
 
 

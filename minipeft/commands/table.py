@@ -86,11 +86,14 @@ def markdown(rows: list[dict]) -> str:
 
 
 def across_tasks(reports: dict[str, dict]) -> str:
-    """Methods by tasks: mean and 95% interval, and what a blind guess would score."""
-    methods = [row["method"] for row in next(iter(reports.values()))["rows"]]
-    lines = [f"| method | {' | '.join(reports)} |", "|---" * (1 + len(reports)) + "|"]
-    for method in methods:
-        rows = [row for report in reports.values() for row in report["rows"] if row["method"] == method]
-        lines.append(f"| {method} | {' | '.join(map(score_cell, rows))} |")
+    """Methods by tasks: numbers trained (on the first task), mean and 95% interval, and what a blind guess would score.
+
+    A method stands where the first task has it, best first; "-" where another task was not raced with it.
+    """
+    lines = [f"| method | trained | {' | '.join(reports)} |", "|---|---:|" + "---|" * len(reports)]
+    by_task = [{row["method"]: row for row in report["rows"]} for report in reports.values()]
+    for method, row in by_task[0].items():
+        scores = [score_cell(rows[method]) if method in rows else "-" for rows in by_task]
+        lines.append(f"| {method} | {row['trained']:,} | {' | '.join(scores)} |")
     chance = " | ".join(f"{report['chance']:.1f}" for report in reports.values())
-    return "\n".join([*lines, f"| blind guess | {chance} |"])
+    return "\n".join([*lines, f"| blind guess | 0 | {chance} |"])

@@ -63,6 +63,8 @@ class InfixTuning(PrefixTuning):
     """`prefix_length` keys and values behind the source in every layer that writes; the options are prefix tuning's."""
 
     name = "infix_tuning"
+    suggested_learning_rate = 1e-3
+    learning_rate_grid = (1e-4, 3e-4, 1e-3, 3e-3)
     why_no_merge = "an infix adds positions to attend to, which no weight of the model can do. Keep it attached."
     places = PLACES[1:]  # those of a decoder; a T5's encoder sees no infix
 

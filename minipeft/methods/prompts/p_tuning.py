@@ -51,8 +51,8 @@ class PTuning(Reparametrised):
     tune_backbone: bool = False
 
     name = "p_tuning"
-    suggested_learning_rate = 1e-2
-    learning_rate_grid = (3e-3, 1e-2, 3e-2, 1e-1)
+    suggested_learning_rate = 3e-2
+    learning_rate_grid = (1e-2, 3e-2, 1e-1, 3e-1)
     starts_at_identity = False
     why_no_merge = "virtual tokens make the input longer, which no weight of the model can do. Keep it attached."
     plain = PromptTable

@@ -56,8 +56,8 @@ class IA3(Method):
     feed_forward_targets: Sequence[str] = ("down",)
 
     name = "ia3"
-    suggested_learning_rate = 3e-2
-    learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)
+    suggested_learning_rate = 6e-2
+    learning_rate_grid = (3e-2, 6e-2, 1e-1, 2e-1)
     can_merge = True
 
     def install(self, model: nn.Module) -> None:

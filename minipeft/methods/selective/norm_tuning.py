@@ -27,8 +27,8 @@ class NormTuning(Method):
     """Train every LayerNorm or RMSNorm, the final one of each stack included."""
 
     name = "norm_tuning"
-    suggested_learning_rate = 1e-2
-    learning_rate_grid = (2e-3, 5e-3, 1e-2, 3e-2)
+    suggested_learning_rate = 2e-3
+    learning_rate_grid = (1e-3, 2e-3, 5e-3, 1e-2)
     can_merge = True
 
     def install(self, model: nn.Module) -> None:

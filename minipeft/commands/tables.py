@@ -1,0 +1,39 @@
+"""`python -m minipeft.commands.tables`: fills the tables of README.md and data/results/README.md from the result files.
+
+Two kinds of line ask for a table below them:
+
+    [//]: # (table of data/results/topic.json)                               one race, with its costs
+    [//]: # (scores of data/results/topic.json, data/results/category.json)  methods by tasks, scores only
+"""
+
+import json
+import re
+from pathlib import Path
+
+from minipeft.commands.table import across_tasks, markdown
+from minipeft.tasks.task import DATA
+
+ROOT = DATA.parent
+PAGES = (ROOT / "README.md", DATA / "results" / "README.md")
+MARK = re.compile(r"(\[//\]: # \((table|scores) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
+
+
+def fill(text: str) -> str:
+    """`text` with every table that it asks for made from the files as they are now."""
+
+    def table(match: re.Match) -> str:
+        reports = [json.loads((ROOT / name.strip()).read_text(encoding="utf-8")) for name in match[3].split(",")]
+        if match[2] == "table":
+            return f"{match[1]}{markdown(reports[0]['rows'])}\n\n"
+        return f"{match[1]}{across_tasks({report['settings']['task']: report for report in reports})}\n\n"
+
+    return MARK.sub(table, text)
+
+
+def main(pages: tuple[Path, ...] = PAGES) -> None:
+    for page in pages:
+        page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
