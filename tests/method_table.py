@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from tiny_models import VOCABULARY
 
 from minipeft.methods import heads
-from minipeft.methods.adapters import houlsby
+from minipeft.methods.adapters import (
+    houlsby,
+    multi_head_parallel_adapter,
+    parallel_adapter,
+    scaled_parallel_adapter,
+)
 from minipeft.methods.low_rank import lora
 from minipeft.methods.prompts import (
     embedding_prefix,
@@ -90,6 +95,15 @@ def top_layers(s, m):
     return m.layers * (encoder + decoder) + head
 
 
+def parallel_adapters(s, m, more=0):
+    """Adapters beside all sublayers of one kind, each with two linear layers and `more` numbers."""
+    places = s.attentions if m.place == "attention" else s.E + s.D
+    return places * (2 * s.d * m.bottleneck + s.d + m.bottleneck + more)
+
+
+# One ReLU unit alone may be off at every token and then has no gradient: among eight, some are on.
+RELU_UNITS = st.integers(8, 20)
+
 TABLE = {
     "full": Row(count=lambda s, m: s.everything, gradient_free=KEY_BIAS),
     "freeze_layers": Row(
@@ -122,6 +136,26 @@ TABLE = {
         count=lambda s, m: s.sublayers * (2 * s.d * m.bottleneck + s.d + m.bottleneck) + s.norms,
         hyperparameters={"bottleneck": st.integers(1, 20)},
         pasteable={"Adapter": houlsby, "AdaptedSublayer": houlsby},
+    ),
+    "parallel_adapter": Row(
+        count=parallel_adapters,
+        hyperparameters={"bottleneck": RELU_UNITS, "place": st.sampled_from(["attention", "feed_forward"])},
+        pasteable=dict.fromkeys(("Bottleneck", "ParallelSublayer"), parallel_adapter),
+    ),
+    "scaled_parallel_adapter": Row(
+        count=lambda s, m: parallel_adapters(s, m, more=int(m.learn_scale)),
+        hyperparameters={
+            "bottleneck": RELU_UNITS,
+            "place": st.sampled_from(["attention", "feed_forward"]),
+            "scale": st.sampled_from([0.5, 4.0]),
+            "learn_scale": st.booleans(),
+        },
+        pasteable={"Scaled": scaled_parallel_adapter},
+    ),
+    "multi_head_parallel_adapter": Row(
+        count=lambda s, m: s.attentions * 2 * m.bottleneck * s.a,
+        hyperparameters={"bottleneck": RELU_UNITS},
+        pasteable={"AdaptedHeads": multi_head_parallel_adapter},
     ),
     "hard_prompt": Row(
         count=lambda s, m: 0,

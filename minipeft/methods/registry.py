@@ -1,6 +1,9 @@
 """Every method by name: what the command line, `compare`, the property tests and the lessons read."""
 
 from minipeft.methods.adapters.houlsby import Houlsby
+from minipeft.methods.adapters.multi_head_parallel_adapter import MultiHeadParallelAdapter
+from minipeft.methods.adapters.parallel_adapter import ParallelAdapter
+from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.method import Method
 from minipeft.methods.prompts.embedding_prefix import EmbeddingPrefix
@@ -27,6 +30,9 @@ METHODS: dict[str, type[Method]] = {
     "ia3": IA3,
     "lora": LoRA,
     "houlsby": Houlsby,
+    "parallel_adapter": ParallelAdapter,
+    "scaled_parallel_adapter": ScaledParallelAdapter,
+    "multi_head_parallel_adapter": MultiHeadParallelAdapter,
     "hard_prompt": HardPrompt,
     "prompt_tuning": PromptTuning,
     "ppt": PPT,

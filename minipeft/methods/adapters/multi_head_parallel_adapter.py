@@ -1,0 +1,58 @@
+"""Multi-head parallel adapters: every head of attention gets a small adapter of its own.
+
+    y = W_o concat_i(head_i + relu(q_i D_i) U_i)      D_i: (head, bottleneck)   U_i: (bottleneck, head)
+
+q_i, (targets, head), is the query of head i; head_i is what that head gives, before the output projection W_o. It is
+prefix tuning with three changes: relu in the place of softmax, a plain sum in the place of the gate (prefix_gate.py),
+and a start at nothing. D_i stands for the prefix's keys, U_i for its values. The paper's table writes x W_down; what
+each D_i reads here is the head's query W_q x, as in the released code, which is also what makes the counts equal.
+Start: D ~ uniform in +-1/sqrt(head) (Kaiming), U = 0, so the first forward pass is the base model's.
+Trainable, with a = heads * head size: 2 bottleneck a per attention, exactly those of a prefix of that length.
+Paper: He et al. 2021, arXiv:2110.04366, table 4. Lesson: lessons/11_unified_view.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+
+
+class AdaptedHeads(nn.Module):
+    """Frozen attention whose heads each have an adapter from their query to their output."""
+
+    def __init__(self, attention: nn.Module, bottleneck: int):
+        super().__init__()
+        heads, head, like = attention.heads, attention.head_size, attention.query.weight
+        self.attention = attention
+        self.down = nn.Parameter(like.new_empty(heads, head, bottleneck))
+        self.up = nn.Parameter(like.new_zeros(heads, bottleneck, head))
+        nn.init.uniform_(self.down, -(head**-0.5), head**-0.5)
+
+    def forward(self, hidden: torch.Tensor, context=None, bias=None, cache=None) -> torch.Tensor:
+        """hidden: (batch, targets, hidden); context: (batch, sources, hidden); bias: broadcast to the scores."""
+        query, key, value = self.attention.project(hidden, context, cache)
+        mixed = self.attention.attend(query, key, value, bias)  # (batch, targets, heads * head)
+        change = torch.relu(query @ self.down) @ self.up  # (batch, heads, targets, head)
+        return self.attention.output(mixed + change.transpose(1, 2).flatten(2))
+
+
+@dataclass
+class MultiHeadParallelAdapter(Method):
+    """An adapter of size `bottleneck` in each head of every attention layer, cross-attention included."""
+
+    bottleneck: int = 16
+
+    name = "multi_head_parallel_adapter"
+    suggested_learning_rate = 3e-3
+    learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
+    why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."
+
+    def __post_init__(self):
+        if self.bottleneck < 1:
+            raise UserError(f"An adapter's bottleneck must be at least 1, not {self.bottleneck}.")
+
+    def install(self, model: nn.Module) -> None:
+        self.replace(["*attention"], lambda attention: AdaptedHeads(attention, self.bottleneck))
