@@ -14,6 +14,7 @@ from tiny_models import VOCABULARY
 
 from minipeft.methods import heads
 from minipeft.methods.adapters import (
+    compacter,
     houlsby,
     multi_head_parallel_adapter,
     parallel_adapter,
@@ -101,6 +102,12 @@ def parallel_adapters(s, m, more=0):
     return places * (2 * s.d * m.bottleneck + s.d + m.bottleneck + more)
 
 
+def compacter_numbers(s, m):
+    """One shared factor, two factors and two biases per adapter, and the norms."""
+    adapters = (s.E + s.D) * (2 if m.after_attention else 1)
+    return m.kronecker**3 + adapters * 3 * (s.d + m.bottleneck) + s.norms
+
+
 # One ReLU unit alone may be off at every token and then has no gradient: among eight, some are on.
 RELU_UNITS = st.integers(8, 20)
 
@@ -136,6 +143,15 @@ TABLE = {
         count=lambda s, m: s.sublayers * (2 * s.d * m.bottleneck + s.d + m.bottleneck) + s.norms,
         hyperparameters={"bottleneck": st.integers(1, 20)},
         pasteable={"Adapter": houlsby, "AdaptedSublayer": houlsby},
+    ),
+    "compacter": Row(
+        count=compacter_numbers,
+        hyperparameters={
+            "bottleneck": st.sampled_from([12, 24]),
+            "kronecker": st.sampled_from([3, 4, 1, 2]),
+            "after_attention": st.booleans(),
+        },
+        pasteable=dict.fromkeys(("KroneckerLinear", "KroneckerAdapter"), compacter),
     ),
     "parallel_adapter": Row(
         count=parallel_adapters,

@@ -1,5 +1,6 @@
 """Every method by name: what the command line, `compare`, the property tests and the lessons read."""
 
+from minipeft.methods.adapters.compacter import Compacter
 from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.adapters.multi_head_parallel_adapter import MultiHeadParallelAdapter
 from minipeft.methods.adapters.parallel_adapter import ParallelAdapter
@@ -30,6 +31,7 @@ METHODS: dict[str, type[Method]] = {
     "ia3": IA3,
     "lora": LoRA,
     "houlsby": Houlsby,
+    "compacter": Compacter,
     "parallel_adapter": ParallelAdapter,
     "scaled_parallel_adapter": ScaledParallelAdapter,
     "multi_head_parallel_adapter": MultiHeadParallelAdapter,
