@@ -173,6 +173,18 @@ TABLE = {
         hyperparameters={"bottleneck": RELU_UNITS},
         pasteable={"AdaptedHeads": multi_head_parallel_adapter},
     ),
+    "mam": Row(
+        count=lambda s, m: (
+            2 * s.attentions * m.prefix_length * s.a + (s.E + s.D) * (2 * s.d * m.bottleneck + s.d + m.bottleneck)
+        ),
+        hyperparameters={
+            "prefix_length": st.integers(1, 6),
+            "reparametrise": st.booleans(),
+            "inner": st.integers(3, 9),
+            "bottleneck": RELU_UNITS,
+            "scale": st.sampled_from([0.5, 4.0]),
+        },
+    ),
     "hard_prompt": Row(
         count=lambda s, m: 0,
         hyperparameters={

@@ -2,6 +2,7 @@
 
 from minipeft.methods.adapters.compacter import Compacter
 from minipeft.methods.adapters.houlsby import Houlsby
+from minipeft.methods.adapters.mam import MAM
 from minipeft.methods.adapters.multi_head_parallel_adapter import MultiHeadParallelAdapter
 from minipeft.methods.adapters.parallel_adapter import ParallelAdapter
 from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
@@ -35,6 +36,7 @@ METHODS: dict[str, type[Method]] = {
     "parallel_adapter": ParallelAdapter,
     "scaled_parallel_adapter": ScaledParallelAdapter,
     "multi_head_parallel_adapter": MultiHeadParallelAdapter,
+    "mam": MAM,
     "hard_prompt": HardPrompt,
     "prompt_tuning": PromptTuning,
     "ppt": PPT,
