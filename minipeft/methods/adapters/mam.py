@@ -27,8 +27,8 @@ from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 class MAM(PrefixTuning):
     """Prefix tuning, and adapters of size `bottleneck` that count `scale` times; the prefix's options are its own.
 
-    The learning rate is the prefix's, and the adapters have `adapter_learning_rate`. The paper has one rate for both; on
-    our small bases the best rates of the two parts lie far apart.
+    The learning rate is the prefix's, and the adapters have `adapter_learning_rate`. The paper has one rate for both;
+    on our small bases the best rates of the two parts lie far apart.
     """
 
     bottleneck: int = 16

@@ -58,8 +58,8 @@ class ParallelAdapter(Method):
     place: str = "feed_forward"
 
     name = "parallel_adapter"
-    suggested_learning_rate = 3e-3
-    learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
+    suggested_learning_rate = 3e-2
+    learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)
     why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."
 
     def __post_init__(self):
