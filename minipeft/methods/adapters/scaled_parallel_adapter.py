@@ -38,7 +38,7 @@ class ScaledParallelAdapter(ParallelAdapter):
     learn_scale: bool = False
 
     name = "scaled_parallel_adapter"
-    learning_rate_grid = (3e-3, 1e-2, 3e-2, 6e-2)  # a scale of 4 wants smaller steps
+    learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)  # a scale of 4 wants smaller steps
 
     def __post_init__(self):
         super().__post_init__()

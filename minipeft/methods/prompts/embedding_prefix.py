@@ -66,7 +66,7 @@ class EmbeddingPrefix(Reparametrised):
 
     name = "embedding_prefix"
     suggested_learning_rate = 3e-3
-    learning_rate_grid = (3e-4, 1e-3, 3e-3, 1e-2)
+    learning_rate_grid = (1e-3, 3e-3, 1e-2, 3e-2)
     starts_at_identity = False
     why_no_merge = "vectors make the input longer, which no weight of the model can do. Keep it attached."
     plain = PromptTable
