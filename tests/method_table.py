@@ -111,6 +111,16 @@ def compacter_numbers(s, m):
 # One ReLU unit alone may be off at every token and then has no gradient: among eight, some are on.
 RELU_UNITS = st.integers(8, 20)
 
+LORA = {"rank": st.integers(1, 5), "alpha": st.sampled_from([0.5, 3.0, 16.0])}
+
+
+def lora_numbers(s, m):
+    """Rank times in + out of all matrices, where rank_pattern says {"*": rank} or names attention's matrices."""
+    rank = m.rank_pattern.get("*", m.rank)
+    attention = [m.rank_pattern.get(name, rank) for name in ("query", "key", "value", "output")]
+    return sum(attention) * s.attentions * (s.d + s.a) + rank * s.feed_forward_matrices * (s.d + s.f)
+
+
 TABLE = {
     "full": Row(count=lambda s, m: s.everything, gradient_free=KEY_BIAS),
     "freeze_layers": Row(
@@ -135,10 +145,12 @@ TABLE = {
         pasteable={"ScaledOutput": ia3, "ScaledInput": ia3},
     ),
     "lora": Row(
-        count=lambda s, m: m.rank * (s.attentions * 4 * (s.d + s.a) + s.feed_forward_matrices * (s.d + s.f)),
-        hyperparameters={"rank": st.integers(1, 5), "alpha": st.sampled_from([0.5, 3.0, 16.0])},
+        count=lora_numbers,
+        hyperparameters=LORA | {"rank_pattern": st.sampled_from([{}, {"*": 2}, {"value": 1, "query": 6}])},
         pasteable={"LoRALinear": lora},
     ),
+    "rslora": Row(count=lora_numbers, hyperparameters=LORA),
+    "lora_plus": Row(count=lora_numbers, hyperparameters=LORA | {"ratio": st.sampled_from([1.0, 16.0])}),
     "houlsby": Row(
         count=lambda s, m: s.sublayers * (2 * s.d * m.bottleneck + s.d + m.bottleneck) + s.norms,
         hyperparameters={"bottleneck": st.integers(1, 20)},

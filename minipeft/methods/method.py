@@ -112,6 +112,10 @@ class Method:
             self.merge_weights()
         self._leave()
 
+    def unmerge(self) -> None:
+        """Undo `merge` where it was a plain sum: attached again, the base as it was to rounding."""
+        raise UserError(f"{self.name} cannot be unmerged: its merging is no plain sum. Load the base again and attach.")
+
     def merge_weights(self) -> None:
         """What `merge` writes into the base; nothing where the base's own parameters were trained."""
 

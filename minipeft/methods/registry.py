@@ -7,6 +7,8 @@ from minipeft.methods.adapters.multi_head_parallel_adapter import MultiHeadParal
 from minipeft.methods.adapters.parallel_adapter import ParallelAdapter
 from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
 from minipeft.methods.low_rank.lora import LoRA
+from minipeft.methods.low_rank.lora_plus import LoRAPlus
+from minipeft.methods.low_rank.rslora import RSLoRA
 from minipeft.methods.method import Method
 from minipeft.methods.prompts.embedding_prefix import EmbeddingPrefix
 from minipeft.methods.prompts.hard_prompt import HardPrompt
@@ -31,6 +33,8 @@ METHODS: dict[str, type[Method]] = {
     "norm_tuning": NormTuning,
     "ia3": IA3,
     "lora": LoRA,
+    "rslora": RSLoRA,
+    "lora_plus": LoRAPlus,
     "houlsby": Houlsby,
     "compacter": Compacter,
     "parallel_adapter": ParallelAdapter,

@@ -1,6 +1,6 @@
 """LoRA: learn a low-rank update of a frozen weight.
 
-    y = W x + b + (alpha / rank) * B A x        A: (rank, in)   B: (out, rank)   W: (out, in)
+    y = W x + (alpha / rank) * B A x        A: (rank, in)   B: (out, rank)   W: (out, in)
 
 Start: A ~ uniform in +-1/sqrt(in) (Kaiming; the paper says Gaussian, the released code does this), B = 0, so the first
 forward pass is the base model's.
@@ -8,14 +8,16 @@ Trainable: rank * (in + out) numbers per adapted weight.
 Paper: Hu et al. 2021, arXiv:2106.09685. Lesson: lessons/13_lora.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.method import Method
+from minipeft.methods.linear_layers import as_linear, linear_kinds
+from minipeft.methods.low_rank.additive import AdditiveMethod
+from minipeft.methods.targets import find_modules, matches
 
 
 class LoRALinear(nn.Module):
@@ -39,36 +41,49 @@ class LoRALinear(nn.Module):
 
 
 @dataclass
-class LoRA(Method):
+class LoRA(AdditiveMethod):
     """LoRA on the linear layers that `targets` name: by default all of attention and feed-forward.
 
     The paper adapts attention alone, mostly ("query", "value"); Dettmers et al. 2023 (arXiv:2305.14314) needed all
-    linear layers to match full tuning. `alpha` sets the update's size apart from the rank.
+    linear layers to match full tuning. `alpha` sets the update's size apart from the rank. `rank_pattern` gives some of
+    the layers another rank, {"value": 2, "decoder.blocks.0.*": 4}; of several names for a layer the last one counts.
     """
 
     rank: int = 8
     alpha: float = 16.0
     targets: Sequence[str] = ("*blocks.*",)
     dropout: float = 0.0
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
 
     name = "lora"
     suggested_learning_rate = 5e-3
     learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
-    can_merge = True
+    layer_kind = LoRALinear
 
     def __post_init__(self):
-        if self.rank < 1:
-            raise UserError(f"LoRA's rank must be at least 1, not {self.rank}.")
+        lowest = min([self.rank, *self.rank_pattern.values()])
+        if lowest < 1:
+            raise UserError(f"LoRA's rank must be at least 1, not {lowest}.")
         if self.alpha <= 0:
             raise UserError(f"LoRA's alpha must be above 0, not {self.alpha}: at 0 the update does nothing.")
         if not 0 <= self.dropout < 1:
             raise UserError(f"LoRA's dropout must be from 0 to below 1, not {self.dropout}.")
 
     def install(self, model: nn.Module) -> None:
-        self.replace_linears(self.targets, lambda linear: LoRALinear(linear, self.rank, self.alpha, self.dropout))
+        ranks = self.ranks(model)
+        self.replace(self.targets, lambda layer: self.new_layer(as_linear(layer), ranks[layer]), linear_kinds(model))
 
-    def merge_weights(self) -> None:
-        layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, LoRALinear)]
-        self.refuse_shared_weights(layers)
-        for _, layer in layers:
-            layer.linear.weight.add_(layer.update())
+    def new_layer(self, linear: nn.Linear, rank: int) -> LoRALinear:
+        return LoRALinear(linear, rank, self.alpha, self.dropout)
+
+    def ranks(self, model: nn.Module) -> dict[nn.Module, int]:
+        """The rank of each targeted layer; a pattern that names none of them must not pass in silence."""
+        layers = find_modules(model, self.targets, linear_kinds(model))
+        ranks = {layer: self.rank for _, layer in layers}
+        for pattern, rank in self.rank_pattern.items():
+            named = [layer for path, layer in layers if matches(path, pattern)]
+            if not named:
+                there = ", ".join(sorted({path.rpartition(".")[2] for path, _ in layers}))
+                raise UserError(f"rank_pattern names {pattern!r}, and the targets no such layer; they name {there}.")
+            ranks |= dict.fromkeys(named, rank)
+        return ranks

@@ -1,0 +1,28 @@
+"""rsLoRA: LoRA whose update keeps its size when the rank grows.
+
+    y = W x + (alpha / sqrt(rank)) * B A x        A: (rank, in)   B: (out, rank)   W: (out, in)
+
+With LoRA's alpha / rank, the argument goes, activations and gradients vanish as the rank grows, so that more rank
+brings nothing; with the square root they stay as they are. At rank 1 the two are the same method.
+Start: as LoRA, B = 0, so the first forward pass is the base model's.
+Trainable: rank * (in + out) numbers per adapted weight.
+Paper: Kalajdzievski 2023, arXiv:2312.03732. Lesson: lessons/14_lora_family.
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from minipeft.methods.low_rank.lora import LoRA, LoRALinear
+
+
+@dataclass
+class RSLoRA(LoRA):
+    """LoRA's layers and hyper-parameters; at rank 8 the same alpha weighs sqrt(8) = 2.8 times as much as in LoRA."""
+
+    name = "rslora"
+    suggested_learning_rate = 2e-3
+    learning_rate_grid = (1e-3, 2e-3, 5e-3, 1e-2)
+
+    def new_layer(self, linear: nn.Linear, rank: int) -> LoRALinear:
+        return LoRALinear(linear, rank, self.alpha * rank**0.5, self.dropout)  # divided by the rank: alpha / sqrt(rank)
