@@ -8,6 +8,8 @@ from tiny_models import FAMILIES, random_batch
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.lora import LoRA
+from minipeft.methods.low_rank.lora_plus import LoRAPlus
+from minipeft.methods.low_rank.rslora import RSLoRA
 from minipeft.methods.mixed_batch import MixedBatch
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.selective.norm_tuning import NormTuning
@@ -17,6 +19,8 @@ ROWS = [2, 0, 2, 1]
 KINDS = {
     "lora": lambda: LoRA(rank=2, alpha=3.0),
     "lora on values and head": lambda: LoRA(rank=3, alpha=8.0, targets=("value", "head")),
+    "rslora of two ranks": lambda: RSLoRA(rank=3, alpha=2.0, targets=("query", "up"), rank_pattern={"up": 1}),
+    "lora_plus": lambda: LoRAPlus(rank=2, alpha=3.0, targets=("value",)),
     "prompt_tuning": lambda: PromptTuning(prompt_length=3, init="uniform"),
 }
 families, kinds = pytest.mark.parametrize("family", ["t5", "gpt2"]), pytest.mark.parametrize("kind", KINDS)

@@ -1,10 +1,10 @@
 """Many tasks in one batch: one frozen model, and for every row of the batch the prompt or the LoRA of its own task.
 
     prompts: [P_r; X]                               P: (tasks, prompt_length, hidden)
-    LoRA:    y = W x + (alpha / rank) * B_r A_r x   A: (tasks, rank, in)   B: (tasks, out, rank)
+    LoRA:    y = W x + scaling * B_r A_r x          A: (tasks, rank, in)   B: (tasks, out, rank)
 
-r is the row's task. The frozen matrices are read once for all rows; what each row adds is small.
-This is for serving: nothing is trained, and a row's answer is the one its own adapter gives alone.
+r is the row's task; scaling is alpha / rank, or rsLoRA's. The frozen matrices are read once for all rows; what each row
+adds is small. This is for serving: nothing is trained, and a row's answer is the one its own adapter gives alone.
 Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691, for prompts. Lesson: lessons/05_prompt_tuning.
 """
 
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
-from minipeft.methods.low_rank.lora import LoRA
+from minipeft.methods.low_rank.lora import LoRALinear
+from minipeft.methods.low_rank.trained_loras import PLAIN_LORAS
 from minipeft.methods.method import Method
 from minipeft.methods.prompts.prompt_bank import PromptBank
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
@@ -54,7 +55,7 @@ class MixedBatch(Method):
         with mixed.rows([1, 0, 0]):
             model.generate(batch_of_three, 8)
 
-    `method` is a LoRA or a PromptTuning that is not attached; dropout is left out.
+    `method` is a LoRA, rsLoRA, LoRA+ or PromptTuning that is not attached; dropout is left out.
     """
 
     method: Method
@@ -64,8 +65,9 @@ class MixedBatch(Method):
     why_no_merge = "every row has an adapter of its own. Keep it attached, or merge one of them alone."
 
     def __post_init__(self):
-        if type(self.method) not in (LoRA, PromptTuning):
-            raise UserError(f"One batch can mix adapters of lora or of prompt_tuning, not of {self.method.name}.")
+        if type(self.method) not in (*PLAIN_LORAS, PromptTuning):
+            kinds = "lora, rslora, lora_plus or prompt_tuning"
+            raise UserError(f"One batch can mix adapters of {kinds}, not of {self.method.name}.")
         if not self.states:
             raise UserError("There are no adapters to mix: give at least one state_dict.")
 
@@ -74,15 +76,18 @@ class MixedBatch(Method):
         try:
             for state in self.states:
                 self.method.load_state_dict(state)  # refuses what does not fit the hyper-parameters or the model
+            layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, LoRALinear)}
+            self.scalings = {path: {"scaling": layer.scaling} for path, layer in layers.items()}  # none for a prompt
         finally:
             self.method.detach()
         super().attach(model)
 
     def install(self, model: nn.Module) -> None:
-        like, wrap = model.embedding.weight, self.bank if type(self.method) is PromptTuning else self.linear
+        like, wrap = model.embedding.weight, self.bank if type(self.method) is PromptTuning else MixedLoRALinear
         stacked = {name: torch.stack([state[name] for state in self.states]).to(like) for name in self.states[0]}
         for path in dict.fromkeys(name.rpartition(".")[0] for name in stacked):  # "encoder", or "....query"
             numbers = {name.rpartition(".")[2]: stack for name, stack in stacked.items() if name.startswith(f"{path}.")}
+            numbers |= self.scalings.get(path, {})
             self.replace([path], lambda module, numbers=numbers: wrap(module, **numbers))
         self.wrappers = [module for module in model.modules() if isinstance(module, PromptBank | MixedLoRALinear)]
         for wrapper in self.wrappers:
@@ -91,9 +96,6 @@ class MixedBatch(Method):
     def bank(self, stack: nn.Module, prompt: Tensor) -> PromptBank:
         """prompt: (tasks, prompt_length, hidden)"""
         return PromptBank(stack, prompt).requires_grad_(False)
-
-    def linear(self, linear: nn.Linear, A: Tensor, B: Tensor) -> MixedLoRALinear:
-        return MixedLoRALinear(linear, A, B, self.method.alpha / self.method.rank)
 
     @contextmanager
     def rows(self, tasks: Sequence[int]) -> Iterator[None]:

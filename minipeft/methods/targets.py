@@ -64,4 +64,5 @@ def unmatched(target: str, paths: list[str], kind: Kind) -> str:
     guess = f" Did you mean {near[0]!r}?" if near else ""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     what = "module" if kind is nn.Module else " or ".join(sorted(one.__name__ for one in kinds))
-    return f"The target {target!r} matches no {what} of this model.{guess} There are: {', '.join(names) or 'none'}."
+    there = ", ".join(names or paths) or "none"  # a plain nn.Sequential has numbers alone
+    return f"The target {target!r} matches no {what} of this model.{guess} There are: {there}."

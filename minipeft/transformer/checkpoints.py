@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from minipeft.errors import UserError
 from minipeft.provenance import write_json
@@ -77,12 +77,12 @@ def build(kind, config, weights: dict[str, Tensor], folder, device="cpu", dtype=
     return model.eval()
 
 
-def fingerprint(model: LanguageModel) -> str:
+def fingerprint(model: nn.Module) -> str:
     """64 hexadecimal digits (SHA-256) that name a plain model's weights: names, shapes, types and every bit of them."""
     digest = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
-        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(weight.detach().cpu().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 

@@ -18,7 +18,7 @@ from minipeft.methods.method import Method
 
 @dataclass
 class BitFit(Method):
-    """Train every parameter called `bias`, those of the norms included."""
+    """Train every vector with bias in its name, those of the norms included: `bias`, `in_proj_bias`, `bias_ih_l0`."""
 
     name = "bitfit"
     suggested_learning_rate = 1e-2
@@ -26,7 +26,8 @@ class BitFit(Method):
     can_merge = True
 
     def install(self, model: nn.Module) -> None:
-        biases = [parameter for path, parameter in model.named_parameters() if path.rpartition(".")[2] == "bias"]
+        named = [(path.rpartition(".")[2], parameter) for path, parameter in model.named_parameters()]
+        biases = [parameter for name, parameter in named if "bias" in name.split("_") and parameter.dim() == 1]
         if not biases:
             raise UserError("bitfit trains biases and this model has none (no T5 has any): use norm_tuning instead.")
         self.train_in_place(biases)

@@ -53,6 +53,8 @@ class FreezeLayers(Method):
             raise UserError("A new head needs the labels: FreezeLayers(head='new', labels=[...]).")
 
     def install(self, model: nn.Module) -> None:
+        if not hasattr(getattr(model, "decoder", None), "blocks"):
+            raise UserError("freeze_layers trains the top blocks of a T5 or GPT-2 as minipeft.load gives it: load one.")
         for name in ("encoder", "decoder"):
             blocks = list(getattr(model, name).blocks) if hasattr(model, name) else []
             if blocks and self.layers > len(blocks):

@@ -14,12 +14,12 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.method import Method
-from minipeft.transformer.normalization import RMSNorm
 
 
 def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters of every normalisation layer."""
-    return [p for module in model.modules() if isinstance(module, nn.LayerNorm | RMSNorm) for p in module.parameters()]
+    """The parameters of every LayerNorm and RMSNorm, whichever library it is from: T5LayerNorm, LlamaRMSNorm, ..."""
+    norms = [module for module in model.modules() if type(module).__name__.endswith(("LayerNorm", "RMSNorm"))]
+    return [parameter for norm in norms for parameter in norm.parameters()]
 
 
 @dataclass
