@@ -2,6 +2,8 @@
 
 A method that changes weights asks a layer for what nn.Linear has: in_features, out_features, weight (out, in), bias,
 forward. Models from elsewhere may store the weight as (in, out): GPT-2 in transformers does, and calls it Conv1D.
+They may also read the weight of a layer, its type or the numbers, so what a method puts in its place should have a
+`weight` and a `bias` that do the same, as LoRALinear has: T5 in transformers and torch's own attention read them.
 """
 
 from torch import Tensor, nn

@@ -38,6 +38,9 @@ def find_modules(model: nn.Module, targets: Iterable[str], kind: Kind = nn.Modul
     return [(path, module) for path, module in modules if any(matches(path, target) for target in targets)]
 
 
+READ_WEIGHTS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+
+
 def replace_modules(
     model: nn.Module, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: Kind = nn.Module
 ) -> list[tuple[nn.Module, str, nn.Module]]:
@@ -51,7 +54,13 @@ def replace_modules(
         if module not in wrappers:
             wrappers[module] = wrap(module).train(module.training)
         parent_path, _, attribute = path.rpartition(".")
-        replaced.append((model.get_submodule(parent_path), attribute, module))
+        parent = model.get_submodule(parent_path)
+        if isinstance(parent, READ_WEIGHTS) and not hasattr(wrappers[module], "weight"):
+            owner, wrapper = type(parent).__name__, type(wrappers[module]).__name__
+            raise UserError(
+                f"{path}: torch's {owner} reads weights without calling layers, so no {wrapper} can act there."
+            )
+        replaced.append((parent, attribute, module))
     for parent, attribute, module in replaced:
         setattr(parent, attribute, wrappers[module])
     return replaced

@@ -12,6 +12,7 @@ peft = pytest.importorskip("peft", reason="needs minipeft[parity]")
 pytest.importorskip("safetensors", reason="needs minipeft[parity]")
 
 from minipeft.methods.low_rank.lora import LoRA, LoRALinear  # noqa: E402
+from minipeft.methods.low_rank.rslora import RSLoRA  # noqa: E402
 from minipeft.methods.prompts.p_tuning import PTuning  # noqa: E402
 from minipeft.methods.prompts.p_tuning_v2 import PTuningV2  # noqa: E402
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning  # noqa: E402
@@ -85,11 +86,13 @@ def assert_same(family, ours, theirs, pairs, virtual=0):
         torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [LoRA, RSLoRA], ids=["lora", "rslora"])
 @pytest.mark.parametrize("family", ["t5", "gpt2"])
-def test_lora_agrees_with_peft(family, tmp_path):
+def test_lora_and_rslora_agree_with_peft(family, kind, tmp_path):
     targets = ["q", "v"] if family == "t5" else ["c_proj"]  # c_proj: the outputs of attention and feed-forward
-    ours, theirs = pair(family, tmp_path, peft.LoraConfig(r=3, lora_alpha=5, target_modules=targets))
-    LoRA(rank=3, alpha=5, targets=("query", "value") if family == "t5" else ("output", "down")).attach(ours)
+    config = peft.LoraConfig(r=3, lora_alpha=5, target_modules=targets, use_rslora=kind is RSLoRA)
+    ours, theirs = pair(family, tmp_path, config)
+    kind(rank=3, alpha=5, targets=("query", "value") if family == "t5" else ("output", "down")).attach(ours)
     our_layers = [module for module in ours.modules() if isinstance(module, LoRALinear)]
     their_layers = [module for module in theirs.modules() if hasattr(module, "lora_A")]
     assert len(our_layers) == len(their_layers) == (16 if family == "t5" else 6)

@@ -39,6 +39,15 @@ class LoRALinear(nn.Module):
         """What merging adds to W, (out, in)."""
         return self.scaling * (self.B @ self.A)
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """(out, in), what this layer computes with: models from elsewhere, torch's attention too, may read it."""
+        return self.linear.weight + self.update()
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return self.linear.bias
+
 
 @dataclass
 class LoRA(AdditiveMethod):

@@ -32,6 +32,14 @@ class ScaledOutput(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.linear(x) * self.scale  # (..., out)
 
+    @property
+    def weight(self) -> torch.Tensor:
+        return self.linear.weight * self.scale[:, None]  # (out, in) * (out, 1)
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return None if self.linear.bias is None else self.linear.bias * self.scale
+
 
 class ScaledInput(nn.Module):
     """A frozen linear layer whose input is scaled: a number for each column of its weight, the bias apart."""
@@ -43,6 +51,14 @@ class ScaledInput(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.linear(x * self.scale)  # (..., out)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        return self.linear.weight * self.scale  # (out, in) * (in,)
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return self.linear.bias
 
 
 @dataclass
@@ -74,9 +90,6 @@ class IA3(Method):
         layers = [(p, m) for p, m in self.model.named_modules() if isinstance(m, ScaledOutput | ScaledInput)]
         self.refuse_shared_weights(layers)
         for _, layer in layers:
-            if isinstance(layer, ScaledInput):
-                layer.linear.weight.mul_(layer.scale)  # (out, in) * (in,)
-                continue
-            layer.linear.weight.mul_(layer.scale[:, None])  # (out, in) * (out, 1)
+            layer.linear.weight.copy_(layer.weight)
             if layer.linear.bias is not None:
-                layer.linear.bias.mul_(layer.scale)
+                layer.linear.bias.copy_(layer.bias)
