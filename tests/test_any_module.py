@@ -20,6 +20,7 @@ from minipeft.methods.selective.bitfit import BitFit
 from minipeft.methods.selective.freeze_layers import FreezeLayers
 from minipeft.methods.selective.full import Full
 from minipeft.methods.selective.norm_tuning import NormTuning
+from minipeft.methods.targets import replace_modules
 from minipeft.training.adapter_files import load_adapter, save_adapter
 
 LAYERS = ("0", "3")
@@ -205,6 +206,25 @@ def test_a_model_with_counters_among_its_buffers_has_a_fingerprint():
     model = nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5))  # num_batches_tracked has no dimension
     LoRA(targets=("0",)).attach(model)
     assert len(model.attached_method.fingerprint) == 64
+
+
+class Doubled(nn.Module):
+    """A wrapper that shows no weight."""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x):
+        return 2 * self.linear(x)
+
+
+@pytest.mark.parametrize("target", ["linear1", "self_attn.out_proj"])
+def test_where_torch_reads_weights_itself_a_wrapper_without_one_is_refused(target):
+    model = nn.TransformerEncoderLayer(8, 2, 12)
+    with pytest.raises(UserError, match=f"{target}: torch's .* reads weights without calling layers, so no Doubled"):
+        replace_modules(model, [target], Doubled)
+    assert not any(isinstance(module, Doubled) for module in model.modules())
 
 
 @pytest.mark.parametrize("name", METHOD_MAKERS)

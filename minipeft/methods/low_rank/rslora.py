@@ -21,8 +21,6 @@ class RSLoRA(LoRA):
     """LoRA's layers and hyper-parameters; at rank 8 the same alpha weighs sqrt(8) = 2.8 times as much as in LoRA."""
 
     name = "rslora"
-    suggested_learning_rate = 2e-3
-    learning_rate_grid = (1e-3, 2e-3, 5e-3, 1e-2)
 
     def new_layer(self, linear: nn.Linear, rank: int) -> LoRALinear:
         return LoRALinear(linear, rank, self.alpha * rank**0.5, self.dropout)  # divided by the rank: alpha / sqrt(rank)
