@@ -62,6 +62,8 @@ def test_labels_come_from_the_task_unless_they_are_given():
     spec = RunSpec("", "m", "entailment", "ppt", hyperparameters={"format": "unified", "labels": ("no", "yes")})
     assert new_method(spec, task).labels == ("no", "yes")
     assert new_method(RunSpec("", "m", "", "p_tuning_v2"), task).labels == ()  # there they ask for a head
+    asked = RunSpec("", "m", "", "p_tuning_v2", hyperparameters=parse_entry("p_tuning_v2:labels=task").hyperparameters)
+    assert new_method(asked, task).labels == ("yes", "maybe", "no")
     assert new_method(RunSpec("", "m", "", "random_base"), task).name == "full"
 
 

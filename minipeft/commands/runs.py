@@ -86,12 +86,14 @@ def get_task(spec: RunSpec) -> Task:
 
 
 def new_method(spec: RunSpec, task: Task) -> Method:
-    """The run's method; what it needs of the task and was not told, it takes from the task."""
+    """The run's method; what it needs of the task and was not told, or told as labels=task, it takes from the task."""
     name, told = "full" if spec.method == "random_base" else spec.method, dict(spec.hyperparameters)
     if name == "hard_prompt" and not told and not spec.data:
         told = first_prompt(task.name)
     if told.get("init") == "labels" or told.get("format") == "unified":
         told.setdefault("labels", task.labels)
+    if list(told.get("labels", ())) == ["task"]:
+        told["labels"] = task.labels
     return make_method(name, told)
 
 
