@@ -63,7 +63,7 @@ class PromptTuning(Method):
     name = "prompt_tuning"
     suggested_optimizer = "adafactor"
     suggested_learning_rate = 3.0
-    learning_rate_grid = (1.0, 3.0, 10.0, 30.0)
+    learning_rate_grid = (0.3, 1.0, 3.0, 10.0)
     starts_at_identity = False
     why_no_merge = "a prompt makes the input longer, which no weight of the model can do. Keep it attached."
 

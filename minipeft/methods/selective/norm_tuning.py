@@ -28,7 +28,7 @@ class NormTuning(Method):
 
     name = "norm_tuning"
     suggested_learning_rate = 2e-3
-    learning_rate_grid = (1e-3, 2e-3, 5e-3, 1e-2)
+    learning_rate_grid = (2e-3, 5e-3, 1e-2, 3e-2)
     can_merge = True
 
     def install(self, model: nn.Module) -> None:
