@@ -18,6 +18,7 @@ from minipeft.methods.adapters import (
     houlsby,
     multi_head_parallel_adapter,
     parallel_adapter,
+    pfeiffer,
     scaled_parallel_adapter,
 )
 from minipeft.methods.low_rank import lora
@@ -196,6 +197,11 @@ TABLE = {
             "bottleneck": RELU_UNITS,
             "scale": st.sampled_from([0.5, 4.0]),
         },
+    ),
+    "pfeiffer": Row(
+        count=lambda s, m: (s.E + s.D) * (2 * s.d * m.bottleneck + s.d + m.bottleneck),
+        hyperparameters={"bottleneck": RELU_UNITS},
+        pasteable={"PfeifferAdapter": pfeiffer},
     ),
     "hard_prompt": Row(
         count=lambda s, m: 0,

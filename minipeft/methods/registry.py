@@ -5,6 +5,7 @@ from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.adapters.mam import MAM
 from minipeft.methods.adapters.multi_head_parallel_adapter import MultiHeadParallelAdapter
 from minipeft.methods.adapters.parallel_adapter import ParallelAdapter
+from minipeft.methods.adapters.pfeiffer import Pfeiffer
 from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
@@ -41,6 +42,7 @@ METHODS: dict[str, type[Method]] = {
     "scaled_parallel_adapter": ScaledParallelAdapter,
     "multi_head_parallel_adapter": MultiHeadParallelAdapter,
     "mam": MAM,
+    "pfeiffer": Pfeiffer,
     "hard_prompt": HardPrompt,
     "prompt_tuning": PromptTuning,
     "ppt": PPT,

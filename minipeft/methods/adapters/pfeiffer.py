@@ -1,0 +1,72 @@
+"""Pfeiffer adapters: one small bottleneck network in each layer, behind the frozen feed-forward sublayer.
+
+    u = feed_forward(norm(h))
+    A(u) = u + W_up relu(W_down u + b_down) + b_up     W_down: (bottleneck, hidden)   W_up: (hidden, bottleneck)
+    h <- h + A(u)                                      before the residual sum; the norms stay frozen
+
+The paper's BERT normalises after each sum: there the network reads LN(u + h), the skip connection carries u, and the
+same frozen LN stands behind the second sum as well. T5 v1.1 and GPT-2 normalise before each sublayer and have no norm
+behind the sum, so here the network reads u itself and no norm is used twice. Layer for layer the rest is the same.
+Start: weights ~ N(0, 0.02), biases 0: the first forward pass is nearly, not exactly, the base model's.
+Trainable, at width d and bottleneck m: 2 d m + d + m per layer (E + D of T5, L of GPT-2); the paper's m is d / 16.
+Paper: Pfeiffer et al. 2021, arXiv:2005.00247, appendix. Lesson: lessons/09_adapters.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.adapters.houlsby import AdaptedSublayer
+from minipeft.methods.method import Method
+from minipeft.methods.targets import find_modules
+
+
+class PfeifferAdapter(nn.Module):
+    """A bottleneck network with a skip connection; `update` is what it adds, for those who add it themselves."""
+
+    def __init__(self, hidden_size: int, bottleneck: int, std: float = 0.02, device=None, dtype=None):
+        super().__init__()
+        self.down = nn.Linear(hidden_size, bottleneck, device=device, dtype=dtype)
+        self.up = nn.Linear(bottleneck, hidden_size, device=device, dtype=dtype)
+        for linear in (self.down, self.up):
+            nn.init.normal_(linear.weight, std=std)
+            nn.init.zeros_(linear.bias)
+
+    def update(self, u: torch.Tensor) -> torch.Tensor:
+        inner = nn.functional.relu(self.down(u))  # (..., bottleneck)
+        return self.up(inner)  # (..., hidden)
+
+    def forward(self, u: torch.Tensor) -> torch.Tensor:
+        return u + self.update(u)  # (..., hidden)
+
+
+@dataclass
+class Pfeiffer(Method):
+    """An adapter of size `bottleneck` behind each feed-forward sublayer; nothing else is trained."""
+
+    bottleneck: int = 16
+    std: float = 0.02
+
+    name = "pfeiffer"
+    suggested_learning_rate = 3e-3
+    learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
+    starts_at_identity = False
+    why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."
+
+    def __post_init__(self):
+        if self.bottleneck < 1:
+            raise UserError(f"An adapter's bottleneck must be at least 1, not {self.bottleneck}.")
+
+    def install(self, model: nn.Module) -> None:
+        self.replace(["feed_forward"], self.wrap)
+
+    def wrap(self, sublayer: nn.Module) -> nn.Module:
+        """The sublayer with a new adapter behind it."""
+        return AdaptedSublayer(sublayer, self.new_adapter(sublayer))
+
+    def new_adapter(self, sublayer: nn.Module) -> PfeifferAdapter:
+        """An adapter in the width and type and on the device of the sublayer's last linear layer."""
+        _, last = find_modules(sublayer, ["*"], nn.Linear)[-1]
+        return PfeifferAdapter(last.out_features, self.bottleneck, self.std, last.weight.device, last.weight.dtype)
