@@ -3,18 +3,22 @@
 `hyperparameters` are drawn by hypothesis; `count` is the formula of the method's docstring, worked out from the sizes
 of the model alone; `refuses` names families it does not apply to, with the words of its sentence; `pasteable` are
 classes that must run in an empty file; `gradient_free` are endings of parameters whose gradient is zero by mathematics;
-`trains_nothing` marks methods without trained numbers.
+`trains_nothing` marks methods without trained numbers; `prepare` gives the hyper-parameters that need the plain model,
+such as files of adapters trained on it.
 """
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from hypothesis import strategies as st
 from tiny_models import VOCABULARY
 
 from minipeft.methods import heads
 from minipeft.methods.adapters import (
     compacter,
+    fusion_modules,
     houlsby,
     multi_head_parallel_adapter,
     parallel_adapter,
@@ -31,7 +35,9 @@ from minipeft.methods.prompts import (
     prompt_encoders,
     prompt_tuning,
 )
+from minipeft.methods.registry import METHODS
 from minipeft.methods.rescaling import ia3
+from minipeft.training.adapter_files import save_adapter
 
 
 @dataclass
@@ -80,6 +86,32 @@ class Row:
     pasteable: dict[str, object] = field(default_factory=dict)
     gradient_free: tuple[str, ...] = ()
     trains_nothing: bool = False
+    prepare: Callable[[object], dict] = lambda model: {}
+
+
+def new_method(name, model, **hyperparameters):
+    """The method with its default hyper-parameters but for these, and for what it needs of the plain `model`."""
+    return METHODS[name](**TABLE[name].prepare(model), **hyperparameters)
+
+
+FILES = tempfile.TemporaryDirectory()  # removed when the tests end
+
+
+def pfeiffer_files(model, bottlenecks=(5, 8, 3)):
+    """Files of Pfeiffer adapters of `model`, far from their start, always the same for the same model."""
+    files = []
+    for number, bottleneck in enumerate(bottlenecks):
+        method = pfeiffer.Pfeiffer(bottleneck)
+        with torch.random.fork_rng():
+            torch.manual_seed(number)
+            method.attach(model)
+            with torch.no_grad():
+                for parameter in method.named_parameters().values():
+                    parameter.add_(0.3 * torch.randn_like(parameter))
+        files.append(f"{FILES.name}/{method.fingerprint}-{number}-{bottleneck}.pt")
+        save_adapter(files[-1], model, method)
+        method.detach()
+    return files
 
 
 # The softmax does not see what is added to all scores of one query, so GPT-2's key bias does nothing.
@@ -202,6 +234,13 @@ TABLE = {
         count=lambda s, m: (s.E + s.D) * (2 * s.d * m.bottleneck + s.d + m.bottleneck),
         hyperparameters={"bottleneck": RELU_UNITS},
         pasteable={"PfeifferAdapter": pfeiffer},
+    ),
+    "adapter_fusion": Row(
+        count=lambda s, m: (s.E + s.D) * (3 * s.d**2 + 2 * s.d + sum(2 * s.d * n + s.d + n for n in (5, 8, 3))),
+        prepare=lambda model: {"adapters": pfeiffer_files(model)},
+        hyperparameters={"identity_penalty": st.sampled_from([0.01, 0.5])},
+        gradient_free=KEY_BIAS,
+        pasteable={"Fusion": fusion_modules, "FusedSublayer": fusion_modules},
     ),
     "hard_prompt": Row(
         count=lambda s, m: 0,

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from method_table import new_method
 
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
@@ -16,7 +17,8 @@ DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_trains_scores_and_writes(make_tiny_model, tiny_task, name, dtype, device):
-    model, method = make_tiny_model().to(device, dtype), METHODS[name]()
+    model = make_tiny_model().to(device, dtype)
+    method = new_method(name, model)
     try:
         method.attach(model)
     except UserError:

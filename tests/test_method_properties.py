@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from method_table import TABLE, Sizes
+from method_table import TABLE, Sizes, new_method
 from tiny_models import FAMILIES, VOCABULARY, random_batch
 from torch import nn
 
@@ -58,10 +58,11 @@ def new_model(family, dtype=torch.float32):
     return model
 
 
-def draw_method(data, name):
-    """The method with hyper-parameters and a random start drawn by hypothesis."""
+def draw_method(data, name, model):
+    """The method for `model`, with hyper-parameters and a random start drawn by hypothesis."""
     torch.manual_seed(data.draw(st.integers(0, 99), label="seed"))
-    return METHODS[name](**{key: data.draw(values, label=key) for key, values in TABLE[name].hyperparameters.items()})
+    drawn = {key: data.draw(values, label=key) for key, values in TABLE[name].hyperparameters.items()}
+    return new_method(name, model, **drawn)
 
 
 def scramble(method):
@@ -118,7 +119,8 @@ def test_the_table_has_a_row_for_every_registered_method_and_no_other():
 @few
 @given(data=st.data())
 def test_training_moves_what_is_trained_and_not_one_bit_of_the_frozen_base(name, family, dtype, data):
-    model, method = new_model(family, dtype).train(), draw_method(data, name)
+    model = new_model(family, dtype).train()
+    method = draw_method(data, name, model)
     method.attach(model)
     trained = method.named_parameters()
     frozen = {path: p.clone() for path, p in model.named_parameters() if path not in trained}
@@ -139,7 +141,8 @@ def test_training_moves_what_is_trained_and_not_one_bit_of_the_frozen_base(name,
 @few
 @given(data=st.data())
 def test_gradients_are_the_same_under_gradient_checkpointing(name, family, data):
-    model, method = new_model(family).train(), draw_method(data, name)
+    model = new_model(family).train()
+    method = draw_method(data, name, model)
     method.attach(model)
     scramble(method)
     gradients = []
@@ -161,7 +164,7 @@ def test_gradients_are_the_same_under_gradient_checkpointing(name, family, data)
 def test_a_method_that_starts_at_identity_does_not_change_one_bit_of_the_output(name, family, dtype, data):
     model, batch = new_model(family, dtype), random_batch()
     expected = model(batch)
-    draw_method(data, name).attach(model)
+    draw_method(data, name, model).attach(model)
     assert torch.equal(model(batch), expected)
 
 
@@ -174,7 +177,7 @@ def test_detaching_a_trained_method_leaves_the_original_model_bit_for_bit(name, 
     model.decoder.blocks[0].train()
     next(model.parameters()).requires_grad_(False)
     before, expected = snapshot(model), model(batch)
-    method = draw_method(data, name)
+    method = draw_method(data, name, model)
     method.attach(model)
     train(model.train(), method)
     method.detach()
@@ -188,7 +191,8 @@ def test_detaching_a_trained_method_leaves_the_original_model_bit_for_bit(name, 
 @few
 @given(data=st.data())
 def test_merging_keeps_the_outputs_and_leaves_no_module_behind_or_says_why_not(name, family, data):
-    model, method = new_model(family), draw_method(data, name)
+    model = new_model(family)
+    method = draw_method(data, name, model)
     kinds = [(path, type(module)) for path, module in model.named_modules()]
     method.attach(model)
     scramble(method)
@@ -211,7 +215,8 @@ def test_merging_keeps_the_outputs_and_leaves_no_module_behind_or_says_why_not(n
 @few
 @given(data=st.data())
 def test_saved_numbers_loaded_on_a_fresh_base_give_bit_identical_outputs(name, family, dtype, data):
-    model, method = new_model(family, dtype), draw_method(data, name)
+    model = new_model(family, dtype)
+    method = draw_method(data, name, model)
     method.attach(model)
     scramble(method)
     batch = batch_for(method)
@@ -227,8 +232,9 @@ def test_saved_numbers_loaded_on_a_fresh_base_give_bit_identical_outputs(name, f
 
 @every_case
 def test_loading_refuses_a_missing_an_unexpected_and_a_misshapen_tensor(name, family):
-    method = METHODS[name]()
-    method.attach(new_model(family))
+    model = new_model(family)
+    method = new_method(name, model)
+    method.attach(model)
     good = method.state_dict()
     if TABLE[name].trains_nothing:
         assert good == {}
@@ -253,14 +259,16 @@ def test_loading_refuses_a_missing_an_unexpected_and_a_misshapen_tensor(name, fa
 @few
 @given(data=st.data())
 def test_parameter_count_is_the_formula_of_the_docstring(name, family, data):
-    model, method = new_model(family), draw_method(data, name)
+    model = new_model(family)
+    method = draw_method(data, name, model)
     method.attach(model)
     assert method.parameter_count() == TABLE[name].count(Sizes(model.config), method)
 
 
 @every_case
 def test_a_second_method_and_a_second_model_are_refused(name, family):
-    model, method = new_model(family), METHODS[name]()
+    model = new_model(family)
+    method = new_method(name, model)
     with pytest.raises(UserError, match="not attached"):
         method.detach()
     method.attach(model)
@@ -297,7 +305,8 @@ def greedy_without_cache(model, source, length):
 @few
 @given(data=st.data())
 def test_decoding_with_caches_equals_decoding_without(name, family, data):
-    model, method = new_model(family), draw_method(data, name)
+    model = new_model(family)
+    method = draw_method(data, name, model)
     method.attach(model)
     scramble(method)
     batch = batch_for(method)
@@ -310,7 +319,8 @@ def test_decoding_with_caches_equals_decoding_without(name, family, data):
 @few
 @given(data=st.data())
 def test_scores_are_the_log_likelihoods_of_reading_each_candidate_with_its_source(name, family, data):
-    model, method = new_model(family), draw_method(data, name)
+    model = new_model(family)
+    method = draw_method(data, name, model)
     method.attach(model)
     scramble(method)
     batch = batch_for(method, targets=(4, 2, 3, 1))
@@ -328,7 +338,8 @@ def test_scores_are_the_log_likelihoods_of_reading_each_candidate_with_its_sourc
 @torch.no_grad()
 @every_case
 def test_padding_does_not_change_the_answer_of_an_adapted_model(name, family):
-    model, method = new_model(family), METHODS[name]()
+    model = new_model(family)
+    method = new_method(name, model)
     method.attach(model)
     scramble(method)
     batch = batch_for(method)

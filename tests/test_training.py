@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from conftest import MAKERS
-from method_table import TABLE
+from method_table import TABLE, new_method
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.lora import LoRA
@@ -89,7 +89,8 @@ def test_every_method_resumes_as_if_never_killed(make_tiny_model, tiny_task, tmp
     settings = TrainingSettings(steps=6, batch_size=16, evaluate_every=2, learning_rate=0.02)
     ends, steps_run = [], []
     for folder, killed_at in (("whole", None), ("broken", 3), ("broken", None)):
-        model, method = make_tiny_model(), METHODS[name]()
+        model = make_tiny_model()
+        method = new_method(name, model)
         torch.manual_seed(1)
         try:
             method.attach(model)

@@ -144,7 +144,9 @@ class Method:
         return self.trained_parameter_count()
 
     def trained_parameter_count(self) -> int:
-        """How many numbers training moves: more than `parameter_count` where only a part of them is stored."""
+        """How many numbers training moves: more than `parameter_count` where only a part of them is stored, fewer where
+        frozen numbers are stored along.
+        """
         return sum(parameter.numel() for parameter in self.named_parameters().values())
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Every method by name: what the command line, `compare`, the property tests and the lessons read."""
 
+from minipeft.methods.adapters.adapter_fusion import AdapterFusion
 from minipeft.methods.adapters.compacter import Compacter
 from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.adapters.mam import MAM
@@ -43,6 +44,7 @@ METHODS: dict[str, type[Method]] = {
     "multi_head_parallel_adapter": MultiHeadParallelAdapter,
     "mam": MAM,
     "pfeiffer": Pfeiffer,
+    "adapter_fusion": AdapterFusion,
     "hard_prompt": HardPrompt,
     "prompt_tuning": PromptTuning,
     "ppt": PPT,

@@ -1,0 +1,55 @@
+"""Trained Pfeiffer adapters brought back as frozen modules: from the files that `save_adapter` wrote, or from a fusion.
+
+A state names an adapter's tensors as `Pfeiffer.state_dict` does: "decoder.blocks.0.feed_forward.adapter.down.weight".
+Files are read without running code (`weights_only`).
+"""
+
+import re
+
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+from minipeft.methods.adapters.pfeiffer import PfeifferAdapter
+from minipeft.methods.strict_loading import load_strictly
+
+INSIDE = re.compile(r"(.*)\.adapters\.(\d+)\.(.*)")  # a fusion's name of a tensor of one of its adapters
+
+
+def read_state(file: str, base: str) -> dict[str, Tensor]:
+    """The state in an adapter file. Raises UserError where it is no Pfeiffer adapter of the base with this fingerprint."""
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        method, trained_on, state = content["method"], content["base"], content["weights"]
+    except FileNotFoundError:
+        raise UserError(f"There is no adapter file {file}: train one with the method pfeiffer.") from None
+    except Exception as error:  # torch raises a different type for each way in which a file can be broken
+        raise UserError(f"{file} is not an adapter file, or is damaged ({type(error).__name__}).") from error
+    if method != "pfeiffer":
+        raise UserError(f"{file} holds an adapter of the method {method!r}: only those of pfeiffer can be fused.")
+    if trained_on != base:
+        raise UserError(f"{file} was trained on another base model: fuse adapters of one base.")
+    return state
+
+
+def states_inside(fused: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The states of the adapters that the state of an AdapterFusion carries, in their order."""
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in fused.items():
+        found = INSIDE.fullmatch(name)
+        if found:
+            path, number, rest = found.groups()
+            states.setdefault(int(number), {})[f"{path}.adapter.{rest}"] = tensor
+    return [states[number] for number in sorted(states)]
+
+
+def frozen_adapter(state: dict[str, Tensor], path: str, like: Tensor) -> nn.Module:
+    """The adapter that stood behind the sublayer at `path`, in the type and on the device of `like`."""
+    start = f"{path}.adapter."
+    own = {name.removeprefix(start): tensor for name, tensor in state.items() if name.startswith(start)}
+    if "down.weight" not in own:
+        raise UserError(f"An adapter to be fused has nothing for {path}: it belongs to another model.")
+    bottleneck, hidden_size = own["down.weight"].shape
+    adapter = PfeifferAdapter(hidden_size, bottleneck, device=like.device, dtype=like.dtype)
+    load_strictly(dict(adapter.named_parameters()), own, "pfeiffer")
+    return adapter.requires_grad_(False)

@@ -1,0 +1,103 @@
+"""AdapterFusion: adapters of several tasks, trained before and frozen, and in each layer an attention that mixes them.
+
+    u = feed_forward(norm(h))   z_n = W_up,n relu(W_down,n u + b_down,n) + b_up,n      what adapter n would add
+    s = softmax_n( (Q u + b_Q) . (K z_n + b_K) )        one weight for each adapter, anew for each position
+    h <- h + u + sum_n s_n V z_n                        Q, K, V: (hidden, hidden)   b_Q, b_K: (hidden,)
+
+The skip connection u is added once, behind the mixture, so z_n is without it, as in the authors' library. b_K adds the
+same to all scores of a position, so that the softmax does not see it: it is kept for that library's layout.
+Start: Q, K ~ N(0, 0.02), their biases 0; V = the identity with 1e-6 beside the diagonal: of one adapter alone, its own
+output. Added to the loss: identity_penalty * ||I - V||_F^2, summed over the layers; the paper only says l2 on V.
+Trainable, at width d: 3 d d + 2 d per layer (E + D of T5, L of GPT-2): not tiny, 21.3 million for BERT-base.
+Stored along with them: the frozen adapters, 2 d m_n + d + m_n each per layer, so that the saved file needs no other.
+Paper: Pfeiffer et al. 2021, arXiv:2005.00247. Lesson: lessons/09_adapters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+from minipeft.methods.adapters.adapter_bank import frozen_adapter, read_state, states_inside
+from minipeft.methods.adapters.fusion_modules import FusedSublayer, Fusion
+from minipeft.methods.method import Method
+from minipeft.methods.strict_loading import load_strictly
+from minipeft.methods.targets import find_modules
+from minipeft.transformer.batch import Batch
+
+
+@dataclass
+class AdapterFusion(Method):
+    """adapters: files that `save_adapter` wrote of Pfeiffer adapters of this base, of any bottlenecks."""
+
+    adapters: Sequence[str] = ()
+    identity_penalty: float = 0.01
+
+    expected: ClassVar[list[dict[str, Tensor]]] = []  # set by expect, on the instance
+    name = "adapter_fusion"
+    suggested_learning_rate = 1e-3
+    learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
+    starts_at_identity = False
+    why_no_merge = "which adapters act is decided anew for each position. Keep it attached."
+
+    def __post_init__(self):
+        self.adapters = [self.adapters] if isinstance(self.adapters, str) else [str(file) for file in self.adapters]
+        if self.identity_penalty < 0:
+            raise UserError(f"The identity_penalty must not be negative, got {self.identity_penalty}.")
+
+    def expect(self, state: dict[str, Tensor]) -> None:
+        self.expected = states_inside(state)  # replaces the files, which may be gone
+
+    def install(self, model: nn.Module) -> None:
+        states = self.expected or [read_state(file, self.fingerprint) for file in self.adapters]
+        if not states:
+            raise UserError("Nothing to fuse: train adapters with pfeiffer and give their files, adapters=[...].")
+        self.layers: dict[str, FusedSublayer] = {}
+        for path, sublayer in find_modules(model, ["feed_forward"]):
+            _, last = find_modules(sublayer, ["*"], nn.Linear)[-1]
+            adapters = [frozen_adapter(state, path, last.weight) for state in states]
+            fusion = Fusion(last.out_features, last.weight.device, last.weight.dtype)
+            self.layers[path] = FusedSublayer(sublayer, adapters, fusion)
+            self.replace([path], lambda sublayer, path=path: self.layers[path])
+
+    def penalty(self) -> Tensor:
+        return self.identity_penalty * sum(layer.fusion.distance_from_identity() for layer in self.layers.values())
+
+    def stored(self) -> dict[str, nn.Parameter]:
+        """What is trained, and the frozen adapters."""
+        banks = {f"{path}.adapters": layer.adapters for path, layer in self.layers.items()}
+        frozen = {f"{path}.{name}": p for path, bank in banks.items() for name, p in bank.named_parameters()}
+        return self.named_parameters() | frozen
+
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.stored().values())
+
+    def training_state(self) -> dict[str, Tensor]:
+        return {name: parameter.detach().clone() for name, parameter in self.stored().items()}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        load_strictly(self.stored(), state, self.name)
+
+    @torch.no_grad()
+    def attention_over_adapters(self, batch: Batch) -> dict[str, Tensor]:
+        """For each layer the weights of the adapters at each position that it sees, (batch, length, adapters).
+
+        Padding has weights too, and GPT-2 sees source and target as one text with its padding in front.
+        """
+        self.require_attached()
+        kept: dict[str, Tensor] = {}
+        hooks = [
+            layer.fusion.register_forward_hook(
+                lambda fusion, inputs, output, path=path: kept.update({path: fusion.weights(*inputs)})
+            )
+            for path, layer in self.layers.items()
+        ]
+        try:
+            self.model(batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return kept
