@@ -4,7 +4,8 @@
 of the model alone; `refuses` names families it does not apply to, with the words of its sentence; `pasteable` are
 classes that must run in an empty file; `gradient_free` are endings of parameters whose gradient is zero by mathematics;
 `trains_nothing` marks methods without trained numbers; `prepare` gives the hyper-parameters that need the plain model,
-such as files of adapters trained on it.
+such as files of adapters trained on it; `leaves_out` marks methods whose training steps may each leave out some of the
+parameters, so that not all have a gradient in every step.
 """
 
 import tempfile
@@ -17,6 +18,7 @@ from tiny_models import VOCABULARY
 
 from minipeft.methods import heads
 from minipeft.methods.adapters import (
+    adapter_drop,
     compacter,
     fusion_modules,
     houlsby,
@@ -87,6 +89,7 @@ class Row:
     gradient_free: tuple[str, ...] = ()
     trains_nothing: bool = False
     prepare: Callable[[object], dict] = lambda model: {}
+    leaves_out: bool = False
 
 
 def new_method(name, model, **hyperparameters):
@@ -241,6 +244,16 @@ TABLE = {
         hyperparameters={"identity_penalty": st.sampled_from([0.01, 0.5])},
         gradient_free=KEY_BIAS,
         pasteable={"Fusion": fusion_modules, "FusedSublayer": fusion_modules},
+    ),
+    "adapter_drop": Row(
+        count=lambda s, m: (s.E + s.D - (0 if m.robust else m.dropped)) * (2 * s.d * m.bottleneck + s.d + m.bottleneck),
+        hyperparameters={
+            "bottleneck": st.integers(9, 20),
+            "dropped": st.sampled_from([2, 1, 0]),
+            "robust": st.sampled_from([True, False]),
+        },
+        pasteable={"DroppableSublayer": adapter_drop},
+        leaves_out=True,
     ),
     "hard_prompt": Row(
         count=lambda s, m: 0,

@@ -72,8 +72,10 @@ def scramble(method):
             parameter.add_(0.3 * torch.randn_like(parameter))
 
 
-def train(model, method, steps=3):
+def train(model, method):
     """A few steps at the method's own rate; returns, by name, whether a non-zero gradient was seen."""
+    leaves_out = TABLE[method.name].leaves_out
+    steps = 20 if leaves_out else 3  # enough for each parameter to take part
     rate = method.suggested_learning_rate
     if not method.named_parameters():
         return {}
@@ -84,6 +86,8 @@ def train(model, method, steps=3):
         (model.loss(batch_for(method, seed=step)) + method.penalty()).backward()
         method.after_backward(step, steps)
         for name, parameter in method.named_parameters().items():
+            if parameter.grad is None and leaves_out:
+                continue
             assert parameter.grad is not None, f"{name} got no gradient"
             assert parameter.grad.isfinite().all(), f"{name} got a gradient that is not finite"
             reached[name] |= bool(parameter.grad.any())
@@ -151,9 +155,10 @@ def test_gradients_are_the_same_under_gradient_checkpointing(name, family, data)
         model.zero_grad()
         if TABLE[name].trains_nothing:
             return
+        torch.manual_seed(0)  # what a step draws
         model.loss(batch_for(method)).backward()
         gradients.append([parameter.grad for parameter in method.named_parameters().values()])
-    assert any(gradient.any() for gradient in gradients[0])
+    assert any(gradient.any() for gradient in gradients[0] if gradient is not None)
     torch.testing.assert_close(gradients[1], gradients[0])
 
 

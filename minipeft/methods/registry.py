@@ -1,5 +1,6 @@
 """Every method by name: what the command line, `compare`, the property tests and the lessons read."""
 
+from minipeft.methods.adapters.adapter_drop import AdapterDrop
 from minipeft.methods.adapters.adapter_fusion import AdapterFusion
 from minipeft.methods.adapters.compacter import Compacter
 from minipeft.methods.adapters.houlsby import Houlsby
@@ -45,6 +46,7 @@ METHODS: dict[str, type[Method]] = {
     "mam": MAM,
     "pfeiffer": Pfeiffer,
     "adapter_fusion": AdapterFusion,
+    "adapter_drop": AdapterDrop,
     "hard_prompt": HardPrompt,
     "prompt_tuning": PromptTuning,
     "ppt": PPT,

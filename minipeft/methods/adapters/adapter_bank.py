@@ -17,7 +17,7 @@ INSIDE = re.compile(r"(.*)\.adapters\.(\d+)\.(.*)")  # a fusion's name of a tens
 
 
 def read_state(file: str, base: str) -> dict[str, Tensor]:
-    """The state in an adapter file. Raises UserError where it is no Pfeiffer adapter of the base with this fingerprint."""
+    """The state in a file. Raises UserError unless it is of a Pfeiffer adapter of the base with that fingerprint."""
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
         method, trained_on, state = content["method"], content["base"], content["weights"]
