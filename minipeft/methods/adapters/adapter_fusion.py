@@ -68,9 +68,8 @@ class AdapterFusion(Method):
 
     def stored(self) -> dict[str, nn.Parameter]:
         """What is trained, and the frozen adapters."""
-        banks = {f"{path}.adapters": layer.adapters for path, layer in self.layers.items()}
-        frozen = {f"{path}.{name}": p for path, bank in banks.items() for name, p in bank.named_parameters()}
-        return self.named_parameters() | frozen
+        self.require_attached()
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad or ".adapters." in name}
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.stored().values())
@@ -89,12 +88,8 @@ class AdapterFusion(Method):
         """
         self.require_attached()
         kept: dict[str, Tensor] = {}
-        hooks = [
-            layer.fusion.register_forward_hook(
-                lambda fusion, inputs, output, path=path: kept.update({path: fusion.weights(*inputs)})
-            )
-            for path, layer in self.layers.items()
-        ]
+        keep = lambda path: lambda fusion, inputs, _: kept.update({path: fusion.weights(*inputs)})  # noqa: E731
+        hooks = [layer.fusion.register_forward_hook(keep(path)) for path, layer in self.layers.items()]
         try:
             self.model(batch)
         finally:
