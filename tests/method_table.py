@@ -132,8 +132,8 @@ def top_layers(s, m):
     return m.layers * (encoder + decoder) + head
 
 
-def parallel_adapters(s, m, more=0):
-    """Adapters beside all sublayers of one kind, each with two linear layers and `more` numbers."""
+def adapters_at_one_kind(s, m, more=0):
+    """Adapters at all sublayers of one kind, each with two linear layers and `more` numbers."""
     places = s.attentions if m.place == "attention" else s.E + s.D
     return places * (2 * s.d * m.bottleneck + s.d + m.bottleneck + more)
 
@@ -202,12 +202,12 @@ TABLE = {
         pasteable=dict.fromkeys(("KroneckerLinear", "KroneckerAdapter"), compacter),
     ),
     "parallel_adapter": Row(
-        count=parallel_adapters,
+        count=adapters_at_one_kind,
         hyperparameters={"bottleneck": RELU_UNITS, "place": st.sampled_from(["attention", "feed_forward"])},
         pasteable=dict.fromkeys(("Bottleneck", "ParallelSublayer"), parallel_adapter),
     ),
     "scaled_parallel_adapter": Row(
-        count=lambda s, m: parallel_adapters(s, m, more=int(m.learn_scale)),
+        count=lambda s, m: adapters_at_one_kind(s, m, more=int(m.learn_scale)),
         hyperparameters={
             "bottleneck": RELU_UNITS,
             "place": st.sampled_from(["attention", "feed_forward"]),
@@ -234,8 +234,8 @@ TABLE = {
         },
     ),
     "pfeiffer": Row(
-        count=lambda s, m: (s.E + s.D) * (2 * s.d * m.bottleneck + s.d + m.bottleneck),
-        hyperparameters={"bottleneck": RELU_UNITS},
+        count=adapters_at_one_kind,
+        hyperparameters={"bottleneck": RELU_UNITS, "place": st.sampled_from(["feed_forward", "attention"])},
         pasteable={"PfeifferAdapter": pfeiffer},
     ),
     "adapter_fusion": Row(

@@ -6,6 +6,7 @@ from tiny_models import FAMILIES, random_batch
 from torch import nn
 
 from minipeft.errors import UserError
+from minipeft.methods.adapters.houlsby import AdaptedSublayer
 from minipeft.methods.adapters.pfeiffer import Pfeiffer, PfeifferAdapter
 
 families = pytest.mark.parametrize("family", ["t5", "gpt2"])
@@ -80,3 +81,17 @@ def test_each_layer_has_one_adapter_and_the_norms_stay_frozen(family):
 def test_a_bottleneck_of_nothing_is_refused():
     with pytest.raises(UserError, match="bottleneck must be at least 1, not 0"):
         Pfeiffer(bottleneck=0)
+
+
+def test_a_place_that_there_is_not_is_refused():
+    with pytest.raises(UserError, match="'feed_forward' or 'attention', not 'head'"):
+        Pfeiffer(place="head")
+
+
+def test_behind_attention_there_is_one_adapter_for_each_attention_and_none_elsewhere():
+    model = FAMILIES["t5"]()
+    Pfeiffer(place="attention").attach(model)
+    places = {path for path, module in model.named_modules() if isinstance(module, AdaptedSublayer)}
+    blocks = {f"encoder.blocks.{i}" for i in range(model.config.encoder_layers)}
+    layers = {f"decoder.blocks.{i}" for i in range(model.config.decoder_layers)}
+    assert places == {f"{b}.attention" for b in blocks | layers} | {f"{b}.cross_attention" for b in layers}

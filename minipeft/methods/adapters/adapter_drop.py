@@ -50,6 +50,8 @@ class AdapterDrop(Pfeiffer):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.place != "feed_forward":
+            raise UserError("adapter_drop counts its layers by their feed-forward sublayers: leave place as it is.")
         if self.dropped < 0:
             raise UserError(f"The number of dropped layers must not be negative, got {self.dropped}.")
 

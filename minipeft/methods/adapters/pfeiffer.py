@@ -8,7 +8,8 @@ The paper's BERT normalises after each sum: there the network reads LN(u + h), t
 same frozen LN stands behind the second sum as well. T5 v1.1 and GPT-2 normalise before each sublayer and have no norm
 behind the sum, so here the network reads u itself and no norm is used twice. Layer for layer the rest is the same.
 Start: weights ~ N(0, 0.02), biases 0: the first forward pass is nearly, not exactly, the base model's.
-Trainable, at width d and bottleneck m: 2 d m + d + m per layer (E + D of T5, L of GPT-2); the paper's m is d / 16.
+Trainable, at width d and bottleneck m: 2 d m + d + m per layer (E + D of T5, L of GPT-2), behind attention E + 2 D of
+T5; the paper's m is d / 16.
 Paper: Pfeiffer et al. 2021, arXiv:2005.00247, appendix. Lesson: lessons/09_adapters.
 """
 
@@ -44,10 +45,14 @@ class PfeifferAdapter(nn.Module):
 
 @dataclass
 class Pfeiffer(Method):
-    """An adapter of size `bottleneck` behind each feed-forward sublayer; nothing else is trained."""
+    """An adapter of size `bottleneck` behind each feed-forward sublayer; nothing else is trained.
+
+    place: "feed_forward", as the paper has it, or "attention", which a T5 decoder layer has twice.
+    """
 
     bottleneck: int = 16
     std: float = 0.02
+    place: str = "feed_forward"
 
     name = "pfeiffer"
     suggested_learning_rate = 1e-2
@@ -58,9 +63,11 @@ class Pfeiffer(Method):
     def __post_init__(self):
         if self.bottleneck < 1:
             raise UserError(f"An adapter's bottleneck must be at least 1, not {self.bottleneck}.")
+        if self.place not in ("feed_forward", "attention"):
+            raise UserError(f"An adapter's place must be 'feed_forward' or 'attention', not {self.place!r}.")
 
     def install(self, model: nn.Module) -> None:
-        self.replace(["feed_forward"], self.wrap)
+        self.replace([f"*{self.place}"], self.wrap)  # "*attention" is cross_attention too
 
     def wrap(self, sublayer: nn.Module) -> nn.Module:
         """The sublayer with a new adapter behind it."""
