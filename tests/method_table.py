@@ -27,7 +27,7 @@ from minipeft.methods.adapters import (
     pfeiffer,
     scaled_parallel_adapter,
 )
-from minipeft.methods.low_rank import lora
+from minipeft.methods.low_rank import dora, lora, oft, pissa, vera
 from minipeft.methods.prompts import (
     embedding_prefix,
     infix_tuning,
@@ -64,6 +64,18 @@ class Sizes:
         return 3 * (self.E + self.D) if self.t5 else 2 * self.D  # T5's is gated
 
     @property
+    def matrices(self):
+        return 4 * self.attentions + self.feed_forward_matrices
+
+    @property
+    def outputs(self):  # of all matrices together
+        return (
+            self.attentions * (3 * self.a + self.d)
+            + self.feed_forward_matrices * self.f
+            + (self.E + self.D) * (self.d - self.f)
+        )
+
+    @property
     def sublayers(self):
         return 2 * self.E + 3 * self.D if self.t5 else 2 * self.D
 
@@ -94,7 +106,7 @@ class Row:
 
 def new_method(name, model, **hyperparameters):
     """The method with its default hyper-parameters but for these, and for what it needs of the plain `model`."""
-    return METHODS[name](**TABLE[name].prepare(model), **hyperparameters)
+    return METHODS[name](**TABLE[name].prepare(model) | hyperparameters)
 
 
 FILES = tempfile.TemporaryDirectory()  # removed when the tests end
@@ -157,6 +169,11 @@ def lora_numbers(s, m):
     return sum(attention) * s.attentions * (s.d + s.a) + rank * s.feed_forward_matrices * (s.d + s.f)
 
 
+def low_rank(s, m):
+    """rank * (in + out) numbers for every matrix of attention and feed-forward."""
+    return m.rank * (s.attentions * 4 * (s.d + s.a) + s.feed_forward_matrices * (s.d + s.f))
+
+
 TABLE = {
     "full": Row(count=lambda s, m: s.everything, gradient_free=KEY_BIAS),
     "freeze_layers": Row(
@@ -187,6 +204,30 @@ TABLE = {
     ),
     "rslora": Row(count=lora_numbers, hyperparameters=LORA),
     "lora_plus": Row(count=lora_numbers, hyperparameters=LORA | {"ratio": st.sampled_from([1.0, 16.0])}),
+    "dora": Row(
+        count=lambda s, m: low_rank(s, m) + s.outputs,
+        hyperparameters=LORA,
+        pasteable={"DoRALinear": dora},
+    ),
+    "pissa": Row(
+        count=low_rank,
+        hyperparameters={"rank": st.integers(1, 12), "alpha": st.sampled_from([2.0, 7.0, 16.0])},
+        pasteable={"PiSSALinear": pissa},
+    ),
+    "vera": Row(
+        count=lambda s, m: s.matrices * m.rank + s.outputs,
+        hyperparameters={"rank": st.integers(1, 30), "seed": st.integers(0, 9)},
+        pasteable={"SharedProjections": vera, "VeRALinear": vera},
+    ),
+    "oft": Row(
+        count=lambda s, m: (3 * s.attentions + s.E + s.D) * s.d * (m.block_size - 1) // 2,
+        hyperparameters={
+            "block_size": st.sampled_from([2, 3, 4, 6, 12]),
+            "targets": st.just(("query", "key", "value", "up")),  # those that read the model's width, 12
+        },
+        pasteable={"OFTLinear": oft},
+        prepare=lambda model: {"block_size": 4, "targets": ("query", "key", "value", "up")},
+    ),
     "houlsby": Row(
         count=lambda s, m: s.sublayers * (2 * s.d * m.bottleneck + s.d + m.bottleneck) + s.norms,
         hyperparameters={"bottleneck": st.integers(1, 20)},

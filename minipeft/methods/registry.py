@@ -9,9 +9,13 @@ from minipeft.methods.adapters.multi_head_parallel_adapter import MultiHeadParal
 from minipeft.methods.adapters.parallel_adapter import ParallelAdapter
 from minipeft.methods.adapters.pfeiffer import Pfeiffer
 from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
+from minipeft.methods.low_rank.dora import DoRA
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
+from minipeft.methods.low_rank.oft import OFT
+from minipeft.methods.low_rank.pissa import PiSSA
 from minipeft.methods.low_rank.rslora import RSLoRA
+from minipeft.methods.low_rank.vera import VeRA
 from minipeft.methods.method import Method
 from minipeft.methods.prompts.embedding_prefix import EmbeddingPrefix
 from minipeft.methods.prompts.hard_prompt import HardPrompt
@@ -38,6 +42,10 @@ METHODS: dict[str, type[Method]] = {
     "lora": LoRA,
     "rslora": RSLoRA,
     "lora_plus": LoRAPlus,
+    "dora": DoRA,
+    "pissa": PiSSA,
+    "vera": VeRA,
+    "oft": OFT,
     "houlsby": Houlsby,
     "compacter": Compacter,
     "parallel_adapter": ParallelAdapter,

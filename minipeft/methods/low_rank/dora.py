@@ -1,0 +1,82 @@
+"""DoRA: learn the length and the direction of each output's weights apart, the direction by a low-rank update.
+
+    V = W + (alpha / rank) B A        y = (m / |V|) (V x) + b        |V|, m: (out,), one length per row
+
+    A: (rank, in)   B: (out, rank)   W: (out, in)
+
+|V| counts as a constant in the backward pass: cheaper, and not quite the gradient of the equation.
+Start: A uniform in +-1/sqrt(in), B = 0, m = |W|, so m / |V| is exactly 1 and the first forward pass the base model's.
+Trainable: rank * (in + out) + out numbers per adapted weight. V is computed anew in every forward pass, which makes a
+step slower than LoRA's.
+Paper: Liu et al. 2024, arXiv:2402.09353. Lesson: lessons/14_lora_family.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+
+
+class DoRALinear(nn.Module):
+    """A frozen linear layer whose rows are turned by a low-rank update and get a trained length."""
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float):
+        super().__init__()
+        self.linear, self.scaling = linear, alpha / rank
+        self.A = nn.Parameter(linear.weight.new_empty(rank, linear.in_features))
+        self.B = nn.Parameter(linear.weight.new_zeros(linear.out_features, rank))
+        nn.init.kaiming_uniform_(self.A, a=5**0.5)  # fan-in is `in`
+        self.magnitude = nn.Parameter(self.lengths())  # (out,)
+
+    @torch.no_grad()
+    def direction(self) -> torch.Tensor:
+        """V, (out, in)."""
+        return self.linear.weight + self.scaling * (self.B @ self.A)
+
+    def lengths(self) -> torch.Tensor:
+        """|V|, (out,), without gradient; a row of zeros has the smallest length that can be divided by."""
+        lengths = torch.linalg.vector_norm(self.direction(), dim=1)
+        return lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        base, scale = self.linear(x), self.magnitude / self.lengths()  # (..., out), (out,)
+        product = base if self.linear.bias is None else base - self.linear.bias  # W x
+        low = self.scaling * (x @ self.A.T) @ self.B.T  # (..., out)
+        return base + (scale - 1) * product + scale * low  # what is added is exactly 0 at the start
+
+    def merged(self) -> torch.Tensor:
+        """The weight of the plain layer that does the same, (out, in)."""
+        return (self.magnitude / self.lengths())[:, None] * self.direction()
+
+
+@dataclass
+class DoRA(Method):
+    """DoRA on the linear layers that `targets` name: by default all of attention and feed-forward."""
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: Sequence[str] = ("*blocks.*",)
+
+    name = "dora"
+    suggested_learning_rate = 5e-3
+    learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
+    can_merge = True
+
+    def __post_init__(self):
+        if self.rank < 1:
+            raise UserError(f"DoRA's rank must be at least 1, not {self.rank}.")
+        if self.alpha <= 0:
+            raise UserError(f"DoRA's alpha must be above 0, not {self.alpha}: at 0 the direction cannot move.")
+
+    def install(self, model: nn.Module) -> None:
+        self.replace_linears(self.targets, lambda linear: DoRALinear(linear, self.rank, self.alpha))
+
+    def merge_weights(self) -> None:
+        layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, DoRALinear)]
+        self.refuse_shared_weights(layers)
+        for _, layer in layers:
+            layer.linear.weight.copy_(layer.merged())

@@ -1,0 +1,86 @@
+"""OFT: turn the weight instead of adding to it, so that the angles between neurons stay as they were.
+
+    y = W R^T x + b        R = (I + Q)(I - Q)^-1        Q^T = -Q        W: (out, in)   R, Q: (in, in)
+
+Each neuron, a row w of W, becomes R w: all are turned alike, so every length, every angle between two of them and with
+them the hyperspherical energy is kept. (The paper writes neurons as columns, and therefore R W.) Cayley's formula makes
+R orthogonal for every skew Q. R is block-diagonal: blocks of `block_size` inputs turn among themselves.
+Start: Q = 0, so R is exactly I and the first forward pass the base model's.
+Trainable: in / block_size * block_size (block_size - 1) / 2 numbers per adapted weight, Q's upper triangles.
+Paper: Qiu et al. 2023, arXiv:2306.07280. Lesson: lessons/14_lora_family.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.linear_layers import as_linear, linear_kinds
+from minipeft.methods.method import Method
+from minipeft.methods.targets import find_modules
+
+
+class OFTLinear(nn.Module):
+    """A frozen linear layer that reads its input turned by a block-diagonal orthogonal matrix."""
+
+    def __init__(self, linear: nn.Linear, block_size: int):
+        super().__init__()
+        self.linear, self.block_size = linear, block_size
+        blocks, entries = linear.in_features // block_size, block_size * (block_size - 1) // 2
+        self.skew = nn.Parameter(linear.weight.new_zeros(blocks, entries))  # above Q's diagonal, row by row
+
+    def rotation(self) -> torch.Tensor:
+        """The blocks of R, (blocks, block_size, block_size), in float32 at least: nothing solves in 16 bit."""
+        size, skew = self.block_size, self.skew.to(torch.promote_types(self.skew.dtype, torch.float32))
+        above = torch.ones(size, size, dtype=torch.bool, device=skew.device).triu(1)
+        upper = skew.new_zeros(len(skew), size, size).masked_scatter(above, skew)
+        Q, identity = upper - upper.mT, torch.eye(size, dtype=skew.dtype, device=skew.device)
+        return torch.linalg.solve(identity - Q, identity + Q)  # the factors commute: the order does not matter
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        blocks = x.unflatten(-1, (-1, self.block_size))  # (..., blocks, block_size): rows, so x R stands for R^T x
+        turned = torch.einsum("...nb, nbc -> ...nc", blocks, self.rotation().to(x.dtype))
+        return self.linear(turned.flatten(-2))  # (..., out)
+
+    def merged(self) -> torch.Tensor:
+        """The weight of the plain layer that does the same, W R^T, (out, in)."""
+        rotation = self.rotation()
+        rows = self.linear.weight.to(rotation.dtype).unflatten(1, (-1, self.block_size))  # (out, blocks, block_size)
+        return torch.einsum("onb, ncb -> onc", rows, rotation).flatten(1)
+
+
+@dataclass
+class OFT(Method):
+    """OFT on the linear layers that `targets` name; `block_size` divides the number of inputs of each of them."""
+
+    block_size: int = 8
+    targets: Sequence[str] = ("*blocks.*",)
+
+    name = "oft"
+    suggested_learning_rate = 5e-3
+    learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
+    can_merge = True
+
+    def __post_init__(self):
+        if self.block_size < 2:
+            raise UserError(f"OFT's block_size must be at least 2, not {self.block_size}: one number cannot be turned.")
+
+    def install(self, model: nn.Module) -> None:
+        layers = find_modules(model, self.targets, linear_kinds(model))
+        inputs = {path: as_linear(layer).in_features for path, layer in layers}
+        for path, size in inputs.items():
+            if size % self.block_size:
+                raise UserError(
+                    f"OFT's block_size {self.block_size} does not divide the {size} inputs of {path}: the largest "
+                    f"that divides those of all targets is {gcd(*inputs.values())}. Choose another, or fewer targets."
+                )
+        self.replace_linears(self.targets, lambda linear: OFTLinear(linear, self.block_size))
+
+    def merge_weights(self) -> None:
+        layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, OFTLinear)]
+        self.refuse_shared_weights(layers)
+        for _, layer in layers:
+            layer.linear.weight.copy_(layer.merged())

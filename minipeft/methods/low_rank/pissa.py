@@ -1,0 +1,96 @@
+"""PiSSA: LoRA that starts from the strongest directions of the weight itself instead of from nothing.
+
+    W ~ U S V^T, its first `rank` singular values        s = alpha / rank
+    A_0 = sqrt(S / s) V^T: (rank, in)        B_0 = U sqrt(S / s): (out, rank)
+    y = (W - s B_0 A_0) x + b + s B A x   =   W x + b + s (B A - B_0 A_0) x
+
+The paper trains A and B on top of the residual W - s B_0 A_0, which it freezes (and which it may quantize: what is left
+without the large singular values is easier to round). The right-hand form, used here, leaves W alone.
+Start: A = A_0, B = B_0, so what is added is exactly 0 and the first forward pass the base model's. A_0 and B_0 are not
+stored but worked out again from W: on another machine they may come out turned, and their product, which is all that
+counts, the same to rounding (unless the singular values number rank and rank + 1 are equal).
+Trainable: rank * (in + out) numbers per adapted weight.
+Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/14_lora_family.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+from minipeft.methods.linear_layers import as_linear, linear_kinds
+from minipeft.methods.low_rank.lora import LoRA
+from minipeft.methods.method import Method
+from minipeft.methods.targets import find_modules
+
+
+class PiSSALinear(nn.Module):
+    """A linear layer whose strongest `rank` directions are trained and whose other ones stay frozen."""
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float):
+        super().__init__()
+        self.linear, self.scaling = linear, alpha / rank
+        weight = linear.weight.detach()
+        exact = weight.to(torch.promote_types(weight.dtype, torch.float32))  # there is no SVD in 16 bit
+        U, S, V_T = torch.linalg.svd(exact, full_matrices=False)
+        root = (S[:rank] / self.scaling).sqrt()
+        self.register_buffer("A_0", (root[:, None] * V_T[:rank]).to(weight.dtype), persistent=False)
+        self.register_buffer("B_0", (U[:, :rank] * root).to(weight.dtype), persistent=False)
+        self.A, self.B = nn.Parameter(self.A_0.clone()), nn.Parameter(self.B_0.clone())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        trained, start = (x @ self.A.T) @ self.B.T, (x @ self.A_0.T) @ self.B_0.T  # (..., out)
+        return self.linear(x) + self.scaling * (trained - start)
+
+    def update(self) -> torch.Tensor:
+        """What merging adds to W, (out, in)."""
+        return self.scaling * (self.B @ self.A - self.B_0 @ self.A_0)
+
+
+@dataclass
+class PiSSA(Method):
+    """PiSSA on the linear layers that `targets` name: by default all of attention and feed-forward.
+
+    `alpha` equal to the rank, as here, makes the scaling 1; another one changes the sizes of A and B only.
+    """
+
+    rank: int = 8
+    alpha: float = 8.0
+    targets: Sequence[str] = ("*blocks.*",)
+
+    name = "pissa"
+    suggested_learning_rate = 3e-3
+    learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
+    can_merge = True
+
+    def __post_init__(self):
+        if self.rank < 1:
+            raise UserError(f"PiSSA's rank must be at least 1, not {self.rank}.")
+        if self.alpha <= 0:
+            raise UserError(f"PiSSA's alpha must be above 0, not {self.alpha}: the weight is divided by it.")
+
+    def install(self, model: nn.Module) -> None:
+        for path, layer in find_modules(model, self.targets, linear_kinds(model)):
+            most = min(as_linear(layer).weight.shape)
+            if self.rank > most:
+                raise UserError(f"{path} has {most} singular values: PiSSA's rank can be {most} at most.")
+        self.replace_linears(self.targets, lambda linear: PiSSALinear(linear, self.rank, self.alpha))
+
+    def layers(self) -> list[tuple[str, PiSSALinear]]:
+        return [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, PiSSALinear)]
+
+    def merge_weights(self) -> None:
+        self.refuse_shared_weights(self.layers())
+        for _, layer in self.layers():
+            layer.linear.weight.add_(layer.update())
+
+    def as_lora(self) -> tuple[LoRA, dict[str, Tensor]]:
+        """A LoRA of twice the rank, and its trained numbers, that do the same on a base which knows no PiSSA."""
+        self.require_attached()
+        state = {}
+        for path, layer in self.layers():
+            state[f"{path}.A"] = torch.cat([layer.A.detach(), layer.A_0])  # (2 rank, in)
+            state[f"{path}.B"] = torch.cat([layer.B.detach(), -layer.B_0], dim=1)  # (out, 2 rank)
+        return LoRA(rank=2 * self.rank, alpha=2 * self.alpha, targets=self.targets), state

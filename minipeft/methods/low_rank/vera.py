@@ -1,0 +1,91 @@
+"""VeRA: random matrices that nobody trains, shared by all layers, and two trained vectors that scale them.
+
+    y = W x + b_W + Lam_b B Lam_d A x     Lam_d = diag(d): (rank, rank)   Lam_b = diag(b): (out, out)
+
+    A: (rank, in)   B: (out, rank)   W: (out, in)     A and B frozen
+
+One A and one B serve every adapted layer. They are made for the largest one; a layer with fewer inputs uses A's first
+columns, one with fewer outputs B's first rows (as peft does). They come from `seed` alone, drawn on the CPU in float32,
+so a file holds d and b only.
+Start: A ~ uniform in +-sqrt(6/in), B ~ uniform in +-sqrt(6/rank) (Kaiming), d = 0.1, b = 0, so the first forward pass
+is the base model's.
+Trainable: rank + out numbers per adapted weight. The rank costs time and memory but hardly any trained numbers.
+Paper: Kopiczko et al. 2023, arXiv:2310.11454. Lesson: lessons/14_lora_family.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minipeft.errors import UserError
+from minipeft.methods.linear_layers import as_linear, linear_kinds
+from minipeft.methods.method import Method
+from minipeft.methods.targets import find_modules
+
+
+class SharedProjections(nn.Module):
+    """The frozen random A and B, the same for the same seed on every device."""
+
+    def __init__(self, in_features: int, out_features: int, rank: int, seed: int):
+        super().__init__()
+        generator = torch.Generator("cpu").manual_seed(seed)
+        for name, shape in (("A", (rank, in_features)), ("B", (out_features, rank))):
+            bound = (6 / shape[1]) ** 0.5  # shape[1]: how many numbers each row reads
+            matrix = torch.empty(shape, dtype=torch.float32, device="cpu").uniform_(-bound, bound, generator=generator)
+            self.register_buffer(name, matrix, persistent=False)
+
+    def forward(self, in_features: int, out_features: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """A: (rank, in) and B: (out, rank), cut to a layer's size."""
+        return self.A[:, :in_features], self.B[:out_features]
+
+
+class VeRALinear(nn.Module):
+    """A frozen linear layer plus the shared random update, scaled by this layer's own vectors."""
+
+    def __init__(self, linear: nn.Linear, shared: nn.Module):
+        super().__init__()
+        self.linear, self.shared = linear, shared
+        self.d = nn.Parameter(linear.weight.new_full((len(shared.A),), 0.1))  # (rank,)
+        self.b = nn.Parameter(linear.weight.new_zeros(linear.out_features))  # (out,)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        A, B = self.shared(self.linear.in_features, self.linear.out_features)
+        low = self.d * (x @ A.T)  # (..., rank)
+        return self.linear(x) + self.b * (low @ B.T)  # (..., out)
+
+    def update(self) -> torch.Tensor:
+        """What merging adds to W, (out, in)."""
+        A, B = self.shared(self.linear.in_features, self.linear.out_features)
+        return (self.b[:, None] * B) @ (self.d[:, None] * A)
+
+
+@dataclass
+class VeRA(Method):
+    """VeRA on the linear layers that `targets` name: by default all of attention and feed-forward."""
+
+    rank: int = 64
+    targets: Sequence[str] = ("*blocks.*",)
+    seed: int = 0
+
+    name = "vera"
+    suggested_learning_rate = 3e-2
+    learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)
+    can_merge = True
+
+    def __post_init__(self):
+        if self.rank < 1:
+            raise UserError(f"VeRA's rank must be at least 1, not {self.rank}.")
+
+    def install(self, model: nn.Module) -> None:
+        layers = [as_linear(layer) for _, layer in find_modules(model, self.targets, linear_kinds(model))]
+        most_in, most_out = (max(getattr(layer, side) for layer in layers) for side in ("in_features", "out_features"))
+        shared = SharedProjections(most_in, most_out, self.rank, self.seed).to(layers[0].weight)
+        self.replace_linears(self.targets, lambda linear: VeRALinear(linear, shared))
+
+    def merge_weights(self) -> None:
+        layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, VeRALinear)]
+        self.refuse_shared_weights(layers)
+        for _, layer in layers:
+            layer.linear.weight.add_(layer.update())
