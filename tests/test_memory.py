@@ -52,3 +52,16 @@ def test_a_frozen_base_saves_gradients_and_optimizer_state(make_tiny_model, tiny
         weights = 4 * sum(parameter.numel() for parameter in model.parameters())
         assert parts[name]["weights"] == weights + (parts[name]["gradients"] if name == "lora" else 0)
     assert parts["lora"]["activations"] > 0
+
+
+def test_the_frozen_numbers_that_a_method_adds_are_weights_too(make_tiny_model, tiny_task):
+    """VeRA's random matrices are stored once for all layers, and are neither trained nor activations."""
+    model = make_tiny_model()
+    plain = sum(parameter.numel() for parameter in model.parameters())
+    method = METHODS["vera"](rank=5)
+    method.attach(model)
+    shared = next(module for module in model.modules() if hasattr(module, "d")).shared
+    frozen = shared.A.numel() + shared.B.numel()
+    counted = step_memory(model, method, tiny_task, batch_size=6)["weights"]
+    assert frozen == 5 * (24 + 24 if hasattr(model, "encoder") else 64 + 64)
+    assert counted == 4 * (plain + method.parameter_count() + frozen)

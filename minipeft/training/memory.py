@@ -15,7 +15,7 @@ def bytes_of(tensors) -> int:
 
 def saved_activation_bytes(model, batch) -> int:
     """Bytes of all tensors that the backward pass of `model.loss(batch)` has saved, parameters excluded."""
-    known = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    known = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
     storages = {}
 
     def pack(tensor):
@@ -36,7 +36,7 @@ def step_memory(model, method, task, batch_size: int, optimizer: str | None = No
     trained = list(method.named_parameters().values())
     batch = collate(encode_examples(model, task.train[:batch_size]), next(model.parameters()).device)
     return {
-        "weights": bytes_of(model.parameters()),
+        "weights": bytes_of([*model.parameters(), *model.buffers()]),  # buffers: frozen numbers that a method adds
         "gradients": bytes_of(trained),
         "optimizer": optimizer_bytes(trained, optimizer or method.suggested_optimizer),
         "activations": saved_activation_bytes(model, batch),
