@@ -3,9 +3,10 @@
 `hyperparameters` are drawn by hypothesis; `count` is the formula of the method's docstring, worked out from the sizes
 of the model alone; `refuses` names families it does not apply to, with the words of its sentence; `pasteable` are
 classes that must run in an empty file; `gradient_free` are endings of parameters whose gradient is zero by mathematics;
-`trains_nothing` marks methods without trained numbers; `prepare` gives the hyper-parameters that need the plain model,
-such as files of adapters trained on it; `leaves_out` marks methods whose training steps may each leave out some of the
-parameters, so that not all have a gradient in every step.
+`trains_nothing` marks methods without trained numbers; `prepare` gives hyper-parameters in place of defaults that do
+not fit the tests' models, or that need one, such as files of adapters trained on it; `leaves_out` marks methods whose training steps may each leave out some of the
+parameters, so that not all have a gradient in every step; `may_return` are endings of parameters that pruning may put
+back to where they started.
 """
 
 import tempfile
@@ -27,7 +28,7 @@ from minipeft.methods.adapters import (
     pfeiffer,
     scaled_parallel_adapter,
 )
-from minipeft.methods.low_rank import dora, lora, oft, pissa, vera
+from minipeft.methods.low_rank import adalora, dora, lora, oft, pissa, vera
 from minipeft.methods.prompts import (
     embedding_prefix,
     infix_tuning,
@@ -102,6 +103,7 @@ class Row:
     trains_nothing: bool = False
     prepare: Callable[[object], dict] = lambda model: {}
     leaves_out: bool = False
+    may_return: tuple[str, ...] = ()
 
 
 def new_method(name, model, **hyperparameters):
@@ -227,6 +229,17 @@ TABLE = {
         },
         pasteable={"OFTLinear": oft},
         prepare=lambda model: {"block_size": 4, "targets": ("query", "key", "value", "up")},
+    ),
+    "adalora": Row(
+        count=lambda s, m: low_rank(s, m) + m.rank * s.matrices,
+        hyperparameters={
+            "rank": st.integers(2, 5),
+            "target_rank": st.just(2),
+            "alpha": st.sampled_from([0.5, 3.0, 16.0]),
+            "interval": st.sampled_from([1, 10]),
+        },
+        pasteable={"AdaLoRALinear": adalora},
+        may_return=(".values",),
     ),
     "houlsby": Row(
         count=lambda s, m: s.sublayers * (2 * s.d * m.bottleneck + s.d + m.bottleneck) + s.norms,

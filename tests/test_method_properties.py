@@ -92,6 +92,7 @@ def train(model, method):
             assert parameter.grad.isfinite().all(), f"{name} got a gradient that is not finite"
             reached[name] |= bool(parameter.grad.any())
         optimizer.step()
+        method.after_step(step, steps)
     return reached
 
 
@@ -137,7 +138,11 @@ def test_training_moves_what_is_trained_and_not_one_bit_of_the_frozen_base(name,
         return
     must_move = [path for path in trained if not path.endswith(TABLE[name].gradient_free or "none")]
     assert must_move and all(reached[path] for path in must_move), [p for p in must_move if not reached[p]]
-    moved = [not torch.equal(now[path], before[path]) for path in must_move]
+    moved = [
+        not torch.equal(now[path], before[path])
+        for path in must_move
+        if not path.endswith(TABLE[name].may_return or "none")
+    ]
     assert all(moved) if dtype is torch.float32 else any(moved)  # bfloat16 rounds a small step on a large number away
 
 

@@ -194,3 +194,10 @@ class Method:
 
     def after_backward(self, step: int, total: int) -> None:
         """Called between the backward pass and the optimizer's step; `step` counts from 0 to `total` - 1."""
+
+    def after_step(self, step: int, total: int) -> None:
+        """Called after the optimizer's step, while the gradients are still there."""
+
+    def settled(self, step: int, total: int) -> bool:
+        """Whether what is learned after `step` steps may be a run's outcome: not before all pruning is done."""
+        return True

@@ -9,6 +9,7 @@ from minipeft.methods.adapters.multi_head_parallel_adapter import MultiHeadParal
 from minipeft.methods.adapters.parallel_adapter import ParallelAdapter
 from minipeft.methods.adapters.pfeiffer import Pfeiffer
 from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
+from minipeft.methods.low_rank.adalora import AdaLoRA
 from minipeft.methods.low_rank.dora import DoRA
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
@@ -46,6 +47,7 @@ METHODS: dict[str, type[Method]] = {
     "pissa": PiSSA,
     "vera": VeRA,
     "oft": OFT,
+    "adalora": AdaLoRA,
     "houlsby": Houlsby,
     "compacter": Compacter,
     "parallel_adapter": ParallelAdapter,

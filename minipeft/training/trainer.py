@@ -1,8 +1,9 @@
 """The trainer: one loop for both model families and every method, which it knows by the contract only.
 
 A step: take the batch that (seed, step) names, backward, clip, let the method act, update. Every `evaluate_every` steps
-the dev split is scored; the best weights on it are what remains at the end. Nothing in a run depends on anything but
-its settings, so a run that is killed and resumed gives the same weights as an unbroken one, bit for bit.
+the dev split is scored; the best weights on it, once the method has settled, are what remains at the end. Nothing in a
+run depends on anything but its settings, so a run that is killed and resumed gives the same weights as an unbroken one,
+bit for bit.
 """
 
 import math
@@ -101,6 +102,7 @@ class Run:
         warmup = round(settings.warmup * settings.steps)
         set_learning_rates(self.optimizer, SCHEDULES[settings.schedule](self.step, settings.steps, warmup))
         self.optimizer.step()
+        self.method.after_step(self.step, settings.steps)
         self.optimizer.zero_grad()
         self.step += 1
         self.seconds += time.perf_counter() - start
@@ -135,7 +137,7 @@ class Run:
         score = evaluate(self.model, self.task, "dev", max_source_length=self.settings.max_source_length)["score"]
         result = self.result
         result.dev_scores.append((self.step, score))
-        if score > result.best_dev:
+        if score > result.best_dev and self.method.settled(self.step, self.settings.steps):
             result.best_dev, result.best_step, self.best = score, self.step, self.method.state_dict()
         if self.file and self.parallel.rank == 0:
             save_state(self.file, self.description, self.state())
@@ -161,9 +163,9 @@ class Run:
             self.result = RunResult(**state["result"])
 
     def out_of_patience(self) -> bool:
-        """Whether the last `patience` evaluations brought nothing better."""
+        """Whether the last `patience` evaluations brought nothing better than what was kept before them."""
         later = [step for step, _ in self.result.dev_scores if step > self.result.best_step]
-        return self.settings.patience is not None and len(later) >= self.settings.patience
+        return bool(self.settings.patience and self.result.best_step and len(later) >= self.settings.patience)
 
     def finish(self) -> RunResult:
         """Leave the best weights in the model; the run is over, so its file goes."""

@@ -61,8 +61,8 @@ class PiSSA(Method):
     targets: Sequence[str] = ("*blocks.*",)
 
     name = "pissa"
-    suggested_learning_rate = 3e-3
-    learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
+    suggested_learning_rate = 1e-2
+    learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
     can_merge = True
 
     def __post_init__(self):

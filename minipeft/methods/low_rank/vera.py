@@ -70,7 +70,7 @@ class VeRA(Method):
     seed: int = 0
 
     name = "vera"
-    suggested_learning_rate = 3e-2
+    suggested_learning_rate = 6e-2
     learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)
     can_merge = True
 

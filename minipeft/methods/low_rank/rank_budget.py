@@ -1,0 +1,91 @@
+"""A budget of ranks that shrinks while training, and the importance that decides which of them stay.
+
+    I = |w g|                                        sensitivity of a number w with gradient g: what removing it costs
+    I_mean <- beta1 I_mean + (1 - beta1) I           it jumps from batch to batch, so: its moving average
+    U_mean <- beta2 U_mean + (1 - beta2) |I - I_mean|        and how much it jumps, with the new I_mean
+    s(w) = I_mean U_mean
+
+    b(t) = b_T + (b_0 - b_T) (1 - (t - t_i) / (t_f - t_i))^3      from step t_i to t_f; before it b_0, after it b_T
+
+w is taken before the optimizer's update, as g is (in peft's loop it is taken after the update).
+Paper: Zhang et al. 2023 (AdaLoRA), arXiv:2303.10512.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the budget shrinks. `warmup` and `final` are the shares of all steps before t_i and after t_f."""
+
+    warmup: float
+    final: float
+    interval: int
+
+    def __post_init__(self):
+        if min(self.warmup, self.final) < 0 or self.warmup + self.final > 1:
+            raise UserError(f"warmup and final are shares of the steps: {self.warmup} and {self.final} do not fit.")
+        if self.interval < 1:
+            raise UserError(f"The interval between prunings must be at least 1 step, not {self.interval}.")
+
+    def phases(self, total: int) -> tuple[int, int]:
+        """t_i and t_f of a run of `total` steps."""
+        return round(self.warmup * total), max(1, total - round(self.final * total))
+
+    def prunes(self, done: int, total: int) -> bool:
+        """Whether the choice is made anew after `done` steps; the last time at t_f."""
+        start, end = self.phases(total)
+        return done == end or (start < done < end and done % self.interval == 0)
+
+    def budget(self, done: int, total: int, first: int, last: int) -> int:
+        """b(t) after `done` steps, from `first` down to `last` ranks in the whole model."""
+        start, end = self.phases(total)
+        left = 0.0 if done >= end else 1 - max(0, done - start) / (end - start)  # 1 ... 0
+        return int(last + (first - last) * left**3)
+
+
+class Importance:
+    """Both moving averages of every trained number, in float32; they start at 0."""
+
+    def __init__(self, beta1: float, beta2: float):
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+            raise UserError(f"beta1 and beta2 must be from 0 to below 1: {beta1} and {beta2} given.")
+        self.beta1, self.beta2 = beta1, beta2
+        self.averages: dict[str, Tensor] = {}  # "<parameter's name>.sensitivity" and "<parameter's name>.uncertainty"
+
+    @torch.no_grad()
+    def update(self, parameters: Mapping[str, Tensor]) -> None:
+        """Take in the gradients of one step. A parameter without a gradient was of no importance in it."""
+        for name, weight in parameters.items():
+            gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            now = (weight.float() * gradient.float()).abs()
+            mean = self.moved(f"{name}.sensitivity", self.beta1, now)
+            self.moved(f"{name}.uncertainty", self.beta2, (now - mean).abs())
+
+    def moved(self, key: str, beta: float, now: Tensor) -> Tensor:
+        """The moving average `key` after one more number."""
+        self.averages[key] = beta * self.averages.get(key, 0.0) + (1 - beta) * now
+        return self.averages[key]
+
+    def score(self, name: str) -> Tensor:
+        """s(w) of every number of a parameter, in its shape."""
+        return self.averages[f"{name}.sensitivity"] * self.averages[f"{name}.uncertainty"]
+
+    def triplets(self, path: str) -> Tensor:
+        """The score of each triplet of the layer at `path`, (rank,): its value's, and the means of its two vectors'."""
+        return self.score(f"{path}.values") + self.score(f"{path}.P").mean(0) + self.score(f"{path}.Q").mean(1)
+
+
+def keep_best(layers: list[tuple[str, nn.Module]], importance: Importance, budget: int) -> None:
+    """Set `kept`, (rank,) bool, of each (path, layer): True for the `budget` best triplets of all layers together."""
+    scores = [importance.triplets(path) for path, _ in layers]
+    kept = torch.zeros(sum(map(len, scores)), dtype=torch.bool, device=scores[0].device)
+    kept[torch.cat(scores).topk(budget).indices] = True  # exactly so many, also where scores are equal
+    for (_, layer), part in zip(layers, kept.split([len(score) for score in scores]), strict=True):
+        layer.kept.copy_(part)
