@@ -1,0 +1,61 @@
+"""The picture of where the rank went: a heat map of ranks, blocks from top to bottom, kinds of matrix side by side.
+
+`python -m minipeft.commands.rank_picture adapter.pt out.png` draws an AdaLoRA's file.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from minipeft.training.adapter_files import read_adapter
+
+
+def place(path: str) -> tuple[str, str]:
+    """(block, kind) of a matrix: 'encoder.blocks.0.attention.query' -> ('encoder 0', 'attention query')."""
+    block, kind = re.fullmatch(r"(?:(.*?\d+)\.)?(.+)", path).groups()
+    return (block or "").replace(".blocks.", " ").replace(".", " "), kind.replace(".", " ")
+
+
+def rank_picture(ranks: Mapping[str, int], path: str | Path, title: str = "Ranks left") -> bool:
+    """Draw `ranks`, matrix path -> rank; False where matplotlib (the [plots] extra) is not installed.
+
+    A model without a kind of matrix in some block has a gray cell there. The background is white on any page.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        return False
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    places = {place(name): rank for name, rank in ranks.items()}
+    blocks, kinds = (list(dict.fromkeys(side)) for side in zip(*places, strict=True))  # in the model's order
+    most = max(1, *places.values())
+    table = [[places.get((block, kind), float("nan")) for kind in kinds] for block in blocks]
+    size = (2 + 0.6 * len(kinds), 1.8 + 0.5 * len(blocks))
+    figure, axes = pyplot.subplots(figsize=size, dpi=150, facecolor="white")
+    axes.set_facecolor("lightgray")  # what shows where there is no such matrix
+    axes.imshow(table, cmap="Blues", vmin=0, vmax=most, aspect="auto")
+    for row, block in enumerate(blocks):
+        for column, kind in enumerate(kinds):
+            rank = places.get((block, kind))
+            if rank is not None:
+                colour = "white" if rank > 0.6 * most else "black"
+                axes.text(column, row, str(rank), ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xticks(range(len(kinds)), kinds, rotation=40, ha="right")
+    axes.set_yticks(range(len(blocks)), blocks)
+    axes.set_title(title, fontsize=11)
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+    return True
+
+
+def stored_ranks(weights: Mapping) -> dict[str, int]:
+    """The ranks in an AdaLoRA's stored numbers: each matrix keeps as many columns of P."""
+    return {name.removesuffix(".P"): tensor.shape[1] for name, tensor in weights.items() if name.endswith(".P")}
+
+
+if __name__ == "__main__":
+    rank_picture(stored_ranks(read_adapter(sys.argv[1])["weights"]), sys.argv[2])
