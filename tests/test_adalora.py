@@ -181,6 +181,10 @@ def test_adalora_trains_any_network_of_linear_layers():
     method.merge()
     torch.testing.assert_close(model(x), trained)
     assert not torch.allclose(trained, before)
+    method.unmerge()
+    torch.testing.assert_close(model(x), trained)
+    method.detach()
+    torch.testing.assert_close(model(x), before)
 
 
 @pytest.fixture(params=["t5", "gpt"])

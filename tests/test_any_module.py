@@ -12,9 +12,13 @@ from torch import nn
 
 from minipeft import METHODS
 from minipeft.errors import UserError
+from minipeft.methods.low_rank.adalora import AdaLoRA
+from minipeft.methods.low_rank.dora import DoRA
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
+from minipeft.methods.low_rank.pissa import PiSSA
 from minipeft.methods.low_rank.rslora import RSLoRA
+from minipeft.methods.low_rank.vera import VeRA
 from minipeft.methods.rescaling.ia3 import IA3
 from minipeft.methods.selective.bitfit import BitFit
 from minipeft.methods.selective.freeze_layers import FreezeLayers
@@ -28,6 +32,10 @@ METHOD_MAKERS = {
     "lora": lambda: LoRA(rank=2, alpha=3.0, targets=LAYERS, rank_pattern={"3": 1}),
     "rslora": lambda: RSLoRA(rank=3, alpha=3.0, targets=LAYERS),
     "lora_plus": lambda: LoRAPlus(rank=2, targets=LAYERS, ratio=4.0),
+    "dora": lambda: DoRA(rank=2, targets=LAYERS),
+    "pissa": lambda: PiSSA(rank=2, alpha=3.0, targets=LAYERS),
+    "vera": lambda: VeRA(rank=9, targets=LAYERS),
+    "adalora": lambda: AdaLoRA(rank=2, target_rank=2, targets=LAYERS),
     "ia3": lambda: IA3(targets=("0",), feed_forward_targets=("3",)),
     "bitfit": BitFit,
     "norm_tuning": NormTuning,
@@ -105,6 +113,7 @@ def train(model, method, steps=3):
         ((model(x) - 1).square().mean() + method.penalty()).backward()
         method.after_backward(step, steps)
         optimizer.step()
+        method.after_step(step, steps)
 
 
 @every_case

@@ -38,7 +38,7 @@ def test_an_oft_layer_turns_every_neuron_by_the_same_orthogonal_matrix(block_siz
     torch.testing.assert_close(R.T @ R, torch.eye(12, dtype=torch.float64), atol=1e-12, rtol=0)
     weight = torch.stack([R @ row for row in layer.linear.weight])  # a neuron is a row
     torch.testing.assert_close(layer(x), x @ weight.T + layer.linear.bias, atol=1e-12, rtol=1e-12)
-    torch.testing.assert_close(layer.merged(), weight, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(layer.weight, weight, atol=1e-12, rtol=1e-12)
     blocks = layer.rotation()
     identity = torch.eye(block_size, dtype=torch.float64).expand_as(blocks)
     torch.testing.assert_close(blocks.mT @ blocks, identity, atol=1e-12, rtol=0)
@@ -54,7 +54,7 @@ def hyperspherical_energy(weight):
 
 def test_lengths_and_angles_of_neurons_and_their_energy_are_kept():
     layer, _ = trained_layer()
-    before, after = layer.linear.weight, layer.merged()
+    before, after = layer.linear.weight, layer.weight
     assert (after - before).abs().max() > 0.1
     torch.testing.assert_close(after @ after.T, before @ before.T, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(hyperspherical_energy(after), hyperspherical_energy(before), rtol=1e-12, atol=0)

@@ -84,6 +84,10 @@ def test_vera_trains_any_network_of_linear_layers():
     method.merge()
     torch.testing.assert_close(model(x), trained)
     assert not torch.allclose(trained, before)
+    method.unmerge()
+    torch.testing.assert_close(model(x), trained)
+    method.detach()
+    torch.testing.assert_close(model(x), before)
 
 
 def test_merging_in_float64_is_exact_to_rounding():

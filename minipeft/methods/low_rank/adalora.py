@@ -44,6 +44,15 @@ class AdaLoRALinear(nn.Module):
         """What merging adds to W, (out, in)."""
         return self.scaling * (self.P * self.values) @ self.Q
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """(out, in), what this layer computes with."""
+        return self.linear.weight + self.update()
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return self.linear.bias
+
     def gram_errors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """P^T P - I and Q Q^T - I, (rank, rank): zero where the vectors are orthonormal."""
         identity = torch.eye(len(self.values), dtype=self.P.dtype, device=self.P.device)
@@ -72,8 +81,7 @@ class AdaLoRA(RankPruning):
     name = "adalora"
     suggested_learning_rate = 2e-2
     learning_rate_grid = (5e-3, 1e-2, 2e-2, 4e-2)
-    can_merge = True
-    layer_type = AdaLoRALinear
+    layer_kind = AdaLoRALinear
 
     def __post_init__(self):
         if not 1 <= self.target_rank <= self.rank:
@@ -90,8 +98,3 @@ class AdaLoRA(RankPruning):
     def penalty(self) -> Tensor:
         errors = [error for _, layer in self.layers() for error in layer.gram_errors()]
         return self.orthogonality * sum(error.float().square().sum() for error in errors)
-
-    def merge_weights(self) -> None:
-        self.refuse_shared_weights(self.layers())
-        for _, layer in self.layers():
-            layer.linear.weight.add_(layer.update())

@@ -23,6 +23,7 @@ class AdditiveMethod(Method):
 
     def layers(self) -> list[tuple[str, nn.Module]]:
         """(path, layer) of every layer that this method put into the model."""
+        self.require_attached()
         return [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, self.layer_kind)]
 
     def merge_weights(self) -> None:

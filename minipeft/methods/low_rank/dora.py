@@ -32,11 +32,11 @@ class DoRALinear(nn.Module):
         nn.init.kaiming_uniform_(self.A, a=5**0.5)  # fan-in is `in`
         self.magnitude = nn.Parameter(self.lengths())  # (out,)
 
-    @torch.no_grad()
     def direction(self) -> torch.Tensor:
         """V, (out, in)."""
         return self.linear.weight + self.scaling * (self.B @ self.A)
 
+    @torch.no_grad()
     def lengths(self) -> torch.Tensor:
         """|V|, (out,), without gradient; a row of zeros has the smallest length that can be divided by."""
         lengths = torch.linalg.vector_norm(self.direction(), dim=1)
@@ -48,9 +48,14 @@ class DoRALinear(nn.Module):
         low = self.scaling * (x @ self.A.T) @ self.B.T  # (..., out)
         return base + (scale - 1) * product + scale * low  # what is added is exactly 0 at the start
 
-    def merged(self) -> torch.Tensor:
-        """The weight of the plain layer that does the same, (out, in)."""
+    @property
+    def weight(self) -> torch.Tensor:
+        """(out, in), what this layer computes with, and what merging writes into W."""
         return (self.magnitude / self.lengths())[:, None] * self.direction()
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return self.linear.bias
 
 
 @dataclass
@@ -79,4 +84,4 @@ class DoRA(Method):
         layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, DoRALinear)]
         self.refuse_shared_weights(layers)
         for _, layer in layers:
-            layer.linear.weight.copy_(layer.merged())
+            layer.linear.weight.copy_(layer.weight)

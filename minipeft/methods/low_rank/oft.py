@@ -45,11 +45,16 @@ class OFTLinear(nn.Module):
         turned = torch.einsum("...nb, nbc -> ...nc", blocks, self.rotation().to(x.dtype))
         return self.linear(turned.flatten(-2))  # (..., out)
 
-    def merged(self) -> torch.Tensor:
-        """The weight of the plain layer that does the same, W R^T, (out, in)."""
+    @property
+    def weight(self) -> torch.Tensor:
+        """W R^T, (out, in), what this layer computes with, and what merging writes into W."""
         rotation = self.rotation()
         rows = self.linear.weight.to(rotation.dtype).unflatten(1, (-1, self.block_size))  # (out, blocks, block_size)
-        return torch.einsum("onb, ncb -> onc", rows, rotation).flatten(1)
+        return torch.einsum("onb, ncb -> onc", rows, rotation).flatten(1).to(self.linear.weight.dtype)
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return self.linear.bias
 
 
 @dataclass
@@ -83,4 +88,4 @@ class OFT(Method):
         layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, OFTLinear)]
         self.refuse_shared_weights(layers)
         for _, layer in layers:
-            layer.linear.weight.copy_(layer.merged())
+            layer.linear.weight.copy_(layer.weight)

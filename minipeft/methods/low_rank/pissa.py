@@ -4,11 +4,11 @@
     A_0 = sqrt(S / s) V^T: (rank, in)        B_0 = U sqrt(S / s): (out, rank)
     y = (W - s B_0 A_0) x + b + s B A x   =   W x + b + s (B A - B_0 A_0) x
 
-The paper trains A and B on top of the residual W - s B_0 A_0, which it freezes (and which it may quantize: what is left
-without the large singular values is easier to round). The right-hand form, used here, leaves W alone.
+The paper trains A and B on the frozen (perhaps quantized) residual W - s B_0 A_0; the right-hand form leaves W alone.
 Start: A = A_0, B = B_0, so what is added is exactly 0 and the first forward pass the base model's. A_0 and B_0 are not
 stored but worked out again from W: on another machine they may come out turned, and their product, which is all that
-counts, the same to rounding (unless the singular values number rank and rank + 1 are equal).
+counts, the same to rounding (unless the singular values number rank and rank + 1 are equal). From a merged W other ones
+would come out: unlike LoRA there is no unmerge.
 Trainable: rank * (in + out) numbers per adapted weight.
 Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/14_lora_family.
 """
@@ -48,13 +48,19 @@ class PiSSALinear(nn.Module):
         """What merging adds to W, (out, in)."""
         return self.scaling * (self.B @ self.A - self.B_0 @ self.A_0)
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """(out, in), what this layer computes with."""
+        return self.linear.weight + self.update()
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return self.linear.bias
+
 
 @dataclass
 class PiSSA(Method):
-    """PiSSA on the linear layers that `targets` name: by default all of attention and feed-forward.
-
-    `alpha` equal to the rank, as here, makes the scaling 1; another one changes the sizes of A and B only.
-    """
+    """PiSSA on the linear layers that `targets` name; `alpha` sets the sizes of A and B, not of B A."""
 
     rank: int = 8
     alpha: float = 8.0
@@ -66,10 +72,9 @@ class PiSSA(Method):
     can_merge = True
 
     def __post_init__(self):
-        if self.rank < 1:
-            raise UserError(f"PiSSA's rank must be at least 1, not {self.rank}.")
-        if self.alpha <= 0:
-            raise UserError(f"PiSSA's alpha must be above 0, not {self.alpha}: the weight is divided by it.")
+        for name in ("rank", "alpha"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"PiSSA's {name} must be above 0, not {getattr(self, name)}.")
 
     def install(self, model: nn.Module) -> None:
         for path, layer in find_modules(model, self.targets, linear_kinds(model)):

@@ -5,31 +5,23 @@ on a fresh base the others take their old places, so the outputs are the same bi
 is pruned all of it is stored: at the start every lam is 0.
 """
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
+from minipeft.methods.low_rank.additive import AdditiveMethod
 from minipeft.methods.low_rank.rank_budget import Importance, Schedule, keep_best
-from minipeft.methods.method import Method
 from minipeft.methods.strict_loading import load_strictly
 
 AVERAGES = (".sensitivity", ".uncertainty")
 
 
-class RankPruning(Method):
+class RankPruning(AdditiveMethod):
     """A method whose layers have P: (out, rank), values: (rank,), Q: (rank, in) and kept: (rank,) bool."""
 
-    layer_type: ClassVar[type[nn.Module]]
     rank: int
     target_rank: int
     schedule: Schedule
     importance: Importance
-
-    def layers(self) -> list[tuple[str, nn.Module]]:
-        """(path, layer) of every adapted weight."""
-        self.require_attached()
-        return [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, self.layer_type)]
 
     def after_backward(self, step: int, total: int) -> None:
         if not self.settled(step, total):

@@ -21,7 +21,7 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.linear_layers import as_linear, linear_kinds
-from minipeft.methods.method import Method
+from minipeft.methods.low_rank.additive import AdditiveMethod
 from minipeft.methods.targets import find_modules
 
 
@@ -60,9 +60,18 @@ class VeRALinear(nn.Module):
         A, B = self.shared(self.linear.in_features, self.linear.out_features)
         return (self.b[:, None] * B) @ (self.d[:, None] * A)
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """(out, in), what this layer computes with."""
+        return self.linear.weight + self.update()
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return self.linear.bias
+
 
 @dataclass
-class VeRA(Method):
+class VeRA(AdditiveMethod):
     """VeRA on the linear layers that `targets` name: by default all of attention and feed-forward."""
 
     rank: int = 64
@@ -72,7 +81,7 @@ class VeRA(Method):
     name = "vera"
     suggested_learning_rate = 6e-2
     learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)
-    can_merge = True
+    layer_kind = VeRALinear
 
     def __post_init__(self):
         if self.rank < 1:
@@ -83,9 +92,3 @@ class VeRA(Method):
         most_in, most_out = (max(getattr(layer, side) for layer in layers) for side in ("in_features", "out_features"))
         shared = SharedProjections(most_in, most_out, self.rank, self.seed).to(layers[0].weight)
         self.replace_linears(self.targets, lambda linear: VeRALinear(linear, shared))
-
-    def merge_weights(self) -> None:
-        layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, VeRALinear)]
-        self.refuse_shared_weights(layers)
-        for _, layer in layers:
-            layer.linear.weight.add_(layer.update())
