@@ -4,9 +4,9 @@
 of the model alone; `refuses` names families it does not apply to, with the words of its sentence; `pasteable` are
 classes that must run in an empty file; `gradient_free` are endings of parameters whose gradient is zero by mathematics;
 `trains_nothing` marks methods without trained numbers; `prepare` gives hyper-parameters in place of defaults that do
-not fit the tests' models, or that need one, such as files of adapters trained on it; `leaves_out` marks methods whose training steps may each leave out some of the
-parameters, so that not all have a gradient in every step; `may_return` are endings of parameters that pruning may put
-back to where they started.
+not fit the tests' models, or that need one, such as files of adapters trained on it; `leaves_out` marks methods whose
+training steps may each leave out some of the parameters, so that not all have a gradient in every step; `may_return`
+are endings of parameters that pruning may put back to where they started.
 """
 
 import tempfile
