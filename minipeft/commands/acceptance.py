@@ -36,7 +36,7 @@ def accept(base: RunSpec, methods: list[str], seeds: int, workers: int, name: st
     write_json(RESULTS / f"{name}.json", report)
     if not base.shots:
         rates = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {}
-        won = {row: rate for row, rate in report["learning_rates"].items() if rate}
+        won = {row: rate for row, rate in report["learning_rates"].items() if rate and row in {*METHODS, *CONTROLS}}
         rates.setdefault(base.model, {}).setdefault(base.task, {}).update(won)
         write_json(TUNED, rates)
     picture(report, RESULTS / f"{name}.png")
