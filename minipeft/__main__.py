@@ -1,6 +1,7 @@
 """The command line: `python -m minipeft compare | train | evaluate | generate | prompts | transfer | ...`."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def run_compare(args) -> None:
         methods = split_entries(args.methods, known)
     else:
         race = known if args.methods else [*FIRST_RACE, *CONTROLS]
-        methods = [name for name in race if applies(name, args.model)]
+        methods = fitting(race, args.model)
     task = get_task(spec)
     for entry in entry_specs(spec, methods):
         if entry.method not in known:
@@ -66,15 +67,17 @@ def run_compare(args) -> None:
     compare(spec, methods, seeds, args.workers or default_workers(args.device), args.tune)
 
 
-def applies(name: str, model_name: str) -> bool:
-    """Whether the method can act on this model at all (BitFit needs biases, which T5 has not)."""
-    if name in CONTROLS:
-        return True
-    try:
-        make_method(name, {}).attach(load(model_name))
-    except UserError:
-        return False
-    return True
+def fitting(race: Iterable[str], model_name: str) -> list[str]:
+    """Those methods of `race` that can act on the model as they are; says which are left out, and why."""
+    methods = []
+    for name in race:
+        try:
+            if name not in CONTROLS:  # BitFit needs biases, which T5 has not; AdapterFusion needs trained adapters
+                make_method(name, {}).attach(load(model_name))
+            methods.append(name)
+        except UserError as error:
+            print(f"Left out: {name}. {error}")
+    return methods
 
 
 def run_train(args) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from minipeft.__main__ import main
+from minipeft.__main__ import fitting, main
 from minipeft.commands.hyperparameters import parse_hyperparameters
 from minipeft.commands.runs import RunSpec, finished
 from minipeft.commands.sweep import grid, sweep
@@ -228,3 +228,11 @@ def test_the_table_sorts_by_score_and_gives_shares_of_full_tuning():
     ]
     lines = markdown(rows).splitlines()
     assert len({len(line) for line in lines}) == 1 and "2.50" in lines[2]
+
+
+def test_what_cannot_act_on_a_model_is_left_out_with_its_reason(base_folder, capsys):
+    left = ("bitfit", "adapter_fusion")
+    assert fitting(["full", *left, "untuned"], base_folder) == ["full", "untuned"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(".")[0] for line in lines] == [f"Left out: {name}" for name in left]
+    assert "norm_tuning" in lines[0] and "pfeiffer" in lines[1]

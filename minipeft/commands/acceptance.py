@@ -10,7 +10,7 @@ import json
 import shlex
 from pathlib import Path
 
-from minipeft.__main__ import applies
+from minipeft.__main__ import fitting
 from minipeft.commands.arguments import DEFAULT_MODEL, FIRST_RACE
 from minipeft.commands.compare import compare
 from minipeft.commands.hyperparameters import split_entries
@@ -53,9 +53,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", default="runs/acceptance")
     args = parser.parse_args()
-    methods = [method for method in (*FIRST_RACE, *CONTROLS) if applies(method, args.model)]
     if args.methods:
         methods = split_entries(args.methods, [*METHODS, *CONTROLS])
+    else:
+        methods = fitting((*FIRST_RACE, *CONTROLS), args.model)
     for task in args.tasks.split(","):
         flags = vars(args) | {"tasks": task}
         told = [f"--{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value and flag != "out"]
