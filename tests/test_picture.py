@@ -20,6 +20,21 @@ def test_a_picture_names_every_method_once(tmp_path, monkeypatch):
     assert sorted(names) == sorted(row["method"] for row in REPORT["rows"])
 
 
+def test_many_methods_are_named_in_a_legend_best_first_and_none_covers_another(tmp_path, monkeypatch):
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs minipeft[plots]")
+    monkeypatch.setattr(pyplot, "close", lambda figure: None)
+    row = REPORT["rows"][0]
+    rows = [row | {"method": f"method{i}", "trained": 100 * (1 + i // 6), "mean": 50.0 + i} for i in range(12)]
+    assert picture({**REPORT, "rows": rows[::-1]}, tmp_path / "race.png")
+    axes = pyplot.gcf().axes[0]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == [f"method{i}  {50.0 + i:.1f}" for i in reversed(range(12))]
+    points = {bar.get_label(): bar[0].get_xydata()[0] for bar in axes.containers}
+    assert [points[f"method{i}"][1] for i in range(12)] == [50.0 + i for i in range(12)]
+    places = sorted(float(x) for x, _ in points.values())
+    assert len(set(places)) == 12 and places[0] == 100 and places[6] == 200
+
+
 def test_a_method_that_trains_nothing_is_a_line_as_the_controls_are(tmp_path, monkeypatch):
     pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs minipeft[plots]")
     monkeypatch.setattr(pyplot, "close", lambda figure: None)

@@ -26,3 +26,45 @@ def test_a_task_tells_the_methods_apart(task):
     assert max(tuned.values()) - min(tuned.values()) >= 10 and max(tuned.values()) < 100
     assert abs(mean["lora"] - mean["full"]) <= 3
     assert chance + 10 < mean["prompt_tuning"] < mean["lora"]
+
+
+def race(name):
+    """Rows by method, of a committed race."""
+    report = json.loads((DATA / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return {row["method"]: row for row in report["rows"]}
+
+
+INPUT_PROMPTS = ("prompt_tuning", "spot", "ppt", "p_tuning", "prompt_ensemble", "embedding_prefix")
+
+
+@pytest.mark.parametrize("name", ("sentiment-prompts", "topic-prompts"))
+def test_what_the_readme_says_of_prompts_and_selection(name):
+    mean = {method: row["mean"] for method, row in race(name).items()}
+    assert all(mean["full"] - 2 <= mean[method] for method in ("ia3", "norm_tuning"))
+    assert all(12 <= round(mean["full"] - mean[method]) <= 27 for method in INPUT_PROMPTS)
+    assert round(mean["prefix_tuning"] - mean["embedding_prefix"]) == 19
+    assert mean["infix_tuning"] < mean["embedding_prefix"]
+    assert mean["prompt_ensemble"] <= mean["prompt_tuning"]
+    assert min(mean[method] for method in INPUT_PROMPTS) > mean["hard_prompt"] > mean["random_base"]
+
+
+def test_what_the_readme_says_of_p_tuning_v2():
+    for name, apart in (("sentiment-prompts", 15), ("topic-prompts", 7)):
+        rows = race(name)
+        assert round(max(rows["p_tuning_v2"]["scores"]) - min(rows["p_tuning_v2"]["scores"])) == apart
+    topic = race("topic-prompts")
+    assert topic["p_tuning_v2"]["mean"] + topic["p_tuning_v2"]["interval"] > topic["prefix_tuning"]["mean"]
+
+
+def test_bitfit_is_as_good_as_full_tuning_on_gpt2():
+    rows = race("sentiment-gpt-1.7m")
+    assert rows["bitfit"]["mean"] >= rows["full"]["mean"]
+
+
+@pytest.mark.parametrize("name", ("sentiment-few_shot", "sentiment_food-few_shot"))
+def test_with_few_examples_a_prompt_from_a_related_task_decides(name):
+    rows = race(name)
+    lowest = rows["spot"]["mean"] - rows["spot"]["interval"]
+    others = [row for method, row in rows.items() if method != "spot"]
+    assert all(lowest > row["mean"] + (0 if row["method"] == "untuned" else row["interval"]) for row in others)
+    assert all(row["mean"] < 63 for row in others)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from minipeft.commands.runs import CONTROLS
 
+NAMED = 8  # so many points have their names beside them; more are told apart by a legend
+
 
 def picture(report: dict, path: str | Path) -> bool:
     """Draw the rows of `report`; False where matplotlib (the [plots] extra) is not installed."""
@@ -20,11 +22,16 @@ def picture(report: dict, path: str | Path) -> bool:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 4.8), dpi=150, facecolor="white")
     lines = [row for row in report["rows"] if row["method"] in CONTROLS or not row["trained"]]  # a logarithm has no 0
     trained = sorted((row for row in report["rows"] if row not in lines), key=lambda row: row["trained"])
-    for row in trained:
+    crowded = len(trained) > NAMED
+    figure, axes = pyplot.subplots(figsize=(9.6 if crowded else 8, 4.8), dpi=150, facecolor="white")
+    for number, (row, place) in enumerate(zip(trained, side_by_side(trained), strict=True)):
         spread = row["interval"] if len(row["scores"]) > 1 else 0.0
+        if crowded:
+            style = {"color": pyplot.get_cmap("tab20")(2 * number % 20), "marker": "osD^v"[number // 5 % 5]}
+            axes.errorbar(place, row["mean"], yerr=spread, capsize=3, markersize=7, label=row["method"], **style)
+            continue
         axes.errorbar(row["trained"], row["mean"], yerr=spread, fmt="o", capsize=4, markersize=7)
         # The better of two neighbours has its name above, the other below, so that they do not cover each other.
         others = [other for other in trained if other is not row]
@@ -40,9 +47,13 @@ def picture(report: dict, path: str | Path) -> bool:
             row["method"], (0.01, row["mean"]), xycoords=("axes fraction", "data"), xytext=(0, 3 if place else -3),
             textcoords="offset points", va="bottom" if place else "top", fontsize=9, color="dimgray",
         )  # fmt: skip
+    if crowded:
+        by_score = sorted(zip(trained, axes.containers, strict=True), key=lambda pair: -pair[0]["mean"])
+        names = [f"{row['method']}  {row['mean']:.1f}" for row, _ in by_score]
+        axes.legend([point for _, point in by_score], names, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
     axes.set_xscale("log")
     axes.margins(x=0.12, y=0.12)
-    axes.set_xlabel("trained parameters")
+    axes.set_xlabel("trained parameters" + (" (equal ones side by side)" if crowded else ""))
     axes.set_ylabel("test score (%), mean and 95% interval")
     seeds = f"{report['seeds']} seeds" if report["seeds"] > 1 else "1 seed"
     axes.set_title(f"{report['title']}, {seeds}", fontsize=11)
@@ -50,6 +61,14 @@ def picture(report: dict, path: str | Path) -> bool:
     figure.savefig(path)
     pyplot.close(figure)
     return True
+
+
+def side_by_side(rows: list[dict]) -> list[float]:
+    """Where to draw each row, fewest trained numbers first: at its number, or a little to the right of one there."""
+    places: list[float] = []
+    for row in rows:
+        places.append(max(row["trained"], 1.09 * places[-1] if places else 0))
+    return places
 
 
 if __name__ == "__main__":
