@@ -66,7 +66,7 @@ class OFT(Method):
 
     name = "oft"
     suggested_learning_rate = 5e-3
-    learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
+    learning_rate_grid = (5e-3, 1e-2, 2e-2, 4e-2)
     can_merge = True
 
     def __post_init__(self):

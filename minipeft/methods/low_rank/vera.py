@@ -80,7 +80,7 @@ class VeRA(AdditiveMethod):
 
     name = "vera"
     suggested_learning_rate = 6e-2
-    learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)
+    learning_rate_grid = (3e-2, 6e-2, 1e-1, 2e-1)
     layer_kind = VeRALinear
 
     def __post_init__(self):
