@@ -70,7 +70,7 @@ class Compacter(Method):
 
     name = "compacter"
     suggested_learning_rate = 3e-3
-    learning_rate_grid = (1e-3, 3e-3, 6e-3, 1e-2)
+    learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
     starts_at_identity = False
     why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."
 

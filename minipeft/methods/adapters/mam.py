@@ -37,6 +37,7 @@ class MAM(PrefixTuning):
 
     name = "mam"
     suggested_learning_rate = 1e-3
+    learning_rate_grid = (1e-4, 3e-4, 1e-3, 3e-3)
     why_no_merge = "a prefix and an adapter that is not linear fit in no weight of the model. Keep it attached."
 
     def __post_init__(self):

@@ -59,7 +59,7 @@ class ParallelAdapter(Method):
 
     name = "parallel_adapter"
     suggested_learning_rate = 3e-2
-    learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)
+    learning_rate_grid = (3e-2, 6e-2, 1e-1, 2e-1)
     why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."
 
     def __post_init__(self):

@@ -56,7 +56,7 @@ class Pfeiffer(Method):
 
     name = "pfeiffer"
     suggested_learning_rate = 1e-2
-    learning_rate_grid = (1e-3, 3e-3, 1e-2, 2e-2)
+    learning_rate_grid = (3e-3, 1e-2, 2e-2, 4e-2)
     starts_at_identity = False
     why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."
 
