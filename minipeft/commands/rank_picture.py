@@ -17,8 +17,8 @@ def place(path: str) -> tuple[str, str]:
     return (block or "").replace(".blocks.", " ").replace(".", " "), kind.replace(".", " ")
 
 
-def rank_picture(ranks: Mapping[str, int], path: str | Path, title: str = "Ranks left") -> bool:
-    """Draw `ranks`, matrix path -> rank; False where matplotlib (the [plots] extra) is not installed.
+def rank_picture(ranks: Mapping[str, float], path: str | Path, title: str = "Ranks left") -> bool:
+    """Draw `ranks`, matrix path -> rank or mean rank; False where matplotlib (the [plots] extra) is not installed.
 
     A model without a kind of matrix in some block has a gray cell there. The background is white on any page.
     """
@@ -42,7 +42,7 @@ def rank_picture(ranks: Mapping[str, int], path: str | Path, title: str = "Ranks
             rank = places.get((block, kind))
             if rank is not None:
                 colour = "white" if rank > 0.6 * most else "black"
-                axes.text(column, row, str(rank), ha="center", va="center", color=colour, fontsize=9)
+                axes.text(column, row, f"{rank:g}", ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(len(kinds)), kinds, rotation=40, ha="right")
     axes.set_yticks(range(len(blocks)), blocks)
     axes.set_title(title, fontsize=11)
