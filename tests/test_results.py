@@ -76,3 +76,34 @@ def test_with_few_examples_a_prompt_from_a_related_task_decides(name):
     others = [row for method, row in rows.items() if method != "spot"]
     assert all(lowest > row["mean"] + (0 if row["method"] == "untuned" else row["interval"]) for row in others)
     assert all(row["mean"] < 63 for row in others)
+
+
+TASKS_OF_METHODS = pytest.mark.parametrize("task", ("sentiment", "topic"))
+CONTROLS = ("random_base", "untuned")
+
+
+@TASKS_OF_METHODS
+def test_what_the_readme_says_of_adapters(task):
+    rows = race(f"{task}-adapters")
+    assert abs(rows["mam"]["mean"] - rows["full"]["mean"]) < 1 and 2 <= rows["mam"]["percent"] < 2.5
+    if task == "sentiment":
+        report = json.loads((DATA / "results" / "sentiment-adapters.json").read_text(encoding="utf-8"))
+        rates = [float(rate) for rate in report["sweep"]["pfeiffer"]]
+        assert report["learning_rates"]["pfeiffer"] == max(rates)
+        assert sorted(rows["pfeiffer"]["scores"])[0] < 52 < 75 < sorted(rows["pfeiffer"]["scores"])[1]
+        first = race("sentiment-adapters-first_grids")["pfeiffer"]
+        assert f"{first['mean']:.1f} ± {first['interval']:.1f}" == "96.8 ± 2.3"
+        assert round(rows["full"]["mean"] - rows["adapter_drop"]["mean"]) in range(40, 43)
+
+
+@TASKS_OF_METHODS
+def test_what_the_readme_says_of_low_rank(task):
+    rows = {method: row for method, row in race(f"{task}-low_rank").items() if method not in CONTROLS}
+    full = rows.pop("full")["mean"]
+    means = [row["mean"] for row in rows.values()]
+    assert all(abs(mean - full) < 2 for mean in means) and max(means) - min(means) < 2.5
+    assert (rows["vera"]["trained"], rows["oft"]["trained"], rows["lora"]["trained"]) == (5344, 9856, 46848)
+    lora = rows.pop("lora")
+    apart = [name for name, row in rows.items() if abs(row["mean"] - lora["mean"]) > row["interval"] + lora["interval"]]
+    assert apart == (["pissa"] if task == "topic" else [])
+    assert task == "sentiment" or round(lora["mean"] - rows["pissa"]["mean"]) == 1
