@@ -30,6 +30,10 @@ def test_every_method_is_listed_with_its_file():
     assert listed == files
 
 
+def test_the_number_of_methods_is_that_of_the_registry():
+    assert f"{len(METHODS)} methods so far" in README.replace("\n", " ")
+
+
 def test_the_two_commands_are_two_lines():
     block = README.split("## Two commands", 1)[1].split("```bash\n", 1)[1].split("```", 1)[0]
     lines = [line for line in block.splitlines() if line.strip()]

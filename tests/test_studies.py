@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minipeft.commands import drop_curve, fusion_study
+from minipeft.commands import drop_curve, ensemble_study, fusion_study, rank_study
 from minipeft.commands.compare import compare
 from minipeft.commands.runs import RunSpec, finished, run
 
@@ -62,3 +62,26 @@ def test_the_curve_reads_one_robust_adapter_at_every_number_of_layers(results):
     assert report["trained"][0] > report["trained"][1]
     race = {row["method"]: row for row in json.loads(Path("race/result.json").read_text("utf-8"))["rows"]}
     assert report["robust"][0] == race["robust"]["scores"], "with all adapters it is what the race has seen"
+
+
+def test_an_ensemble_of_a_race_is_scored_member_by_member(results):
+    base = RunSpec(folder="race", model="t5-0.4m", task="sentiment", method="", steps=2)
+    compare(base, ["prompt_ensemble:members=2:prompt_length=3"], seeds=1, workers=1)
+    Path("race/runs/prompt_ensemble:members=2:prompt_length=3-seed0").rename("race/runs/prompt_ensemble-seed0")
+    report = ensemble_study.study(Path("race"))
+    (row,) = json.loads(Path("race/result.json").read_text("utf-8"))["rows"]
+    assert report["ensemble"]["scores"] == row["scores"]
+    (members,) = report["members"]
+    assert len(members) == 2 and report["average"]["mean"] == sum(members) / 2 and report["best"]["mean"] in members
+
+
+def test_the_ranks_of_a_race_are_those_of_its_files(results):
+    base = RunSpec(folder="race", model="t5-0.4m", task="sentiment", method="", steps=4)
+    compare(base, ["small=adalora:rank=3:target_rank=2:interval=1:final=0.25"], seeds=2, workers=1)
+    report = rank_study.study(Path("race"), "small")
+    assert report["seeds"] == 2 and all(len(ranks) == 2 for ranks in report["ranks"].values())
+    matrices = len(report["ranks"])
+    assert all(sum(ranks[seed] for ranks in report["ranks"].values()) == 2 * matrices for seed in (0, 1))
+    assert report["mean"]["encoder.blocks.0.attention.query"] * 2 == sum(
+        report["ranks"]["encoder.blocks.0.attention.query"]
+    )
