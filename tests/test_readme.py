@@ -51,6 +51,13 @@ def test_the_sample_of_ten_lines_runs(tmp_path, monkeypatch):
     assert (tmp_path / "adapter.pt").stat().st_size < 1_000_000
 
 
+def test_the_sample_of_any_module_runs():
+    names = {}
+    exec(compile(README.split("```python\n", 2)[2].split("```", 1)[0], "README.md", "exec"), names)
+    assert len(names["optimizer"].param_groups[0]["params"]) == 4, "A and B of two layers"
+    assert [type(layer).__name__ for layer in names["net"]] == ["Linear", "ReLU", "Linear"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_tables_are_the_committed_results(page):
     text = page.read_text(encoding="utf-8")
