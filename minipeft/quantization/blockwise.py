@@ -1,0 +1,85 @@
+"""Blockwise quantization: the numbers of a block are divided by the largest, and each becomes the code nearest to it.
+
+    absmax = max |w_i| over a block      code_i: of the level nearest to w_i / absmax      w_i ~ level[code_i] * absmax
+
+A tensor is read row by row; blocks run on over the ends of rows, and the last one may be shorter. Every format has the
+levels 0, 1 and -1, so zeros and the largest number of each block stay what they are.
+Two codes of 4 bits share a byte, the first in its high half. Codes, bytes, absmax and the values they stand for are
+those of bitsandbytes 0.50, bit for bit, for nf4 and fp4 (tests/parity/test_bitsandbytes.py).
+Cost: bits + 32 / block_size bits for each number: 4.5 with blocks of 64.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from minipeft.errors import UserError
+from minipeft.quantization.data_types import data_type
+
+SMALLEST = 1e-38  # what a block of zeros is divided by
+CHUNK = 131072  # numbers that are dequantised at a time: they stay in the processor's cache between the two passes
+
+
+@torch.no_grad()
+def quantize(values: Tensor, format: str = "nf4", block_size: int = 64) -> tuple[Tensor, Tensor]:
+    """(bytes, absmax) of a tensor of any shape and floating type: (numbers * bits / 8,) uint8 and (blocks,) float32.
+
+    Raises UserError where a number is not finite.
+    """
+    if block_size < 1:
+        raise UserError(f"A block must hold at least 1 number, not {block_size}.")
+    kind = data_type(format, values.device)
+    scaled, absmax = scale_to_one(values.reshape(-1).float(), block_size)
+    if not absmax.isfinite().all():
+        raise UserError("The weights hold a number that is not finite: they cannot be quantized.")
+    if kind.bits == 4 and len(scaled) % 2:
+        scaled = torch.nn.functional.pad(scaled, (0, 1))  # half a byte would be left over: it holds a zero
+    rank = torch.bucketize(scaled, kind.midpoints, out_int32=True)  # halfway between two levels the lower one is taken
+    codes = kind.order.index_select(0, rank)
+    return (codes[::2] << 4 | codes[1::2] if kind.bits == 4 else codes), absmax
+
+
+def scale_to_one(flat: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
+    """Every number over the largest of its block, and these: (numbers,) in [-1, 1] and (blocks,).
+
+    Whole blocks are multiplied by 1 / absmax, the last, partial one is divided: bitsandbytes does, and the last bits
+    depend on it.
+    """
+    whole = len(flat) // block_size * block_size
+    blocks, rest = flat[:whole].view(-1, block_size), flat[whole:]
+    absmax = blocks.abs().amax(1)
+    scaled = (blocks * (1 / absmax.clamp(min=SMALLEST))[:, None]).clamp_(-1, 1).view(-1)
+    if len(rest):
+        last = rest.abs().amax(0, keepdim=True).clamp(min=SMALLEST)
+        scaled, absmax = torch.cat([scaled, (rest / last).clamp_(-1, 1)]), torch.cat([absmax, last])
+    return scaled, absmax
+
+
+@torch.no_grad()
+def dequantize(
+    codes: Tensor, absmax: Tensor, shape, format: str = "nf4", block_size: int = 64, dtype=torch.float32
+) -> Tensor:
+    """The numbers that `quantize` left, in `shape`: computed in float32, then rounded to `dtype`.
+
+    One look into a table of 256 pairs turns a byte into two numbers, which beats taking the halves of the byte apart.
+    """
+    kind, count = data_type(format, codes.device), math.prod(shape)
+    result = torch.empty(count, dtype=dtype, device=codes.device)
+    per_byte = 8 // kind.bits
+    step = max(1, CHUNK // (2 * block_size)) * 2 * block_size  # whole blocks and whole bytes
+    for start in range(0, count, step):
+        part = result[start : start + step]
+        packed = codes[start // per_byte : (start + step) // per_byte]
+        values = kind.lookup.index_select(0, packed.int()).view(torch.float32)[: len(part)]
+        multiply_blocks(values, absmax[start // block_size :], block_size, out=part)
+    return result.view(shape)
+
+
+def multiply_blocks(values: Tensor, factors: Tensor, block_size: int, out: Tensor) -> None:
+    """out = each number times the factor of its block; there may be more factors than blocks."""
+    blocks, rest = divmod(len(values), block_size)
+    whole = blocks * block_size
+    torch.mul(values[:whole].view(-1, block_size), factors[:blocks, None], out=out[:whole].view(-1, block_size))
+    if rest:
+        torch.mul(values[whole:], factors[blocks], out=out[whole:])
