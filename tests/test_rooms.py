@@ -15,7 +15,8 @@ GROUND = {"minipeft.errors", "minipeft.provenance"}
 ALLOWED = {
     "transformer": (),
     "tasks": (),
-    "methods": ("minipeft.transformer",),
+    "quantization": ("minipeft.transformer", "minipeft.tasks"),
+    "methods": ("minipeft.transformer", "minipeft.quantization"),
     "training": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods.method"),
     "pretraining": ("minipeft.transformer", "minipeft.tasks", "minipeft.training.optimizers"),
 }

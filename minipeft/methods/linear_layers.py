@@ -8,6 +8,9 @@ They may also read the weight of a layer, its type or the numbers, so what a met
 
 from torch import Tensor, nn
 
+from minipeft.errors import UserError
+from minipeft.quantization.linear import QuantizedLinear
+
 
 class TransposedLinear(nn.Module):
     """The face of nn.Linear on a layer whose own weight is (in, out)."""
@@ -32,9 +35,19 @@ class TransposedLinear(nn.Module):
 
 def linear_kinds(model: nn.Module) -> tuple[type, ...]:
     """The types of linear layers that stand in `model`. Conv1D is known by its name: its library need not be here."""
-    return (nn.Linear, *{type(module) for module in model.modules() if type(module).__name__ == "Conv1D"})
+    kinds = {type(module) for module in model.modules()}
+    return (nn.Linear, *{kind for kind in kinds if kind.__name__ == "Conv1D" or issubclass(kind, QuantizedLinear)})
 
 
 def as_linear(layer: nn.Module) -> nn.Module:
     """The layer itself, or a face on it that keeps its weight the usual way round."""
-    return layer if isinstance(layer, nn.Linear) else TransposedLinear(layer)
+    return layer if isinstance(layer, nn.Linear | QuantizedLinear) else TransposedLinear(layer)
+
+
+def refuse_quantized(path: str, layer: nn.Module) -> None:
+    """Raise where merging would write into the weight of a quantized layer, which is a copy made for the occasion."""
+    if isinstance(layer, QuantizedLinear):
+        raise UserError(
+            f"{path} is quantized, and what is added to its weight would be lost: keep the method attached, or use "
+            "qlora on the plain model, which quantizes it and can be merged."
+        )

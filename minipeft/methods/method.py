@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_layers import as_linear, linear_kinds
+from minipeft.methods.linear_layers import as_linear, linear_kinds, refuse_quantized
 from minipeft.methods.strict_loading import load_strictly
 from minipeft.methods.targets import Kind, replace_modules
 from minipeft.transformer.batch import Batch
@@ -86,6 +86,7 @@ class Method:
         """Raise where the `linear` of one of these (path, wrapper) shares a weight that merging would change too."""
         uses = Counter(id(parameter) for _, parameter in self.model.named_parameters(remove_duplicate=False))
         for path, layer in layers:
+            refuse_quantized(path, layer.linear)
             if any(uses[id(parameter)] > 1 for parameter in layer.linear.parameters()):
                 raise UserError(f"{path} shares its weight with another module, which merging would change too.")
 
