@@ -241,6 +241,21 @@ TABLE = {
         pasteable={"AdaLoRALinear": adalora},
         may_return=(".values",),
     ),
+    "qlora": Row(
+        count=lora_numbers,
+        hyperparameters=LORA
+        | {
+            "rank_pattern": st.sampled_from([{}, {"*": 2}, {"value": 1, "query": 6}]),
+            "format": st.sampled_from(["nf4", "fp4", "int4", "int8"]),
+            "block_size": st.sampled_from([64, 7, 1000]),
+            "double_quantization": st.booleans(),
+        },
+    ),
+    "loftq": Row(count=lora_numbers, hyperparameters=LORA | {"iterations": st.sampled_from([5, 1])}),
+    "qpissa": Row(
+        count=low_rank,
+        hyperparameters={"rank": st.integers(1, 12), "alpha": st.sampled_from([2.0, 7.0, 16.0])},
+    ),
     "houlsby": Row(
         count=lambda s, m: s.sublayers * (2 * s.d * m.bottleneck + s.d + m.bottleneck) + s.norms,
         hyperparameters={"bottleneck": st.integers(1, 20)},

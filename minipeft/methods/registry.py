@@ -11,10 +11,13 @@ from minipeft.methods.adapters.pfeiffer import Pfeiffer
 from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
 from minipeft.methods.low_rank.adalora import AdaLoRA
 from minipeft.methods.low_rank.dora import DoRA
+from minipeft.methods.low_rank.loftq import LoftQ
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
 from minipeft.methods.low_rank.oft import OFT
 from minipeft.methods.low_rank.pissa import PiSSA
+from minipeft.methods.low_rank.qlora import QLoRA
+from minipeft.methods.low_rank.qpissa import QPiSSA
 from minipeft.methods.low_rank.rslora import RSLoRA
 from minipeft.methods.low_rank.vera import VeRA
 from minipeft.methods.method import Method
@@ -48,6 +51,9 @@ METHODS: dict[str, type[Method]] = {
     "vera": VeRA,
     "oft": OFT,
     "adalora": AdaLoRA,
+    "qlora": QLoRA,
+    "loftq": LoftQ,
+    "qpissa": QPiSSA,
     "houlsby": Houlsby,
     "compacter": Compacter,
     "parallel_adapter": ParallelAdapter,

@@ -46,17 +46,24 @@ class QuantizedLinear(nn.Module):
         super().__init__()
         self.in_features, self.out_features, self.bias = linear.in_features, linear.out_features, linear.bias
         self.format, self.block_size, self.double_quantization = format, block_size, double_quantization
-        codes, absmax = quantize(linear.weight, format, block_size)
+        self.register_buffer("like", linear.weight.detach().new_empty(0), persistent=False)  # the type of `weight`
+        self.store(linear.weight)
+
+    def store(self, weight: Tensor) -> None:
+        """Quantize `weight`, (out, in), and keep it in place of what was kept before.
+
+        The scales are kept as bits, in integers: model.to(torch.bfloat16) casts every floating buffer, and they must
+        stay as exact as they are.
+        """
+        codes, absmax = quantize(weight, self.format, self.block_size)
         self.register_buffer("codes", codes)
-        # Kept as bits, in integers: model.to(torch.bfloat16) casts every floating buffer, and these must stay as exact.
-        if double_quantization:
+        if self.double_quantization:
             absmax_codes, scales, offset = compress(absmax)
             self.register_buffer("absmax_codes", absmax_codes)
             self.register_buffer("absmax_scales", scales.view(torch.int32))
             self.register_buffer("absmax_offset", offset.view(torch.int32))
         else:
             self.register_buffer("absmax_bits", absmax.view(torch.int32))
-        self.register_buffer("like", linear.weight.detach().new_empty(0), persistent=False)  # the type of `weight`
 
     def absmax(self) -> Tensor:
         """(blocks,) float32."""
