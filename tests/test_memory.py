@@ -29,7 +29,7 @@ def test_saved_activations_are_what_the_backward_pass_needs():
     assert saved_activation_bytes(OneLayer(trained=False), x.requires_grad_()) == 4 * 3 * 7
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("optimizer", ["adamw", "paged_adamw", "adafactor"])
 def test_optimizer_bytes_are_those_of_its_state_after_a_step(optimizer):
     parameters = [nn.Parameter(torch.randn(7, 5)), nn.Parameter(torch.randn(11)), nn.Parameter(torch.randn(2, 3, 4))]
     real = make_optimizer(optimizer, [{"params": parameters, "lr": 0.1}], 0.1)

@@ -1,7 +1,4 @@
-"""The two optimizers of this project, written out: AdamW, and Adafactor as T5 and prompt tuning need it.
-
-    AdamW       m <- b1 m + (1 - b1) g          v <- b2 v + (1 - b2) g^2
-                w <- w - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps) - lr * decay * w
+"""The optimizers of this project: AdamW (adamw.py), AdamW in pages (paged_adamw.py), and Adafactor, written out here.
 
     Adafactor   r <- b_t r + (1 - b_t) mean over columns of (g^2 + eps)       b_t = 1 - t^-0.8
                 c <- b_t c + (1 - b_t) mean over rows of (g^2 + eps)          r: (rows,)  c: (columns,)
@@ -10,61 +7,18 @@
                 size = lr, or lr * max(1e-3, RMS(w)) with `scale_parameter`
 
 Adam remembers two numbers for each weight, Adafactor rows + columns numbers for each matrix. Their memory is float32
-also where the weights are bfloat16. Sources: Loshchilov & Hutter 2019, arXiv:1711.05101; Shazeer & Stern 2018,
-arXiv:1804.04235, algorithms 4 to 6.
+also where the weights are bfloat16. Adafactor is as T5 and prompt tuning need it.
+Source: Shazeer & Stern 2018, arXiv:1804.04235, algorithms 4 to 6.
 """
 
 import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
+from minipeft.training.adamw import AdamW, Float32StateOptimizer
+from minipeft.training.paged_adamw import PagedAdamW
 
 SMALL = 65536  # Adafactor steps matrices below this many numbers together, one stack for each shape
-
-
-class Float32StateOptimizer(torch.optim.Optimizer):
-    """An optimizer whose state stays float32 for weights of any type, also through `load_state_dict`."""
-
-    def load_state_dict(self, state_dict: dict) -> None:
-        super().load_state_dict(state_dict)
-        # PyTorch has cast the state to the type of the weights: put the saved numbers back as they were.
-        params = [param for group in self.param_groups for param in group["params"]]
-        for index, saved in state_dict["state"].items():
-            param = params[index]
-            self.state[param] = {
-                key: value.to(param.device, copy=True) if isinstance(value, Tensor) else value
-                for key, value in saved.items()
-            }
-
-
-class AdamW(Float32StateOptimizer):
-    """Adam with weight decay that does not pass through the moments."""
-
-    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0):
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Update every weight that has a gradient, one after the other: on a CPU each then stays in the cache."""
-        for group in self.param_groups:
-            beta1, beta2 = group["betas"]
-            for param in group["params"]:
-                if param.grad is None:
-                    continue
-                state = self.state[param]
-                if not state:
-                    state["step"] = 0
-                    state["mean"] = torch.zeros_like(param, dtype=torch.float32)
-                    state["square"] = torch.zeros_like(param, dtype=torch.float32)
-                state["step"] += 1
-                mean, square, grad = state["mean"], state["square"], param.grad.float()
-                mean.lerp_(grad, 1 - beta1)
-                square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-                # The moments start at zero and are too small at first; dividing by 1 - beta^t corrects that.
-                root = square.sqrt().div_((1 - beta2 ** state["step"]) ** 0.5).add_(group["eps"])
-                if group["weight_decay"]:
-                    param.mul_(1 - group["lr"] * group["weight_decay"])
-                param.addcdiv_(mean, root, value=-group["lr"] / (1 - beta1 ** state["step"]))
 
 
 class Adafactor(Float32StateOptimizer):
@@ -145,13 +99,14 @@ def decay_groups(named_parameters, weight_decay: float) -> list[dict]:
 
 
 def make_optimizer(name: str, groups: list[dict], learning_rate: float, weight_decay: float = 0.0, **options):
-    """The optimizer `name` ("adamw" or "adafactor") over `groups`, dicts of "params" and perhaps their own "lr".
+    """The optimizer `name` over `groups`, dicts of "params" and perhaps their own "lr".
 
-    Within each group, vectors get no weight decay. `options` go to the optimizer, e.g. `scale_parameter=True`.
+    `name` is "adamw", "paged_adamw" or "adafactor". Within each group, vectors get no weight decay.
+    `options` go to the optimizer, e.g. `scale_parameter=True`.
     """
-    kinds = {"adamw": AdamW, "adafactor": Adafactor}
+    kinds = {"adamw": AdamW, "paged_adamw": PagedAdamW, "adafactor": Adafactor}
     if name not in kinds:
-        raise UserError(f"unknown optimizer {name!r}: choose adamw or adafactor")
+        raise UserError(f"unknown optimizer {name!r}: choose adamw, paged_adamw or adafactor")
     split = [
         {**group, **part} for group in groups for part in decay_groups([("", p) for p in group["params"]], weight_decay)
     ]
