@@ -42,13 +42,19 @@ class AdamW(Float32StateOptimizer):
             for param in group["params"]:
                 if param.grad is None:
                     continue
-                state = self.state[param]
-                if not state:
-                    state["step"] = 0
-                    state["mean"] = torch.zeros_like(param, dtype=torch.float32)
-                    state["square"] = torch.zeros_like(param, dtype=torch.float32)
-                state["step"] += 1
-                update(param, param.grad, state["mean"], state["square"], state["step"], group)
+                if param not in self.state:
+                    self.state[param] = self.first_state(param)
+                self.state[param]["step"] += 1
+                self.step_one(param, self.state[param], group)
+
+    def first_state(self, param: Tensor) -> dict:
+        """Before the first step."""
+        mean, square = (torch.zeros_like(param, dtype=torch.float32) for _ in range(2))
+        return {"step": 0, "mean": mean, "square": square}
+
+    def step_one(self, param: Tensor, state: dict, group: dict) -> None:
+        """Update one weight and its state."""
+        update(param, param.grad, state["mean"], state["square"], state["step"], group)
 
 
 def update(param: Tensor, grad: Tensor, mean: Tensor, square: Tensor, step: int, group: dict) -> None:

@@ -32,27 +32,18 @@ class PagedAdamW(AdamW):
         self.budget, self.resident, self.most_resident, self.moved = budget, 0, 0, 0
         self.pages: dict[tuple[Tensor, int], list[Tensor]] = {}  # (weight, first number) -> its stretches of m and v
 
-    @torch.no_grad()
-    def step(self) -> None:
-        """Update every weight that has a gradient, page by page."""
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is None:
-                    continue
-                state = self.state[param]
-                if not state:
-                    state["step"] = 0
-                    for key in ("mean", "square"):
-                        state[key] = torch.zeros(
-                            param.shape, dtype=torch.float32, device="cpu", pin_memory=param.is_cuda
-                        )
-                state["step"] += 1
-                weights, grads = param.reshape(-1), param.grad.reshape(-1)
-                for start in range(0, len(weights), self.numbers):
-                    part = slice(start, start + self.numbers)
-                    update(weights[part], grads[part], *self.fetch(param, start), state["step"], group)
-                if not param.is_contiguous():  # then `weights` is a copy
-                    param.copy_(weights.view_as(param))
+    def first_state(self, param: Tensor) -> dict:
+        zeros = torch.zeros(param.shape, dtype=torch.float32, device="cpu")
+        return {"step": 0, "mean": self.place(zeros, param), "square": self.place(zeros, param)}
+
+    def step_one(self, param: Tensor, state: dict, group: dict) -> None:
+        """Update one weight, page by page."""
+        weights, grads = param.reshape(-1), param.grad.reshape(-1)
+        for start in range(0, len(weights), self.numbers):
+            part = slice(start, start + self.numbers)
+            update(weights[part], grads[part], *self.fetch(param, start), state["step"], group)
+        if not param.is_contiguous():  # then `weights` is a copy
+            param.copy_(weights.view_as(param))
 
     def fetch(self, param: Tensor, start: int) -> list[Tensor]:
         """The page of `param` that begins at number `start`, on the device."""
@@ -89,7 +80,7 @@ class PagedAdamW(AdamW):
         """As AdamW's, which can go on from it, and the other way round."""
         for (param, start), page in self.pages.items():
             self.write_back(param, start, page)
-        if any(param.is_cuda for param, _ in self.pages):
+        if any(param.is_cuda for param in self.state):
             torch.cuda.synchronize()
         return super().state_dict()
 
@@ -99,5 +90,6 @@ class PagedAdamW(AdamW):
         super().load_state_dict(state_dict)
 
     def place(self, saved: Tensor, param: Tensor) -> Tensor:
+        """On the host."""
         copy = saved.to("cpu", copy=True).contiguous()
         return copy.pin_memory() if param.is_cuda else copy
