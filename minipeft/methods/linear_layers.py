@@ -4,6 +4,7 @@ A method that changes weights asks a layer for what nn.Linear has: in_features, 
 forward. Models from elsewhere may store the weight as (in, out): GPT-2 in transformers does, and calls it Conv1D.
 They may also read the weight of a layer, its type or the numbers, so what a method puts in its place should have a
 `weight` and a `bias` that do the same, as LoRALinear has: T5 in transformers and torch's own attention read them.
+A quantized layer has that face too, but its weight is a copy: it can be wrapped and not merged into.
 """
 
 from torch import Tensor, nn
