@@ -18,7 +18,7 @@ from minipeft.errors import UserError
 from minipeft.quantization.data_types import data_type
 
 SMALLEST = 1e-38  # what a block of zeros is divided by
-CHUNK = 131072  # numbers that are dequantised at a time: they stay in the processor's cache between the two passes
+CHUNK = 65536  # numbers that a CPU dequantises at a time: they stay in its cache between the two passes
 
 
 @torch.no_grad()
@@ -66,13 +66,17 @@ def dequantize(
     """
     kind, count = data_type(format, codes.device), math.prod(shape)
     result = torch.empty(count, dtype=dtype, device=codes.device)
-    per_byte = 8 // kind.bits
-    step = max(1, CHUNK // (2 * block_size)) * 2 * block_size  # whole blocks and whole bytes
-    for start in range(0, count, step):
-        part = result[start : start + step]
-        packed = codes[start // per_byte : (start + step) // per_byte]
-        values = kind.lookup.index_select(0, packed.int()).view(torch.float32)[: len(part)]
-        multiply_blocks(values, absmax[start // block_size :], block_size, out=part)
+    at_once = CHUNK if codes.device.type == "cpu" else count
+    step = max(1, at_once // (2 * block_size)) * 2 * block_size  # numbers: whole blocks and whole bytes
+    bytes_at_once = min(step * kind.bits // 8, len(codes))
+    index = torch.empty(bytes_at_once, dtype=torch.int32, device=codes.device)  # both are used again for every part
+    looked_up = kind.lookup.new_empty(bytes_at_once)
+    for number, packed in enumerate(codes.split(bytes_at_once or 1)):
+        index[: len(packed)].copy_(packed)
+        torch.index_select(kind.lookup, 0, index[: len(packed)], out=looked_up[: len(packed)])
+        part = result[number * step : (number + 1) * step]
+        factors = absmax[number * step // block_size :]
+        multiply_blocks(looked_up.view(torch.float32)[: len(part)], factors, block_size, out=part)
     return result.view(shape)
 
 

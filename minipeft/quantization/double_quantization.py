@@ -60,6 +60,6 @@ def compress(absmax: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 @torch.no_grad()
 def restore(codes: Tensor, scales: Tensor, offset: Tensor) -> Tensor:
     """The absmax numbers that `compress` left, (blocks,) float32."""
-    values = dynamic_map(codes.device)[codes.int()]
+    values = dynamic_map(codes.device).index_select(0, codes.int())
     multiply_blocks(values, scales, BLOCK_SIZE, out=values)
     return values.add_(offset)
