@@ -107,3 +107,21 @@ def test_what_the_readme_says_of_low_rank(task):
     apart = [name for name, row in rows.items() if abs(row["mean"] - lora["mean"]) > row["interval"] + lora["interval"]]
     assert apart == (["pissa"] if task == "topic" else [])
     assert task == "sentiment" or round(lora["mean"] - rows["pissa"]["mean"]) == 1
+
+
+def test_what_is_said_of_a_budget_of_ranks():
+    rows = race("topic-rank_budget")
+    for low, high in (("lora1", "adalora1"), ("lora4", "adalora4")):
+        assert abs(rows[low]["trained"] - rows[high]["trained"]) < 0.01 * rows["lora4"]["trained"], "an equal budget"
+    ends = [(row["mean"] - row["interval"], row["mean"] + row["interval"]) for row in rows.values()]
+    assert max(low for low, _ in ends) <= min(high for _, high in ends), "the intervals of all four overlap"
+
+
+@pytest.mark.parametrize("row, rank", [("adalora1", 1), ("adalora4", 4)])
+def test_where_the_ranks_went(row, rank):
+    report = json.loads((DATA / "results" / f"topic-{row}-ranks.json").read_text(encoding="utf-8"))
+    assert sum(report["mean"].values()) == pytest.approx(rank * len(report["mean"]))
+    decoder = [f"decoder.blocks.{layer}.attention.{kind}" for layer in (0, 1) for kind in ("query", "key")]
+    assert all(ranks == [0] * 5 for name, ranks in report["ranks"].items() if name in decoder)
+    encoder = [report["mean"][f"encoder.blocks.{layer}.attention.query"] for layer in (0, 1)]
+    assert row != "adalora1" or min(encoder) >= 0.9 * report["hyperparameters"]["rank"]
