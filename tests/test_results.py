@@ -125,3 +125,20 @@ def test_where_the_ranks_went(row, rank):
     assert all(ranks == [0] * 5 for name, ranks in report["ranks"].items() if name in decoder)
     encoder = [report["mean"][f"encoder.blocks.{layer}.attention.query"] for layer in (0, 1)]
     assert row != "adalora1" or min(encoder) >= 0.9 * report["hyperparameters"]["rank"]
+
+
+def test_what_is_said_of_where_an_adapter_stands():
+    rows = race("topic-unified")
+    means = {name: row["mean"] for name, row in rows.items()}
+    best, sequential = rows["large parallel ffn"], rows["large sequential ffn"]
+    assert best["mean"] == max(means.values()) and f"{best['mean'] - sequential['mean']:.1f}" == "1.6"
+    assert best["mean"] - best["interval"] < sequential["mean"] + sequential["interval"], "the intervals touch"
+    assert means["large parallel attention"] < means["large sequential attention"]
+    kinds = {name.split(" ", 1)[1] for name in rows}
+    losses = [means[f"large {kind}"] - means[f"small {kind}"] for kind in kinds]
+    assert len(kinds) == 5 and (f"{min(losses):.1f}", f"{max(losses):.1f}") == ("0.2", "3.3")
+    assert means["small heads"] < means["small sequential attention"]
+    small, large = (
+        [row["trained"] for name, row in rows.items() if name.startswith(size)] for size in ("small", "large")
+    )
+    assert all(3400 < count < 4000 for count in small) and all(27_000 < count < 29_000 for count in large)
