@@ -142,3 +142,14 @@ def test_what_is_said_of_where_an_adapter_stands():
         [row["trained"] for name, row in rows.items() if name.startswith(size)] for size in ("small", "large")
     )
     assert all(3400 < count < 4000 for count in small) and all(27_000 < count < 29_000 for count in large)
+
+
+def test_what_is_said_of_adapter_fusion():
+    rows = race("sentiment-fusion")
+    fusion, food, own = (rows[name] for name in ("fusion", "sentiment_food adapter", "own adapter"))
+    readme = (DATA.parent / "README.md").read_text(encoding="utf-8")
+    assert f"alone has {food['mean']:.1f}, the fusion with it {fusion['mean']:.1f} ± {fusion['interval']:.1f}" in readme
+    assert max(rows, key=lambda name: rows[name]["mean"]) == "sentiment_food adapter"
+    assert food["mean"] >= race("sentiment-prompts")["full"]["mean"]
+    assert own["mean"] < fusion["mean"] < food["mean"] - fusion["interval"]
+    assert sum(score > 70 for score in fusion["scores"]) == 2
