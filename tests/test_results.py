@@ -153,3 +153,14 @@ def test_what_is_said_of_adapter_fusion():
     assert food["mean"] >= race("sentiment-prompts")["full"]["mean"]
     assert own["mean"] < fusion["mean"] < food["mean"] - fusion["interval"]
     assert sum(score > 70 for score in fusion["scores"]) == 2
+
+
+def test_what_is_said_of_adapter_drop():
+    curve = json.loads((DATA / "results" / "topic-drop_curve.json").read_text(encoding="utf-8"))
+    kinds = ("specialised", "robust")
+    specialised, robust = ([sum(scores) / 5 for scores in curve[kind].values()] for kind in kinds)
+    rows = race("topic-adapter_drop")
+    assert [rows[f"drop{n}"]["scores"] for n in range(4)] == list(curve["specialised"].values())
+    assert rows["robust"]["scores"] == curve["robust"]["0"]
+    assert round(specialised[0] - specialised[1]) == 19
+    assert all(own > shared for own, shared in zip(specialised, robust, strict=True))
