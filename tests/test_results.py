@@ -164,3 +164,11 @@ def test_what_is_said_of_adapter_drop():
     assert rows["robust"]["scores"] == curve["robust"]["0"]
     assert round(specialised[0] - specialised[1]) == 19
     assert all(own > shared for own, shared in zip(specialised, robust, strict=True))
+
+
+def test_what_is_said_of_shared_layers():
+    file = DATA.parent / "tests" / "benchmarks" / "adapter_drop.json"
+    results = json.loads(file.read_text(encoding="utf-8"))["results"]
+    speed_up = {(row["shape"], row["tasks"], row["free_layers"]): row["speed_up"][1] for row in results}
+    assert f"{speed_up['t5-8.9m', 8, 4]:.2f}" == "2.76" and f"{speed_up['t5-8.9m', 2, 4]:.2f}" == "1.57"
+    assert all(0.9 < value < 1.1 for (_, _, free), value in speed_up.items() if not free), "nothing to share"
