@@ -18,12 +18,14 @@ from minipeft.methods.registry import METHODS
 from minipeft.training.optimizers import make_optimizer
 from minipeft.transformer.batch import Batch, pad
 
-TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CASES = [(name, family) for name, row in TABLE.items() for family in ("t5", "gpt2") if family not in row.refuses]
 IDENTITY = [case for case in CASES if METHODS[case[0]].starts_at_identity]
 few = settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 every_case = pytest.mark.parametrize("name, family", CASES)
-both_types = pytest.mark.parametrize("dtype", TYPES.values(), ids=TYPES)
+# 16-bit cases take as long again as the others and are left to `pytest -m slow`, which CI runs too.
+both_types = pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)], ids=["float32", "bfloat16"]
+)
 
 
 class Words:
