@@ -1,41 +1,45 @@
 """An adapter as one small file: what it takes to give a base model the same behaviour again, and nothing of the base.
 
 The file holds the method's name and hyper-parameters, the trained numbers, the fingerprint of the base they belong to,
-the version of this library and a format number. It is read without running code (`weights_only`).
+the version of this library, a format number, and a checksum of all that. It is read without running code, and tried on
+a hollow copy of the model first: a file that does not fit takes no memory and leaves the model alone.
 """
 
-import os
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from minipeft.errors import UserError
 from minipeft.methods.method import Method
+from minipeft.training.hyperparameter_types import misfit
 from minipeft.transformer.checkpoints import fingerprint
+from minipeft.transformer.hollow import hollow
+from minipeft.transformer.tensor_files import read, require, write
 
-FORMAT = 1
+FORMAT = 2
 KEYS = {"format": int, "version": str, "method": str, "hyperparameters": dict, "base": str, "weights": dict}
+KEYS |= {"checksum": str}
 
 
 def save_adapter(path: str | Path, model, method: Method) -> None:
     """Write `method`, attached to `model`, to the file `path`, in one step."""
     if method.model is not model:
         raise UserError(f"{method.name} is not attached to this model: there is nothing to save.")
-    weights = {name: tensor.cpu().contiguous() for name, tensor in method.state_dict().items()}
+    wrong = misfit(type(method), method.hyperparameters())
+    if wrong:
+        raise UserError(f"{method.name} cannot be saved, and so not be loaded again: {wrong}.")
     content = {
         "format": FORMAT,
         "version": library_version(),
         "method": method.name,
         "hyperparameters": method.hyperparameters(),
         "base": method.fingerprint,
-        "weights": weights,
+        "weights": {name: tensor.cpu().contiguous() for name, tensor in method.state_dict().items()},
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save(content, part)
-    os.replace(part, path)
+    write(path, content)
 
 
 def load_adapter(path: str | Path, model, methods: dict[str, type[Method]]) -> Method:
@@ -45,47 +49,64 @@ def load_adapter(path: str | Path, model, methods: dict[str, type[Method]]) -> M
     or of another base; `model` is then left as it was.
     """
     content = read_adapter(path)
-    if content["method"] not in methods:
-        raise UserError(f"{path} holds an adapter of the method {content['method']!r}, which is not known here.")
+    name, told, weights = content["method"], content["hyperparameters"], content["weights"]
+    if name not in methods:
+        raise UserError(f"{path} holds an adapter of the method {name[:80]!r}, which is not known here.")
     carried = getattr(model, "attached_method", None)
     if carried is not None:
         raise UserError(f"The model already carries {carried.name}: detach() or merge() it before loading {path}.")
     if fingerprint(model) != content["base"]:
         raise UserError(f"{path} was trained on another base model: load the base that it belongs to.")
+    wrong = misfit(methods[name], told)
+    if wrong:
+        raise UserError(f"{path} has hyper-parameters that do not fit {name}: {wrong}.")
     try:
-        method = methods[content["method"]](**content["hyperparameters"])
-        method.expect(content["weights"])
-        method.attach(model)
-    except Exception as error:  # hyper-parameters are only as good as the file
-        raise UserError(f"{path} has hyper-parameters that do not fit {content['method']}: {error}") from error
+        with torch.device("meta"):  # a rehearsal: nothing is made that takes memory
+            load_into(hollow(model), methods[name](**told), weights)
+        return load_into(model, methods[name](**told), weights)
+    except Exception as error:  # hyper-parameters and weights are only as good as the file
+        raise UserError(f"{path} does not fit {name} on this model: {one_line(error)}") from error
+
+
+def load_into(model, method: Method, weights: dict[str, Tensor]) -> Method:
+    """Attach `method` to the plain `model` with these numbers; where that fails, the model is left plain."""
+    method.expect(weights)
+    method.attach(model)
     try:
-        method.load_state_dict(content["weights"])
-    except Exception as error:
+        method.load_state_dict(weights)
+        for name, own in method.state_dict().items():
+            if own.dtype != weights[name].dtype:
+                raise UserError(f"{name!r} is {weights[name].dtype} in the file and {own.dtype} here.")
+    except Exception:
         method.detach()
-        raise UserError(f"{path} is damaged: {error}") from error
+        raise
     return method
 
 
-def read_adapter(path: str | Path) -> dict:
+def read_adapter(path: str | Path) -> dict[str, Any]:
     """The content of an adapter file, checked as far as one can without a model."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"there is no adapter file {path}.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a different type for each way in which a file can be broken
-        raise UserError(f"{path} is not an adapter file, or is damaged ({type(error).__name__}).") from error
-    if not isinstance(content, dict) or content.keys() != KEYS.keys():
-        raise UserError(f"{path} is not an adapter file of this library.")
-    for key, kind in KEYS.items():
-        if not isinstance(content[key], kind):
-            raise UserError(f"{path} is damaged: its {key} is a {type(content[key]).__name__}, not a {kind.__name__}.")
+    if not Path(path).is_file():
+        raise UserError(f"There is no adapter file {path}.")
+    content = read(path, "an adapter file")
+    require(content, {"format": int}, path, "an adapter file")
     if content["format"] != FORMAT:
-        raise UserError(f"{path} has format {content['format']}, and this version reads {FORMAT}: update minipeft.")
+        raise UserError(
+            f"{path} has format {content['format']}, and this version reads {FORMAT}: "
+            "use the version of minipeft that wrote it, or train again."
+        )
+    require(content, KEYS, path, "an adapter file")
+    if content.keys() != KEYS.keys():
+        raise UserError(f"{path} is not an adapter file of this library.")
     for name, tensor in content["weights"].items():
-        if not isinstance(tensor, torch.Tensor) or not tensor.isfinite().all():
-            raise UserError(f"{path} is damaged: its weight {name!r} is not a tensor of finite numbers.")
+        if not isinstance(tensor, Tensor):
+            raise UserError(f"{path} is damaged: its weight {name[:80]!r} is no tensor.")
     return content
+
+
+def one_line(error: Exception) -> str:
+    """The sentence of an error that may quote the file, at a length that can be read."""
+    text = " ".join(str(error).split())
+    return text if len(text) < 300 else f"{text[:300]} ..."
 
 
 def library_version() -> str:

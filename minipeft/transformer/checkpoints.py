@@ -78,11 +78,15 @@ def build(kind, config, weights: dict[str, Tensor], folder, device="cpu", dtype=
 
 
 def fingerprint(model: nn.Module) -> str:
-    """64 hexadecimal digits (SHA-256) that name a plain model's weights: names, shapes, types and every bit of them."""
+    """64 hexadecimal digits (SHA-256) that name a plain model's weights: names, shapes, types and every bit of them.
+
+    A hollow model, on the meta device, has names, shapes and types only.
+    """
     digest = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
-        digest.update(weight.detach().cpu().flatten().view(torch.uint8).numpy())
+        if not weight.is_meta:
+            digest.update(weight.detach().cpu().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 

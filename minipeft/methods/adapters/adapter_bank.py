@@ -1,30 +1,32 @@
 """Trained Pfeiffer adapters brought back as frozen modules: from the files that `save_adapter` wrote, or from a fusion.
 
 A state names an adapter's tensors as `Pfeiffer.state_dict` does: "decoder.blocks.0.feed_forward.adapter.down.weight".
-Files are read without running code (`weights_only`).
+Files are read without running code.
 """
 
 import re
+from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.pfeiffer import PfeifferAdapter
 from minipeft.methods.strict_loading import load_strictly
+from minipeft.transformer.tensor_files import read, require
 
+KEYS = {"method": str, "base": str, "weights": dict, "checksum": str}  # of an adapter file, those needed here
 INSIDE = re.compile(r"(.*)\.adapters\.(\d+)\.(.*)")  # a fusion's name of a tensor of one of its adapters
 
 
 def read_state(file: str, base: str) -> dict[str, Tensor]:
     """The state in a file. Raises UserError unless it is of a Pfeiffer adapter of the base with that fingerprint."""
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-        method, trained_on, state = content["method"], content["base"], content["weights"]
-    except FileNotFoundError:
-        raise UserError(f"There is no adapter file {file}: train one with the method pfeiffer.") from None
-    except Exception as error:  # torch raises a different type for each way in which a file can be broken
-        raise UserError(f"{file} is not an adapter file, or is damaged ({type(error).__name__}).") from error
+    if not Path(file).is_file():
+        raise UserError(f"There is no adapter file {file}: train one with the method pfeiffer.")
+    content = read(file, "an adapter file")
+    require(content, KEYS, file, "an adapter file")
+    method, trained_on, state = (content[key] for key in ("method", "base", "weights"))
+    if not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise UserError(f"{file} is damaged: one of its weights is no tensor.")
     if method != "pfeiffer":
         raise UserError(f"{file} holds an adapter of the method {method!r}: only those of pfeiffer can be fused.")
     if trained_on != base:
@@ -47,7 +49,7 @@ def frozen_adapter(state: dict[str, Tensor], path: str, like: Tensor) -> nn.Modu
     """The adapter that stood behind the sublayer at `path`, in the type and on the device of `like`."""
     start = f"{path}.adapter."
     own = {name.removeprefix(start): tensor for name, tensor in state.items() if name.startswith(start)}
-    if "down.weight" not in own:
+    if "down.weight" not in own or own["down.weight"].dim() != 2:
         raise UserError(f"An adapter to be fused has nothing for {path}: it belongs to another model.")
     bottleneck, hidden_size = own["down.weight"].shape
     adapter = PfeifferAdapter(hidden_size, bottleneck, device=like.device, dtype=like.dtype)

@@ -55,7 +55,7 @@ class RankPruning(AdditiveMethod):
     def state_dict(self) -> dict[str, Tensor]:
         state = {}
         for path, layer in self.layers():
-            left = self.left(layer)
+            left = slice(None) if layer.P.is_meta else self.left(layer)  # a hollow model has no lam to go by
             state[f"{path}.P"] = layer.P.detach()[:, left].clone()  # (out, left)
             state[f"{path}.values"] = layer.values.detach().clone()  # (rank,), zeros too
             state[f"{path}.Q"] = layer.Q.detach()[left].clone()  # (left, in)
@@ -67,12 +67,12 @@ class RankPruning(AdditiveMethod):
             parts = [state.get(f"{path}.{name}") for name in ("P", "values", "Q")]
             place = torch.ones_like(layer.kept)
             if all(part is not None for part in parts) and parts[1].shape == layer.values.shape:
-                P, values, Q = (part.to(layer.P) for part in parts)
-                count = int((values != 0).sum())
-                if P.shape == (len(layer.P), count) and Q.shape == (count, layer.Q.shape[1]):
-                    place = values != 0
-                    full[f"{path}.P"], full[f"{path}.Q"] = layer.P.detach().clone(), layer.Q.detach().clone()
-                    full[f"{path}.P"][:, place], full[f"{path}.Q"][place] = P, Q
+                left = parts[1].nonzero().flatten().to(layer.P.device)  # which triplets P and Q are of
+                P, _, Q = (part.to(layer.P) for part in parts)
+                if P.shape == (len(layer.P), len(left)) and Q.shape == (len(left), layer.Q.shape[1]):
+                    place = torch.zeros_like(layer.kept).index_fill(0, left, True)
+                    full[f"{path}.P"] = layer.P.detach().index_copy(1, left, P)
+                    full[f"{path}.Q"] = layer.Q.detach().index_copy(0, left, Q)
             places.append(place)
         load_strictly(self.named_parameters(), full, self.name)
         for (_, layer), place in zip(self.layers(), places, strict=True):

@@ -28,12 +28,12 @@ from minipeft.methods.targets import find_modules
 class SharedProjections(nn.Module):
     """The frozen random A and B, the same for the same seed on every device."""
 
-    def __init__(self, in_features: int, out_features: int, rank: int, seed: int):
+    def __init__(self, in_features: int, out_features: int, rank: int, seed: int, device="cpu"):
         super().__init__()
         generator = torch.Generator("cpu").manual_seed(seed)
         for name, shape in (("A", (rank, in_features)), ("B", (out_features, rank))):
             bound = (6 / shape[1]) ** 0.5  # shape[1]: how many numbers each row reads
-            matrix = torch.empty(shape, dtype=torch.float32, device="cpu").uniform_(-bound, bound, generator=generator)
+            matrix = torch.empty(shape, dtype=torch.float32, device=device).uniform_(-bound, bound, generator=generator)
             self.register_buffer(name, matrix, persistent=False)
 
     def forward(self, in_features: int, out_features: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,5 +90,6 @@ class VeRA(AdditiveMethod):
     def install(self, model: nn.Module) -> None:
         layers = [as_linear(layer) for _, layer in find_modules(model, self.targets, linear_kinds(model))]
         most_in, most_out = (max(getattr(layer, side) for layer in layers) for side in ("in_features", "out_features"))
-        shared = SharedProjections(most_in, most_out, self.rank, self.seed).to(layers[0].weight)
+        device = "meta" if layers[0].weight.is_meta else "cpu"  # a hollow model has no numbers, and takes none
+        shared = SharedProjections(most_in, most_out, self.rank, self.seed, device).to(layers[0].weight)
         self.replace_linears(self.targets, lambda linear: VeRALinear(linear, shared))

@@ -80,7 +80,7 @@ class PTuning(Reparametrised):
         """What gives the vectors of the virtual tokens of a model with this embedding table."""
         shape = Template(self.template).virtual_tokens, table.shape[1]
         if self.encoder == "none":
-            prompt = PromptTable(torch.randn(shape) * table.float().std().cpu())
+            prompt = PromptTable(torch.randn(shape).to(table.device) * table.float().std())
         else:
             prompt = (LSTMEncoder if self.encoder == "lstm" else MLPEncoder)(*shape)
         return prompt.to(table.device, table.dtype)

@@ -39,6 +39,10 @@ class PromptEnsemble(PromptTuning):
         self.bank = PromptBank(stack, torch.stack([self.first_prompt(model) for _ in range(self.members)]))
         return self.bank
 
+    def expect(self, state: dict[str, Tensor]) -> None:
+        if any(len(prompts) != self.members for prompts in state.values()):
+            raise UserError(f"The ensemble has {self.members} members, and its file another number of prompts.")
+
     def load_members(self, states: Sequence[dict[str, Tensor]]) -> None:
         """Take over prompts that were trained one by one: the `state_dict` of a PromptTuning for each member."""
         if len(states) != self.members:

@@ -22,7 +22,8 @@ def word_activations(model: nn.Module, layers: list[nn.Module], words: str, leng
     tokens = tokenizer.encode(words)
     if not tokens:
         raise UserError(f"The words {words!r} hold no token: give the prefix at least one word to start from.")
-    ids = torch.tensor([(tokens * length)[:length]], device=model.embedding.weight.device)
+    ids = torch.tensor([tokens], device=model.embedding.weight.device)
+    ids = ids.repeat(1, -(-length // len(tokens)))[:, :length]  # (1, length)
     seen = {}  # what each linear layer gave, (1, length, heads * head)
     linears = [linear for layer in layers for linear in (layer.key, layer.value)]
     hooks = [linear.register_forward_hook(lambda own, _, output: seen.update({own: output})) for linear in linears]
