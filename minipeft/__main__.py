@@ -1,4 +1,4 @@
-"""The command line: `python -m minipeft compare | train | evaluate | generate | prompts | transfer | ...`."""
+"""The command line: `python -m minipeft compare | train | evaluate | generate | memory | prompts | ...`."""
 
 import sys
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from minipeft.commands import pretrain_prompt, transfer
+from minipeft.commands import memory_plan, pretrain_prompt, transfer
 from minipeft.commands.arguments import FIRST_RACE, build_parser
 from minipeft.commands.compare import compare
 from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters, split_entries
@@ -147,7 +147,7 @@ def run_tasks(args) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence when the input was bad, 130 when interrupted."""
     handlers = {"compare": run_compare, "train": run_train, "evaluate": run_evaluate, "generate": run_generate,
-                "prompts": run_prompts, "tasks": run_tasks, "pretrain": pretrain.run,
+                "prompts": run_prompts, "tasks": run_tasks, "memory": memory_plan.run, "pretrain": pretrain.run,
                 "pretrain-prompt": pretrain_prompt.run, "transfer": transfer.run}  # fmt: skip
     try:
         args = build_parser().parse_args(arguments)

@@ -12,6 +12,7 @@ import minipeft.models as models
 from minipeft.errors import UserError
 from minipeft.transformer.checkpoints import fingerprint, load_checkpoint, save_checkpoint
 from minipeft.transformer.hugging_face import from_hugging_face, gpt2_names, t5_names, to_hugging_face
+from minipeft.transformer.hugging_face_config import gpt2_settings
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -56,7 +57,7 @@ def test_another_kind_of_model_and_a_missing_package_are_refused_in_a_sentence(t
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(UserError, match="holds a 'llama' model; minipeft reads t5, mt5 and gpt2"):
         models.load(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    (tmp_path / "config.json").write_text(json.dumps(gpt2_settings(tiny_gpt2().config)))
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     with pytest.raises(UserError, match="pip install 'minipeft\\[hub\\]'"):
         models.load(tmp_path)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from minipeft.commands import pretrain_prompt, transfer
+from minipeft.commands import memory_plan, pretrain_prompt, transfer
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.pretraining import pretrain
@@ -89,6 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     entry = command("transfer", "Find source tasks like --target and start its prompt from theirs (SPoT).", "--target")
     transfer.add_arguments(entry)
+
+    help = "Plan the memory of a training step, of models of any size, and the largest batch."
+    memory_plan.add_arguments(commands.add_parser("memory", help=help, description=help))
 
     command("tasks", "List the bundled tasks and models.")
     commands.add_parser("pretrain", help="Make a base model.", parents=[pretrain.build_parser()], add_help=False)

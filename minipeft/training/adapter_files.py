@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, one_line
 from minipeft.methods.method import Method
 from minipeft.training.hyperparameter_types import misfit
 from minipeft.transformer.checkpoints import fingerprint
@@ -101,12 +101,6 @@ def read_adapter(path: str | Path) -> dict[str, Any]:
         if not isinstance(tensor, Tensor):
             raise UserError(f"{path} is damaged: its weight {name[:80]!r} is no tensor.")
     return content
-
-
-def one_line(error: Exception) -> str:
-    """The sentence of an error that may quote the file, at a length that can be read."""
-    text = " ".join(str(error).split())
-    return text if len(text) < 300 else f"{text[:300]} ..."
 
 
 def library_version() -> str:

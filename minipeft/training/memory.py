@@ -1,10 +1,13 @@
 """What one training step keeps in memory, in bytes: weights, gradients, optimizer state, saved activations.
 
-Activations are counted exactly, on every device alike, through autograd's saved-tensor hooks: each storage that the
-backward pass will need is counted once, and the weights themselves are not activations.
+Activations are counted exactly, through autograd's saved-tensor hooks: each storage that the backward pass will need
+is counted once, and the weights themselves are not activations. The count is the same on every device, but for what
+devices compute in ways of their own: LSTMs, dropout's masks, and LayerNorm's two numbers a token in 16 bit. On a hollow
+model, whose tensors are on the meta device, it plans a step that this machine could not make (memory_plan.py).
 """
 
 import torch
+from torch import nn
 
 from minipeft.training.batches import collate, encode_examples
 
@@ -14,27 +17,47 @@ def bytes_of(tensors) -> int:
 
 
 def saved_activation_bytes(model, batch) -> int:
-    """Bytes of all tensors that the backward pass of `model.loss(batch)` has saved, parameters excluded."""
-    known = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
-    storages = {}
+    """Bytes of all tensors that the backward pass of `model.loss(batch)` has saved, parameters excluded.
+
+    Dropout acts as in training, and the random state is left as it was.
+    """
+
+    def identity(storage) -> int:
+        return storage._cdata  # the storage's own address: on the meta device no storage has one of its numbers
+
+    known = {identity(tensor.untyped_storage()) for tensor in [*model.parameters(), *model.buffers()]}
+    storages = {}  # they stay alive in here, lest a later one get the address of an earlier one
 
     def pack(tensor):
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            storages[storage.data_ptr()] = storage.nbytes()
+        if identity(storage) not in known:
+            storages[identity(storage)] = storage
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = model.loss(batch)
-    total = sum(storages.values())  # read while `loss` keeps the graph, and with it every saved tensor, alive
-    del loss
-    return total
+    modes = [(module, module.training) for module in model.modules() if isinstance(module, nn.Dropout)]
+    gpus = {tensor.device for tensor in model.parameters() if tensor.device.type == "cuda"}
+    try:
+        for module, _ in modes:
+            module.training = True
+        hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+        with torch.random.fork_rng(gpus), hooks:
+            loss = model.loss(batch)
+        del loss
+    finally:
+        for module, training in modes:
+            module.training = training
+    return sum(storage.nbytes() for storage in storages.values())
 
 
 def step_memory(model, method, task, batch_size: int, optimizer: str | None = None) -> dict[str, int]:
     """Bytes by part at one training step of `method` on the first `batch_size` training examples."""
-    trained = list(method.named_parameters().values())
     batch = collate(encode_examples(model, task.train[:batch_size]), next(model.parameters()).device)
+    return batch_memory(model, method, batch, optimizer)
+
+
+def batch_memory(model, method, batch, optimizer: str | None = None) -> dict[str, int]:
+    """Bytes by part at one training step of `method`, attached to `model`, on this batch."""
+    trained = list(method.named_parameters().values())
     return {
         "weights": bytes_of([*model.parameters(), *model.buffers()]),  # buffers: frozen numbers that a method adds
         "gradients": bytes_of(trained),

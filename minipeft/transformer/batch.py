@@ -24,6 +24,10 @@ class Batch:
         fields = (self.source, self.source_mask, self.target, self.target_mask)
         return Batch(*(None if field is None else field.to(device) for field in fields))
 
+    def answer_places(self) -> tuple[Tensor, Tensor]:
+        """Row and column of every real target token, (tokens,) each."""
+        return self.target_mask.nonzero(as_tuple=True)
+
     def __len__(self) -> int:
         return len(self.source)
 

@@ -45,16 +45,21 @@ def load_checkpoint(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
     Raises UserError where the folder, a file in it, or a weight is missing or cannot be read.
     """
     folder = Path(folder)
-    config = read_json(folder / "config.json")
+    kind, sizes = read_sizes(folder / "config.json")
+    return build(kind, sizes, read_weights(folder / "weights.pt"), folder, device, dtype)
+
+
+def read_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | DecoderOnlyConfig]:
+    """The class and the sizes of the model that a config.json of `save_checkpoint` describes."""
+    config = read_json(file)
     family = config.pop("family", None)
     if family not in FAMILIES:
-        raise UserError(f"{folder / 'config.json'} names the family {family!r}; it must be one of {list(FAMILIES)}.")
+        raise UserError(f"{file} names the family {family!r}; it must be one of {list(FAMILIES)}.")
     kind, config_kind = FAMILIES[family]
     try:
-        sizes = config_kind(**config)
+        return kind, config_kind(**config)
     except TypeError as error:
-        raise UserError(f"{folder / 'config.json'} does not describe a model of family {family}: {error}.") from error
-    return build(kind, sizes, read_weights(folder / "weights.pt"), folder, device, dtype)
+        raise UserError(f"{file} does not describe a model of family {family}: {error}.") from error
 
 
 def build(kind, config, weights: dict[str, Tensor], folder, device="cpu", dtype=torch.float32) -> LanguageModel:

@@ -28,20 +28,13 @@ def from_hugging_face(folder, device="cpu", dtype=torch.float32) -> LanguageMode
     Raises UserError where a file or the `safetensors` package is missing, or the model is of another kind.
     """
     folder = Path(folder)
-    settings = read_json(folder / "config.json")
-    family = settings.get("model_type")
-    if family not in ("t5", "mt5", "gpt2"):
-        raise UserError(f"{folder} holds a {family!r} model; minipeft reads t5, mt5 and gpt2.")
-    theirs, transposed = read_tensors(folder), family == "gpt2"
-    try:
-        config = gpt2_config(settings) if transposed else t5_config(settings)
-    except KeyError as error:
-        raise UserError(f"{folder / 'config.json'} does not say {error}: download the folder again.") from error
+    kind, config = read_their_sizes(folder / "config.json")
+    theirs, transposed = read_tensors(folder), kind is DecoderOnly
     if transposed:
-        kind, names = DecoderOnly, gpt2_names(config)  # a base model's file leaves out the prefix
+        names = gpt2_names(config)  # a base model's file leaves out the prefix
         theirs = {name if name.startswith("transformer.") else f"transformer.{name}": w for name, w in theirs.items()}
     else:
-        kind, names = EncoderDecoder, t5_names(config)
+        names = t5_names(config)
         shared = theirs.get("shared.weight")
         head = theirs.setdefault("lm_head.weight", shared)  # left out where it equals the embedding
         if config.tied_head and head is not None and shared is not None and not torch.equal(head, shared):
@@ -53,6 +46,18 @@ def from_hugging_face(folder, device="cpu", dtype=torch.float32) -> LanguageMode
         stored = theirs[name].T if transposed and is_matrix(name) else theirs[name]
         weights |= {own: part.clone() for own, part in zip(ours, stored.chunk(len(ours)), strict=True)}
     return build(kind, config, weights, folder, device, dtype)
+
+
+def read_their_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | DecoderOnlyConfig]:
+    """The class and the sizes of the model that a Hugging Face config.json describes."""
+    settings = read_json(file)
+    family = settings.get("model_type")
+    if family not in ("t5", "mt5", "gpt2"):
+        raise UserError(f"{file.parent} holds a {family!r} model; minipeft reads t5, mt5 and gpt2.")
+    try:
+        return (DecoderOnly, gpt2_config(settings)) if family == "gpt2" else (EncoderDecoder, t5_config(settings))
+    except KeyError as error:
+        raise UserError(f"{file} does not say {error}: download the folder again.") from error
 
 
 def to_hugging_face(model: LanguageModel, folder) -> None:

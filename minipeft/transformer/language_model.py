@@ -40,8 +40,9 @@ class LanguageModel(nn.Module):
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy over the real target tokens of the batch, in nats."""
         # Only real tokens reach the vocabulary projection: it is the largest matrix of a small model.
-        logits = self.head(self.answer_states(batch)[batch.target_mask])  # (tokens, vocabulary)
-        return functional.cross_entropy(logits.float(), batch.target[batch.target_mask])
+        places = batch.answer_places()
+        logits = self.head(self.answer_states(batch)[places])  # (tokens, vocabulary)
+        return functional.cross_entropy(logits.float(), batch.target[places])
 
     @torch.no_grad()
     def score(self, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
