@@ -137,5 +137,5 @@ def test_half_precision_and_too_high_ranks(make):
 
 
 def test_no_iteration_at_all_is_refused():
-    with pytest.raises(UserError, match="iterations must be at least 1"):
+    with pytest.raises(UserError, match="iterations must be from 1 to 100"):
         LoftQ(iterations=0)

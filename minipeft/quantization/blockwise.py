@@ -31,7 +31,7 @@ def quantize(values: Tensor, format: str = "nf4", block_size: int = 64) -> tuple
         raise UserError(f"A block must hold at least 1 number, not {block_size}.")
     kind = data_type(format, values.device)
     scaled, absmax = scale_to_one(values.reshape(-1).float(), block_size)
-    if not absmax.isfinite().all():
+    if not (absmax.is_meta or absmax.isfinite().all()):
         raise UserError("The weights hold a number that is not finite: they cannot be quantized.")
     if kind.bits == 4 and len(scaled) % 2:
         scaled = torch.nn.functional.pad(scaled, (0, 1))  # half a byte would be left over: it holds a zero

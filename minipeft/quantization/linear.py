@@ -83,8 +83,9 @@ class QuantizedLinear(nn.Module):
         return self.dequantize(self.like.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))
+        device = x.device.type
+        if device != "meta" and torch.is_autocast_enabled(device):  # a model without numbers knows no autocast
+            x = x.to(torch.get_autocast_dtype(device))
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return QuantizedProduct.apply(x, bias, self)  # (..., out)
 

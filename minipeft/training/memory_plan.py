@@ -91,6 +91,8 @@ class MemoryPlan:
         self.fitting(lambda: self.method.attach(self.model))
         if not self.method.named_parameters():
             raise UserError(f"{self.method.name} trains nothing, so there is no training step to plan.")
+        standing = {id(parameter) for parameter in self.model.parameters()}  # qlora has put others in their place
+        self.matrices = [weight for weight in self.matrices if id(weight) in standing]
         if any(weight.requires_grad for weight in self.matrices):
             raise UserError(f"{self.method.name} trains the model's own matrices, which cannot be quantized.")
 
@@ -98,7 +100,7 @@ class MemoryPlan:
         """Bytes by part for a step on so many rows; with `quantized`, the matrices in 4 bits are a part."""
         count = lambda: batch_memory(self.model, self.method, self.batch(batch_size), self.optimizer)  # noqa: E731
         parts = self.fitting(count)
-        if not self.quantized:
+        if not self.matrices:
             return parts
         parts["weights"] -= bytes_of(self.matrices)
         return {"4-bit weights": sum(nf4_bytes(weight.numel()) for weight in self.matrices), **parts}

@@ -9,7 +9,7 @@ budget allows (rank_budget.py); the other lam are set to 0, their vectors stay, 
 At the end the choice is fixed. The scaling keeps the starting rank, as peft's; the released code takes the current one.
 Start: P and Q ~ N(0, 0.02), lam = 0, so the first forward pass is the base model's.
 Trainable: rank * (in + out + 1) numbers per adapted weight. Stored: lam, and P and Q of the triplets left.
-Paper: Zhang et al. 2023, arXiv:2303.10512. Lesson: lessons/15_adalora.
+Paper: Zhang et al. 2023, arXiv:2303.10512. Lesson: lessons/16_adalora.
 """
 
 from collections.abc import Sequence

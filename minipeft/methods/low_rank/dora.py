@@ -8,7 +8,7 @@
 Start: A uniform in +-1/sqrt(in), B = 0, m = |W|, so m / |V| is exactly 1 and the first forward pass the base model's.
 Trainable: rank * (in + out) + out numbers per adapted weight. V is computed anew in every forward pass, which makes a
 step slower than LoRA's.
-Paper: Liu et al. 2024, arXiv:2402.09353. Lesson: lessons/14_lora_family.
+Paper: Liu et al. 2024, arXiv:2402.09353. Lesson: lessons/15_lora_family.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ Start: B A as above, so the first forward pass is nearer to the base's than QLoR
 is worked out again at every attach, by the same steps: another machine's singular vectors may differ in the last bits,
 and a few codes with them.
 Trainable: rank * (in + out) numbers per adapted weight.
-Paper: Li et al. 2023, arXiv:2310.08659. Lesson: lessons/16_qlora.
+Paper: Li et al. 2023, arXiv:2310.08659. Lesson: lessons/14_qlora.
 """
 
 from dataclasses import dataclass
@@ -51,8 +51,8 @@ class LoftQ(QLoRA):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.iterations < 1:
-            raise UserError(f"LoftQ's iterations must be at least 1, not {self.iterations}.")
+        if not 1 <= self.iterations <= 100:  # also where a file asks for them
+            raise UserError(f"LoftQ's iterations must be from 1 to 100, not {self.iterations}.")
 
     @torch.no_grad()
     def new_layer(self, linear: nn.Linear, rank: int) -> LoRALinear:

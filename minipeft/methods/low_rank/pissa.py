@@ -9,7 +9,7 @@ Start: A = A_0, B = B_0, so what is added is exactly 0 and the first forward pas
 stored but worked out again from W: on another machine they may come out turned, and their product, which is all that
 counts, the same to rounding (unless singular values rank and rank + 1 are equal). From a merged W there is no way back.
 Trainable: rank * (in + out) numbers per adapted weight.
-Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/14_lora_family.
+Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/15_lora_family.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ Start: A uniform in +-1/sqrt(in), B = 0, so the first forward pass is the quanti
 Trainable: rank * (in + out) numbers per adapted weight.
 Memory: 4.127 bits for each quantized weight in place of 16 or 32. The plain layers stay with the method, outside of the
 model, because detach() puts them back: what `compare` counts is the quantized model, as where the base is dropped.
-Paper: Dettmers et al. 2023, arXiv:2305.14314. Lesson: lessons/16_qlora.
+Paper: Dettmers et al. 2023, arXiv:2305.14314. Lesson: lessons/14_qlora.
 """
 
 from dataclasses import dataclass
