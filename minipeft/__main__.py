@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from minipeft.commands import memory_plan, pretrain_prompt, transfer
-from minipeft.commands.arguments import FIRST_RACE, build_parser
+from minipeft.commands.arguments import build_parser
 from minipeft.commands.compare import compare
 from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters, split_entries
 from minipeft.commands.pool import default_workers
@@ -55,8 +55,7 @@ def run_compare(args) -> None:
     if args.methods and args.methods != "all":
         methods = split_entries(args.methods, known)
     else:
-        race = known if args.methods else [*FIRST_RACE, *CONTROLS]
-        methods = fitting(race, args.model)
+        methods = fitting(known, args.model)
     task = get_task(spec)
     for entry in entry_specs(spec, methods):
         if entry.method not in known:
