@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from minipeft.__main__ import fitting, main
+from minipeft.__main__ import main
+from minipeft.commands.every_method import fitting, with_bundled_starts
 from minipeft.commands.hyperparameters import parse_hyperparameters
 from minipeft.commands.runs import CONTROLS, RunSpec, finished
 from minipeft.commands.sweep import grid, sweep
@@ -240,10 +241,18 @@ def test_what_cannot_act_on_a_model_is_left_out_with_its_reason(base_folder, cap
     assert "norm_tuning" in lines[0] and "pfeiffer" in lines[1]
 
 
+def test_in_the_whole_race_ppt_and_spot_start_from_another_tasks_prompt():
+    assert with_bundled_starts(["full", "spot"], "sentiment") == ["full", "spot=spot:source=sentiment_food"]
+    entries = with_bundled_starts(["ppt", "spot"], "topic")
+    assert entries == ["ppt=ppt:pretrained=ppt-single", "spot=spot:source=sentiment"]
+    assert fitting(entries, "t5-0.8m") == entries
+
+
 def test_compare_races_every_method_that_fits_unless_told(base_folder, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr("minipeft.__main__.compare", lambda spec, methods, *rest: asked.append(methods))
     for flags in ([], ["--methods", "all"]):
         assert main(["compare", "--model", str(base_folder), "--out", str(tmp_path), *flags]) == 0
-    unfit = ("bitfit", "adapter_fusion", "oft")  # oft's blocks of 8 do not divide this base's 12 inner activations
+    unfit = ("bitfit", "adapter_fusion", "ppt", "spot", "oft")  # the bundled prompts belong to another base, and
+    # oft's blocks of 8 do not divide this base's 12 inner activations
     assert asked[0] == asked[1] == [name for name in (*METHODS, *CONTROLS) if name not in unfit]

@@ -10,9 +10,9 @@ import json
 import shlex
 from pathlib import Path
 
-from minipeft.__main__ import fitting
 from minipeft.commands.arguments import DEFAULT_MODEL
 from minipeft.commands.compare import compare
+from minipeft.commands.every_method import fitting, with_bundled_starts
 from minipeft.commands.hyperparameters import split_entries
 from minipeft.commands.picture import picture
 from minipeft.commands.pool import default_workers
@@ -56,8 +56,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.methods and args.methods != "all":
         methods = split_entries(args.methods, [*METHODS, *CONTROLS])
-    else:
-        methods = fitting((*(METHODS if args.methods else FIRST_RACE), *CONTROLS), args.model)
+    elif not args.methods:
+        methods = fitting((*FIRST_RACE, *CONTROLS), args.model)
     for task in args.tasks.split(","):
         flags = vars(args) | {"tasks": task}
         told = [f"--{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value and flag != "out"]
@@ -65,6 +65,8 @@ def main() -> None:
         folder = Path(args.out) / (f"{task}-{args.shots}shots" if args.shots else task)
         base = RunSpec(folder=str(folder), model=args.model, task=task, method="", steps=args.steps, shots=args.shots)
         name = f"{task}-{args.name}" if args.name else task
+        if args.methods == "all":
+            methods = fitting(with_bundled_starts((*METHODS, *CONTROLS), task), args.model)
         accept(base, methods, args.seeds, default_workers("cpu"), name, command)
 
 
