@@ -1,9 +1,6 @@
 """The machinery of the course, on a chapter of one file each that is written for the purpose."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -147,28 +144,26 @@ def test_a_number_that_is_wrong_is_named_too(lessons):
     assert "Got 8 instead of 15." in text and "when rows and columns are added" in text
 
 
-def pytest_in(lessons, *flags):
-    """The real thing: pytest in a process, with the course's own configuration."""
+def pytest_in(lessons, capsys, *flags):
+    """Pytest on the chapter, with the course's own configuration, in this process: PyTorch is loaded already."""
     for name in ("conftest.py", "pytest.ini"):
         (lessons / name).write_bytes((LESSONS / name).read_bytes())
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(lessons / "07_sample"), *flags]
-    root = str(Path(__file__).parents[1])
-    result = subprocess.run(command, capture_output=True, text=True, cwd=root, env=None)
-    return result.returncode, result.stdout
+    status = pytest.main(["-p", "no:cacheprovider", str(lessons / "07_sample"), *flags])
+    return status, capsys.readouterr().out
 
 
-def test_pytest_tells_to_do_from_wrong_and_done(lessons):
-    status, text = pytest_in(lessons)
+def test_pytest_tells_to_do_from_wrong_and_done(lessons, capsys):
+    status, text = pytest_in(lessons, capsys)
     assert status == 1 and "2 to do" in text and "failed" not in text
     assert "07_sample            to do  to do 2 (doubled, count)" in text
-    status, text = pytest_in(lessons, "--solutions")
+    status, text = pytest_in(lessons, capsys, "--solutions")
     assert status == 0 and "2 passed" in text and "07_sample            done   done 2" in text
     (lessons / "07_sample" / "exercise.py").write_text(STUB.replace("raise NotImplementedError", "return 3 * x"))
-    status, text = pytest_in(lessons)
+    status, text = pytest_in(lessons, capsys)
     assert status == 1 and "1 failed, 1 to do" in text and "wrong 1 (doubled), to do 1 (count)" in text
     assert "Got 15 instead of 10" in text and "Traceback" not in text and "def test_" not in text
     (lessons / "07_sample" / "exercise.py").write_text("def (")
-    status, text = pytest_in(lessons)
+    status, text = pytest_in(lessons, capsys)
     assert status == 1 and "exercise.py does not load. SyntaxError" in text and "wrong 2" in text
 
 
