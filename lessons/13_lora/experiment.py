@@ -29,7 +29,7 @@ from minipeft.training.memory import step_memory
 from minipeft.training.optimizers import make_optimizer
 from minipeft.transformer.batch import Batch
 
-BASE, LARGER, TASK = "t5-0.8m", "t5-3.5m", "topic"
+BASE, LARGER, TASK, STEPS = "t5-0.8m", "t5-3.5m", "topic", 200
 RANKS = (1, 2, 4, 8, 16, 32)
 CUTS = (*RANKS, 72)  # 72: nothing is cut
 # The paper's table 5: seven choices of matrices with as many numbers; two more that it has not.
@@ -66,7 +66,7 @@ def entry(label: str, rank: int, targets: str = "*blocks.*") -> str:
 def runs(args) -> dict:
     entries = ["full", *(entry(f"rank {rank}", rank) for rank in RANKS)]
     entries += [entry(label, *place) for label, place in PLACES.items() if label != "everything"]
-    raced = experiment.race(TASK, entries, BASE, TASK, args, steps=300)
+    raced = experiment.race(TASK, entries, BASE, TASK, args, steps=STEPS)
     parts = {"race": raced}
     for name, measure in (("cut", cut_updates), ("counts", counts), ("steps", step_times), ("latency", latencies)):
         file = Path(args.out) / f"{name}.json"
