@@ -311,7 +311,8 @@ def summary(measured: dict) -> experiment.Summary:
                   for part in ("weights", "gradients", "optimizer", "activations")),
                 *([f"{part}, ms", *(cell(steps[name][part]) for name in counted)]
                   for part in ("forward", "backward", "optimizer")),
-                ["whole step, % of full", "100", *(cell([100 * part for part in steps[name]["of_full"]]) for name in ("lora", "lora q, v"))],
+                ["whole step, % of full", "100",
+                 *(cell([100 * part for part in steps[name]["of_full"]]) for name in ("lora", "lora q, v"))],
             ],
         },
         "latency": {
