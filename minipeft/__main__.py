@@ -1,4 +1,4 @@
-"""The command line: `python -m minipeft compare | train | evaluate | generate | memory | prompts | ...`."""
+"""The command line: `python -m minipeft compare | train | evaluate | generate | memory | progress | ...`."""
 
 import sys
 from dataclasses import replace
@@ -15,6 +15,7 @@ from minipeft.commands.pool import default_workers
 from minipeft.commands.prompts import compare_prompts
 from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, is_first_process, new_method, run
 from minipeft.commands.sweep import entry_specs
+from minipeft.course import hints, progress
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names
@@ -134,7 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence when the input was bad, 130 when interrupted."""
     handlers = {"compare": run_compare, "train": run_train, "evaluate": run_evaluate, "generate": run_generate,
                 "prompts": run_prompts, "tasks": run_tasks, "memory": memory_plan.run, "pretrain": pretrain.run,
-                "pretrain-prompt": pretrain_prompt.run, "transfer": transfer.run}  # fmt: skip
+                "pretrain-prompt": pretrain_prompt.run, "transfer": transfer.run, "progress": progress.run,
+                "hint": hints.run}  # fmt: skip
     try:
         args = build_parser().parse_args(arguments)
         if getattr(args, "device", "cpu").startswith("cuda") and not torch.cuda.is_available():

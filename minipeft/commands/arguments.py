@@ -92,6 +92,17 @@ def build_parser() -> argparse.ArgumentParser:
     help = "Plan the memory of a training step, of models of any size, and the largest batch."
     memory_plan.add_arguments(commands.add_parser("memory", help=help, description=help))
 
+    help = "How far the course is done, found out by running its tests."
+    entry = commands.add_parser("progress", help=help, description=help)
+    entry.add_argument("chapter", nargs="?", help="one chapter only, as 13 or lora")
+    entry.add_argument("--lessons", help="the folder of the course (default: lessons/ of this project)")
+
+    help = "The next hint for the first exercise of a chapter that is not done."
+    entry = commands.add_parser("hint", help=help, description=help)
+    entry.add_argument("chapter", help="as 13 or lora")
+    entry.add_argument("exercise", nargs="?", help="a hint for this exercise")
+    entry.add_argument("--lessons", help="the folder of the course (default: lessons/ of this project)")
+
     command("tasks", "List the bundled tasks and models.")
     commands.add_parser("pretrain", help="Make a base model.", parents=[pretrain.build_parser()], add_help=False)
     return parser

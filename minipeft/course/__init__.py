@@ -1,0 +1,1 @@
+"""What the course in `lessons/` runs on: judging answers, hints, progress, checked pages, measured chapters."""

@@ -1,0 +1,99 @@
+"""The chapters of the course as they lie on disk, and loading the answers in them.
+
+A chapter is a folder `NN_name` with README.md, exercise.py, test_exercise.py, solution.py and hints.json. Everything is
+found beside the file at hand, so a copy of `lessons/` in another place works as well.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from minipeft.errors import UserError
+from minipeft.tasks.task import DATA
+
+ROOT = DATA.parent
+LESSONS = ROOT / "lessons"
+FOLDER = re.compile(r"\d\d_\w+")
+
+
+def load_answers(file: Path, source: str | None = None) -> ModuleType:
+    """`file` (or `source` in its place) run as a fresh module whose `__file__` is `file`."""
+    text = file.read_text(encoding="utf-8") if source is None else source
+    name = f"{file.stem}_{file.parent.name}" + ("" if source is None else f"_{abs(hash(source))}")
+    module = ModuleType(name)
+    module.__file__ = str(file)
+    sys.modules[name] = module  # dataclasses look their module up there
+    exec(compile(text, str(file), "exec"), module.__dict__)
+    return module
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One folder of the course."""
+
+    folder: Path
+
+    @property
+    def number(self) -> int:
+        return int(self.folder.name[:2])
+
+    @property
+    def text(self) -> str:
+        """The chapter itself, README.md."""
+        return (self.folder / "README.md").read_text(encoding="utf-8")
+
+    @property
+    def results(self) -> dict:
+        """What its experiment measured; empty where it has none."""
+        file = self.folder / "results.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    @property
+    def hints(self) -> dict[str, list[str]]:
+        """Three hints for each exercise, in the order of the chapter."""
+        return json.loads((self.folder / "hints.json").read_text(encoding="utf-8"))
+
+    @property
+    def exercises(self) -> list[str]:
+        """The names of the exercises, lower case, in the order of the chapter."""
+        return list(self.hints)
+
+    def answers(self, file: str = "exercise.py") -> ModuleType:
+        return load_answers(self.folder / file)
+
+    def tests(self) -> dict[str, Callable[[ModuleType], None]]:
+        """The functions of test_exercise.py by name, in their order."""
+        names = vars(load_answers(self.folder / "test_exercise.py"))
+        return {name: value for name, value in names.items() if name.startswith("test_")}
+
+    def exercise_of(self, test: str) -> str:
+        """The exercise that a test is about: the longest name that it starts with."""
+        return exercise_of(test, self.exercises)
+
+
+def exercise_of(test: str, exercises: list[str]) -> str:
+    """`test_lora_output_is_zero_at_first` is about `lora_output`."""
+    fitting = [name for name in exercises if test.startswith(f"test_{name}_")]
+    if not fitting:
+        raise ValueError(f"{test} starts with the name of no exercise: {', '.join(exercises)}")
+    return max(fitting, key=len)
+
+
+def chapters(lessons: Path = LESSONS) -> list[Chapter]:
+    """All chapters there are, in their order."""
+    return [Chapter(folder) for folder in sorted(lessons.glob("*/")) if FOLDER.fullmatch(folder.name)]
+
+
+def find_chapter(text: str, lessons: Path = LESSONS) -> Chapter:
+    """The chapter that `13`, `lora` or `13_lora` names."""
+    there = chapters(lessons)
+    for chapter in there:
+        number, name = chapter.folder.name.split("_", 1)
+        if text in (number, number.lstrip("0"), name, chapter.folder.name):
+            return chapter
+    known = ", ".join(chapter.folder.name for chapter in there) or f"none yet in {lessons}"
+    raise UserError(f"There is no chapter {text!r}; there are {known}.")

@@ -1,0 +1,135 @@
+"""How a chapter measures: one script, resumable, whose results file holds every number that the chapter prints.
+
+An `experiment.py` has `runs(args)` (measures), `summary(measured)` (tables and numbers, from the measurements alone),
+`figures(results, folder)` (draws), and ends with `main(__file__, runs, summary, figures)`.
+"""
+
+import argparse
+import json
+import math
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from minipeft.commands.compare import make_specs
+from minipeft.commands.pool import default_workers, forecast, run_all
+from minipeft.commands.runs import RunSpec
+from minipeft.commands.sweep import sweep, sweep_specs
+from minipeft.commands.table import summarise
+from minipeft.course.chapters import ROOT
+from minipeft.provenance import provenance, write_json
+
+QUICK = {"steps": 20, "test_limit": 100}
+
+Summary = tuple[dict[str, dict], dict[str, float]]  # tables and numbers
+
+
+def parser(about: str) -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(description=about)
+    flags.add_argument("--seeds", type=int, default=5)
+    flags.add_argument("--quick", action="store_true", help="one seed, few steps, no tuning; writes no results")
+    flags.add_argument("--device", default="cpu", help="cpu or cuda")
+    flags.add_argument("--workers", type=int, help="worker processes (default: one per core)")
+    flags.add_argument("--figures", action="store_true", help="draw the figures from results.json, measure nothing")
+    flags.add_argument("--summary", action="store_true", help="tables and numbers again from results.json's own runs")
+    return flags
+
+
+def main(
+    file: str,
+    runs: Callable[[Any], dict],
+    summary: Callable[[dict], Summary],
+    figures: Callable[[dict, Path], None],
+    arguments: list[str] | None = None,
+) -> None:
+    """Measure, and write results.json and figures/ beside `file`; `--quick` prints what came out and writes neither."""
+    chapter = Path(file).resolve().parent
+    args = parser(f"The measurements of {chapter.name}.").parse_args(arguments)
+    target = chapter / "results.json"
+    if args.figures or args.summary:
+        results = json.loads(target.read_text(encoding="utf-8"))
+        results["tables"], results["numbers"] = summary(results["runs"])
+    else:
+        results = measure(chapter, args, runs, summary)
+        if args.quick:
+            print(json.dumps({"tables": results["tables"], "numbers": results["numbers"]}, indent=1))
+            return
+    if not args.figures:
+        write_json(target, results)
+    (chapter / "figures").mkdir(exist_ok=True)
+    figures(results, chapter / "figures")
+
+
+def measure(chapter: Path, args: argparse.Namespace, runs: Callable, summary: Callable) -> dict:
+    """The whole content of results.json."""
+    if args.quick:
+        args.seeds = 1
+    args.out = ROOT / "runs" / "lessons" / (f"{chapter.name}-quick" if args.quick else chapter.name)
+    args.workers = args.workers or default_workers(args.device)
+    started, clock = time.time(), args.out / "seconds.json"
+    try:
+        measured = json.loads(json.dumps(runs(args)))  # as it will be read again: no tuples, no numbers as keys
+    finally:  # a run that was killed and taken up again took the time of both
+        earlier = json.loads(clock.read_text(encoding="utf-8")) if clock.exists() else 0.0
+        write_json(clock, earlier + time.time() - started)
+    tables, numbers = summary(measured)
+    told = [f"--{flag} {shlex.quote(str(getattr(args, flag)))}" for flag in ("seeds", "device")]
+    return {
+        "command": f"python lessons/{chapter.name}/experiment.py {' '.join(told)}",
+        "provenance": provenance(),
+        "seeds": args.seeds,
+        "seconds": round(earlier + time.time() - started, 1),
+        "runs": measured,
+        "tables": tables,
+        "numbers": numbers,
+    }
+
+
+def race(
+    folder: str, entries: list[str], model: str, task: str, args: argparse.Namespace, steps: int = 600, **settings: Any
+) -> dict:
+    """Several rows on one task with equal tuning effort: four learning rates each on dev, then `args.seeds` seeds.
+
+    folder: a name, under the chapter's folder of runs. entries: rows as `compare --methods` reads them. settings: other
+    fields of RunSpec. Finished runs are kept. Returns rows (best first), learning_rates, sweep, settings and commits.
+    """
+    base = RunSpec(str(Path(args.out) / folder), model, task, "", steps=steps, device=args.device, **settings)
+    rates, scores = {}, {}
+    if args.quick:
+        base = replace(base, **QUICK)
+    settle(Path(base.folder), asdict(replace(base, folder="", method="")))
+    print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
+    if not args.quick:
+        print(f"Learning rates on dev: {forecast(sweep_specs(base, entries), args.workers)}", flush=True)
+        rates = sweep(base, entries, args.workers)
+        scores = json.loads((Path(base.folder) / "sweep.json").read_text(encoding="utf-8"))["dev_scores"]
+    specs = make_specs(base, entries, args.seeds, rates)
+    print(f"The runs: {forecast(specs, args.workers)}", flush=True)
+    results = run_all(specs, args.workers, folder)
+    rows = [{key: None if is_nan(value) else value for key, value in row.items()}
+            for row in summarise(results, base.split)]  # fmt: skip
+    return {
+        "rows": rows,
+        "learning_rates": {spec.row: spec.learning_rate for spec in specs},
+        "sweep": scores,
+        "settings": asdict(replace(base, folder="", method="")),
+        "chance": results[0]["chance"],
+        "commits": sorted({result["provenance"]["commit"] for result in results}),
+    }
+
+
+def settle(folder: Path, settings: dict) -> None:
+    """Runs that were begun with other settings cannot be gone on with: they are removed."""
+    file, settings = folder / "settings.json", json.loads(json.dumps(settings))
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != settings:
+        print(f"The settings of {folder.name} have changed: its runs are made anew.")
+        shutil.rmtree(folder)
+    write_json(file, settings)
+
+
+def is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
