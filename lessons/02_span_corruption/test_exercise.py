@@ -144,17 +144,19 @@ def test_random_composition_of_one_part_is_the_whole(answers):
     )
 
 
-SENTENCE = [51, 52, 53, 54, 55, 56, 57, 58]
-HIDDEN = [False, False, True, True, False, False, True, True]
+# Anna took the lamp and walked to the kitchen . (hidden: the lamp, and the full stop)
+SENTENCE = [51, 52, 53, 54, 55, 56, 57, 58, 59, 60]
+HIDDEN = [number in (53, 54, 60) for number in SENTENCE]
+SOURCE, TARGET = [51, 52, 4095, 55, 56, 57, 58, 59, 4094], [4095, 53, 54, 4094, 60]
 
 
 def test_source_and_target_of_the_sentence_of_the_chapter(answers):
     check(
         answers,
         lambda answers: answers.source_and_target(SENTENCE, HIDDEN, mark),
-        ([51, 52, 4095, 55, 56, 4094], [4095, 53, 54, 4094, 57, 58]),
+        (SOURCE, TARGET),
         holds="one sentinel for each hidden span, in the source in its place, in the target before its tokens",
-        inputs={"ids": SENTENCE, "hidden": [53, 54, 57, 58], "sentinels": [4095, 4094]},
+        inputs={"ids": SENTENCE, "hidden": [53, 54, 60], "sentinels": [4095, 4094]},
         section="The picture",
         likely="a sentinel or a token stands at another place",
         tolerance=0,
@@ -239,10 +241,10 @@ def test_longest_text_is_the_last_one_that_fits(answers):
 def test_rebuild_gives_the_text_back_without_a_closing_sentinel(answers):
     check(
         answers,
-        lambda answers: answers.rebuild([51, 52, 4095, 55, 56, 4094], [4095, 53, 54, 4094, 57, 58], mark),
+        lambda answers: answers.rebuild(SOURCE, TARGET, mark),
         SENTENCE,
         holds="every sentinel of the source is replaced by its span, the last one, too",
-        inputs={"source": [51, 52, 4095, 55, 56, 4094], "target": [4095, 53, 54, 4094, 57, 58]},
+        inputs={"source": SOURCE, "target": TARGET},
         section="What people get wrong",
         likely="a span is lost or stands at another place",
         tolerance=0,

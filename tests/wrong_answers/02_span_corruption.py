@@ -109,7 +109,8 @@ WRONG = [
         ("spans.get(token, []) if", "spans.get(token, [])[::-1] if")]),
     WrongAnswer("the spans are taken in their order, not by their sentinels", "rebuild", [
         ("    ids = []\n    for token in source:",
-         "    spans = dict(zip(sorted(marks, reverse=True), spans.values(), strict=False))\n    ids = []\n    for token in source:")]),
+         "    spans = dict(zip(sorted(marks, reverse=True), spans.values(), strict=False))\n"
+         "    ids = []\n    for token in source:")]),
 
     WrongAnswer("the order of the tokens is not looked at", "check_corruption", [
         (SAME, "        assert sorted(rebuild(source, target, sentinel)) == ids\n")]),
