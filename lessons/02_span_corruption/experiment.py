@@ -36,10 +36,6 @@ RACES = {  # base -> rows
     "t5-0.8m-step1000": [PLAIN],
     "t5-0.8m-step300": [PLAIN],
     "t5-0.8m-step100": [PLAIN],
-    "t5-0.4m-span": SPAN_ENTRIES[:2],
-    "t5-0.4m": [PLAIN],
-    "t5-1.7m-span": SPAN_ENTRIES[:2],
-    "t5-1.7m": [PLAIN],
 }
 SETTINGS = {"T5": (0.15, 3.0), "ours": (0.3, 2.0)}  # noise density, mean length of a span
 HISTOGRAM = {"length": 512, "draws": 4000}
@@ -50,7 +46,7 @@ def runs(args) -> dict:
     measured = {
         "masks": {name: span_lengths(*setting, **HISTOGRAM) for name, setting in SETTINGS.items()},
         "hidden": {name: hidden_fractions(*setting) for name, setting in SETTINGS.items()},
-        "losses": {base: losses(base) for base in (*STEPS, "t5-0.4m-span", "t5-0.4m", "t5-1.7m-span", "t5-1.7m")},
+        "losses": {base: losses(base) for base in STEPS},
         "untuned": {base: untuned(base, 100 if args.quick else None) for base in STEPS},
         "races": {},
     }
@@ -73,6 +69,7 @@ def span_lengths(noise_density: float, mean_span: float, length: int, draws: int
     hidden, spans = noise_counts(length, noise_density, mean_span)
     longest = 15
     return {
+        "draws": draws,
         "hidden": hidden,
         "spans": spans,
         "fractions": sorted(fractions),
@@ -165,7 +162,7 @@ def summary(measured: dict) -> tuple[dict, dict]:
             numbers |= {f"{name}_written": mean(scores), f"{name}_legal": mean(legal)}
     for name, masks in measured["masks"].items():
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
-        numbers |= {f"{name}_hidden": masks["hidden"], f"{name}_spans": masks["spans"]}
+        numbers |= {f"{name}_hidden": masks["hidden"], f"{name}_spans": masks["spans"], f"{name}_draws": masks["draws"]}
         numbers |= {f"{name}_fractions": len(masks["fractions"]), f"{name}_fraction": 100 * masks["fractions"][0]}
         numbers |= {f"{name}_histogram_difference": 100 * difference, f"{name}_single": 100 * masks["measured"][0]}
         numbers |= {f"{name}_longer": 100 * sum(masks["measured"][5:])}
@@ -215,31 +212,28 @@ def draw_masks(pyplot, measured: dict, file: Path) -> None:
 
 
 def draw_adaptation(pyplot, measured: dict, file: Path) -> None:
-    """Left: score against adaptation steps. Right: span corruption, with sentinels, and adapted, by size."""
+    """Left: score against adaptation steps. Right: what can be done with a base that knows span corruption only."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.8), dpi=150, facecolor="white", sharey=True)
     found = {
         (base, row["method"]): (row["mean"], row["interval"] or 0.0)
-        for base, result in measured["races"].items() for row in result["rows"]
-    }  # fmt: skip
+        for base, result in measured["races"].items()
+        for row in result["rows"]
+    }
     first = [found[base, "as it is" if base.endswith("span") else PLAIN] for base in STEPS]
     left.errorbar(range(len(STEPS)), [m for m, _ in first], [i for _, i in first], fmt="o-", capsize=4)
     left.set_xticks(range(len(STEPS)), [f"{steps:,}" for steps in STEPS.values()])
-    left.set(xlabel="steps of LM adaptation", ylabel="test score (%), mean and 95% interval")
-    sizes = [size for size in ("0.4m", "0.8m", "1.7m") if f"t5-{size}" in measured["races"]]
-    bars = {"span corruption": ("-span", "as it is"), "answers behind a sentinel": ("-span", "sentinel"),
-            "LM adaptation": ("", PLAIN)}  # fmt: skip
-    for number, (label, (suffix, row)) in enumerate(bars.items()):
-        values = [found[f"t5-{size}{suffix}", row] for size in sizes]
-        places = [place + 0.27 * (number - 1) for place in range(len(sizes))]
-        right.bar(places, [m for m, _ in values], 0.25, yerr=[i for _, i in values], capsize=3, label=label)
-    right.set_xticks(range(len(sizes)), [f"t5-{size}" for size in sizes])
-    right.axhline(10, linestyle="--", linewidth=1, color="gray")
-    left.axhline(10, linestyle="--", linewidth=1, color="gray", label="blind guess")
-    left.set_ylim(0, 100)
-    left.legend(fontsize=8, loc="lower right")
-    right.legend(fontsize=8, loc="upper left")
-    left.set_title("t5-0.8m", fontsize=10)
-    right.set_title("by size of the base", fontsize=10)
+    left.set(xlabel="steps of LM adaptation", ylabel="test score (%), mean and 95% interval", ylim=(0, 100))
+    left.set_title("the same prompt tuning on five bases", fontsize=10)
+    bars = {"plain\nanswers": ("t5-0.8m-span", "as it is"), "sentinel before\nthe answer": ("t5-0.8m-span", "sentinel"),
+            "and a hole in\nthe source": ("t5-0.8m-span", "blank"), "LM-adapted,\nplain answers": ("t5-0.8m", PLAIN)}  # fmt: skip
+    for place, key in enumerate(bars.values()):
+        colour = "C1" if key[0] == "t5-0.8m" else "C0"
+        right.bar(place, found[key][0], 0.6, yerr=found[key][1], capsize=4, color=colour)
+    right.set_xticks(range(len(bars)), list(bars), fontsize=8)
+    right.set_title("span corruption only, three ways, and adapted", fontsize=10)
+    for axes in (left, right):
+        axes.axhline(measured["races"]["t5-0.8m"]["chance"], linestyle="--", linewidth=1, color="gray")
+        axes.annotate("blind guess", (0.01, 10.5), xycoords=("axes fraction", "data"), fontsize=8, color="dimgray")
     figure.tight_layout()
     figure.savefig(file)
     pyplot.close(figure)
