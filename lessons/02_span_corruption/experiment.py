@@ -224,8 +224,12 @@ def draw_adaptation(pyplot, measured: dict, file: Path) -> None:
     left.set_xticks(range(len(STEPS)), [f"{steps:,}" for steps in STEPS.values()])
     left.set(xlabel="steps of LM adaptation", ylabel="test score (%), mean and 95% interval", ylim=(0, 100))
     left.set_title("the same prompt tuning on five bases", fontsize=10)
-    bars = {"plain\nanswers": ("t5-0.8m-span", "as it is"), "sentinel before\nthe answer": ("t5-0.8m-span", "sentinel"),
-            "and a hole in\nthe source": ("t5-0.8m-span", "blank"), "LM-adapted,\nplain answers": ("t5-0.8m", PLAIN)}  # fmt: skip
+    bars = {
+        "plain\nanswers": ("t5-0.8m-span", "as it is"),
+        "sentinel before\nthe answer": ("t5-0.8m-span", "sentinel"),
+        "and a hole in\nthe source": ("t5-0.8m-span", "blank"),
+        "LM-adapted,\nplain answers": ("t5-0.8m", PLAIN),
+    }
     for place, key in enumerate(bars.values()):
         colour = "C1" if key[0] == "t5-0.8m" else "C0"
         right.bar(place, found[key][0], 0.6, yerr=found[key][1], capsize=4, color=colour)
