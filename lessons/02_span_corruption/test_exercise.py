@@ -14,6 +14,18 @@ def mark(number: int) -> int:
     return 4095 - number
 
 
+def readable(ids):
+    """Ids as one line, sentinels as <s0>, <s1>, ...; what is no list stays as it is, to be explained."""
+    if not isinstance(ids, list | tuple) or not all(isinstance(item, int) for item in ids):
+        return ids
+    return " ".join(f"<s{mark(0) - item}>" if mark(100) < item <= mark(0) else str(item) for item in ids)
+
+
+def both(sides):
+    """Source and target, each as one line."""
+    return tuple(map(readable, sides)) if isinstance(sides, list | tuple) else sides
+
+
 def tenths(values: list[int]) -> dict[int, int]:
     """The share of each value in percent, rounded to 10, so that chance does not show."""
     return {value: 10 * round(10 * count / len(values)) for value, count in sorted(Counter(values).items())}
@@ -153,10 +165,10 @@ SOURCE, TARGET = [51, 52, 4095, 55, 56, 57, 58, 59, 4094], [4095, 53, 54, 4094, 
 def test_source_and_target_of_the_sentence_of_the_chapter(answers):
     check(
         answers,
-        lambda answers: answers.source_and_target(SENTENCE, HIDDEN, mark),
-        (SOURCE, TARGET),
+        lambda answers: both(answers.source_and_target(SENTENCE, HIDDEN, mark)),
+        both((SOURCE, TARGET)),
         holds="one sentinel for each hidden span, in the source in its place, in the target before its tokens",
-        inputs={"ids": SENTENCE, "hidden": [53, 54, 60], "sentinels": [4095, 4094]},
+        inputs={"ids": readable(SENTENCE), "hidden": [53, 54, 60]},
         section="The picture",
         likely="a sentinel or a token stands at another place",
         tolerance=0,
@@ -167,8 +179,8 @@ def test_source_and_target_of_spans_at_the_very_start(answers):
     mask = [True, True, False, True, False, True]
     check(
         answers,
-        lambda answers: answers.source_and_target([61, 62, 63, 64, 65, 66], mask, mark),
-        ([4095, 63, 4094, 65, 4093], [4095, 61, 62, 4094, 64, 4093, 66]),
+        lambda answers: both(answers.source_and_target([61, 62, 63, 64, 65, 66], mask, mark)),
+        ("<s0> 63 <s1> 65 <s2>", "<s0> 61 62 <s1> 64 <s2> 66"),
         holds="a text may start hidden: its first sentinel then comes first in the source",
         inputs={"ids": [61, 62, 63, 64, 65, 66], "hidden": [61, 62, 64, 66]},
         section="The code",
@@ -180,8 +192,8 @@ def test_source_and_target_of_spans_at_the_very_start(answers):
 def test_source_and_target_of_a_text_that_ends_visible(answers):
     check(
         answers,
-        lambda answers: answers.source_and_target([61, 62, 63, 64, 65], [False, True, False, True, False], mark),
-        ([61, 4095, 63, 4094, 65], [4095, 62, 4094, 64]),
+        lambda answers: both(answers.source_and_target([61, 62, 63, 64, 65], [False, True, False, True, False], mark)),
+        ("61 <s0> 63 <s1> 65", "<s0> 62 <s1> 64"),
         holds="the target ends with its last hidden token: no closing sentinel was asked for",
         inputs={"ids": [61, 62, 63, 64, 65], "hidden": [62, 64]},
         section="The code",
@@ -195,8 +207,8 @@ def test_source_and_target_agree_with_the_library(answers):
     mask = span_corruption.span_mask(len(ids), random.Random(8), 0.3, 2.0)
     check(
         answers,
-        lambda answers: answers.source_and_target(ids, mask, mark),
-        span_corruption.corrupt(ids, mark, rng, 0.3, 2.0),
+        lambda answers: both(answers.source_and_target(ids, mask, mark)),
+        both(span_corruption.corrupt(ids, mark, rng, 0.3, 2.0)),
         holds="source and target are those of minipeft/pretraining/span_corruption.py for the same mask",
         inputs={"ids": "100 ... 159", "hidden tokens": sum(mask)},
         section="The code",
@@ -241,10 +253,10 @@ def test_longest_text_is_the_last_one_that_fits(answers):
 def test_rebuild_gives_the_text_back_without_a_closing_sentinel(answers):
     check(
         answers,
-        lambda answers: answers.rebuild(SOURCE, TARGET, mark),
-        SENTENCE,
+        lambda answers: readable(answers.rebuild(SOURCE, TARGET, mark)),
+        readable(SENTENCE),
         holds="every sentinel of the source is replaced by its span, the last one, too",
-        inputs={"source": SOURCE, "target": TARGET},
+        inputs={"source": readable(SOURCE), "target": readable(TARGET)},
         section="What people get wrong",
         likely="a span is lost or stands at another place",
         tolerance=0,
@@ -255,10 +267,10 @@ def test_rebuild_gives_the_text_back_with_a_closing_sentinel(answers):
     source, target = [4095, 63, 4094, 65], [4095, 61, 62, 4094, 64, 4093]
     check(
         answers,
-        lambda answers: answers.rebuild(source, target, mark),
-        [61, 62, 63, 64, 65],
+        lambda answers: readable(answers.rebuild(source, target, mark)),
+        "61 62 63 64 65",
         holds="a closing sentinel stands for nothing",
-        inputs={"source": source, "target": target},
+        inputs={"source": readable(source), "target": readable(target)},
         section="What people get wrong",
         likely="the closing sentinel is read as text, or its span is missing",
         tolerance=0,
@@ -269,10 +281,10 @@ def test_rebuild_leaves_out_what_the_target_does_not_say(answers):
     source, target = [61, 4095, 63, 4094, 65, 4093, 67], [4095, 62, 4093, 66, 66]
     check(
         answers,
-        lambda answers: answers.rebuild(source, target, mark),
-        [61, 62, 63, 65, 66, 66, 67],
+        lambda answers: readable(answers.rebuild(source, target, mark)),
+        "61 62 63 65 66 66 67",
         holds="a sentinel that the target leaves out stands for nothing",
-        inputs={"source": source, "target": target},
+        inputs={"source": readable(source), "target": readable(target)},
         section="What people get wrong",
         likely="spans are counted, not looked up by their sentinels",
         tolerance=0,
@@ -284,8 +296,8 @@ def test_rebuild_undoes_the_corruption_of_the_library(answers):
     pairs = [span_corruption.corrupt(ids, mark, random.Random(len(ids)), 0.3, 2.0) for ids in texts]
     check(
         answers,
-        lambda answers: [answers.rebuild(source, target, mark) for source, target in pairs],
-        texts,
+        lambda answers: [readable(answers.rebuild(source, target, mark)) for source, target in pairs],
+        [readable(ids) for ids in texts],
         holds="rebuild(corrupt(text)) is the text",
         inputs={"lengths": [2, 20, 21, 64], "noise_density": 0.3, "mean_span": 2.0},
         section="What people get wrong",
