@@ -14,6 +14,8 @@ from itertools import groupby
 from pathlib import Path
 from statistics import mean
 
+import torch
+
 import minipeft
 from minipeft.commands.sweep import folder_name
 from minipeft.commands.table import interval
@@ -28,6 +30,7 @@ from minipeft.transformer.batch import Batch, pad
 TASK = "topic"
 PLAIN = "prompt_tuning"
 ANSWERS = {"as it is": PLAIN, "sentinel": f"{PLAIN}:sentinel=true", "blank": "ppt"}  # ppt without a pre-trained prompt
+FORMS = {"as it is": "plain", "sentinel": "behind a sentinel", "blank": "fills a hole in the source"}
 SPAN_ENTRIES = [f"{row}={entry}" for row, entry in ANSWERS.items()]
 STEPS = {"t5-0.8m-span": 0, "t5-0.8m-step100": 100, "t5-0.8m-step300": 300, "t5-0.8m-step1000": 1000, "t5-0.8m": 2595}
 RACES = {  # base -> rows
@@ -48,6 +51,7 @@ def runs(args) -> dict:
         "hidden": {name: hidden_fractions(*setting) for name, setting in SETTINGS.items()},
         "losses": {base: losses(base) for base in STEPS},
         "untuned": {base: untuned(base, 100 if args.quick else None) for base in STEPS},
+        "costs": {base: answer_costs(base, 100 if args.quick else None) for base in STEPS},
         "races": {},
     }
     for base, entries in RACES.items():
@@ -118,6 +122,31 @@ def untuned(base: str, limit: int | None) -> dict:
             "sources": [example.source for example in examples[:3]]}  # fmt: skip
 
 
+@torch.no_grad()
+def answer_costs(base: str, limit: int | None) -> dict[str, dict[str, float]]:
+    """Nats that an untrained base needs for the right answer, by how it is asked for and written, and for what part.
+
+    opening: the sentinel before the answer. words: the answer itself. end: end-of-sequence behind it.
+    """
+    model, examples = minipeft.load(base), minipeft.load_task(TASK).test[:limit]
+    first, eos = [model.tokenizer.sentinel(0)], model.tokenizer.eos
+    costs = {}
+    for form, (hole, opening) in {"as it is": ([], []), "sentinel": ([], first), "blank": (first, first)}.items():
+        totals = Counter()
+        for start in range(0, len(examples), 100):
+            part = examples[start : start + 100]
+            sources = [[*model.tokenizer.encode(example.source), *hole, eos] for example in part]
+            targets = [[*opening, *model.tokenizer.encode(example.target), eos] for example in part]
+            batch = Batch(*pad(sources), *pad(targets))
+            scores = model(batch).log_softmax(-1).gather(2, batch.target[:, :, None])[:, :, 0]  # (batch, target_length)
+            for row, target in zip((-scores).tolist(), targets, strict=True):
+                totals["opening"] += sum(row[: len(opening)])
+                totals["words"] += sum(row[len(opening) : len(target) - 1])
+                totals["end"] += row[len(target) - 1]
+        costs[form] = {name: total / len(examples) for name, total in totals.items()}
+    return costs
+
+
 def written(args, base: str, row: str, seed: int) -> dict[str, float]:
     """A finished run's prompt once more, with the answer written, not chosen: score, and share of legal labels."""
     model, task = minipeft.load(base), replace(minipeft.load_task(TASK), metric="exact_match")
@@ -139,11 +168,19 @@ def summary(measured: dict) -> tuple[dict, dict]:
         name = base.removeprefix("t5-0.8m").strip("-") or "adapted"
         numbers |= {f"{name}_loss_{objective}": value for objective, value in loss.items()}
         numbers |= {f"{name}_sentinel_first": text["sentinel_first"], f"{name}_labels": text["labels"]}
+    tables["costs"] = {"columns": ["base", "answer", "sentinel", "words", "end", "together"], "rows": []}
+    for base, name in (("t5-0.8m-span", "span"), ("t5-0.8m", "adapted")):
+        for form, parts in measured["costs"][base].items():
+            nats = [parts["opening"], parts["words"], parts["end"], sum(parts.values())]
+            told = [f"{value:.1f}" for value in nats] if form != "as it is" else ["-", *(f"{v:.1f}" for v in nats[1:])]
+            tables["costs"]["rows"].append([f"`{base}`", FORMS[form], *told])
+            names = [f"{name}_{form.replace(' ', '_')}_{part}" for part in ("opening", "words", "end", "cost")]
+            numbers |= dict(zip(names, nats, strict=True))
     columns = ["base", "answer", "chosen", "written", "legal labels", "best rate"]
     tables["prompts"] = {"columns": columns, "rows": []}
     for base, result in measured["races"].items():
         for row in sorted(result["rows"], key=lambda row: -row["mean"]):
-            shown = "as it is" if row["method"] == PLAIN else row["method"]
+            shown = "as it is" if row["method"] == PLAIN else row["method"]  # the adapted bases have one row only
             texts = result["written"][row["method"]]
             scores, legal = ([text[key] for text in texts] for key in ("score", "legal"))
             rate = result["learning_rates"][row["method"]]
