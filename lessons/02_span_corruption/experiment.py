@@ -184,19 +184,12 @@ def summary(measured: dict) -> tuple[dict, dict]:
             texts = result["written"][row["method"]]
             scores, legal = ([text[key] for text in texts] for key in ("score", "legal"))
             rate = result["learning_rates"][row["method"]]
-            tables["prompts"]["rows"].append(
-                [
-                    f"`{base}`",
-                    shown,
-                    cell(row["scores"]),
-                    cell(scores),
-                    f"{mean(legal):.0f}%",
-                    f"{rate:g}" if rate else "-",
-                ]
-            )
-            name = f"{base.removeprefix('t5-')} {shown}".replace(" ", "_").replace("-", "_").replace(".", "_")
-            numbers |= {name: row["mean"], f"{name}_interval": interval(row["scores"]) if len(scores) > 1 else 0.0}
-            numbers |= {f"{name}_written": mean(scores), f"{name}_legal": mean(legal)}
+            told = [cell(row["scores"]), cell(scores), f"{mean(legal):.0f}%", f"{rate:g}" if rate else "-"]
+            tables["prompts"]["rows"].append([f"`{base}`", FORMS[shown], *told])
+            name = base.removeprefix("t5-0.8m").strip("-") or "adapted"
+            name = f"{name}_{shown}".replace(" ", "_")
+            numbers |= {f"{name}_score": row["mean"], f"{name}_written": mean(scores), f"{name}_legal": mean(legal)}
+            numbers[f"{name}_interval"] = interval(row["scores"]) if len(scores) > 1 else 0.0
     for name, masks in measured["masks"].items():
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
         numbers |= {f"{name}_hidden": masks["hidden"], f"{name}_spans": masks["spans"], f"{name}_draws": masks["draws"]}
@@ -226,7 +219,7 @@ def draw_masks(pyplot, measured: dict, file: Path) -> None:
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.6), dpi=150, facecolor="white")
     for number, (name, masks) in enumerate(measured["masks"].items()):
         sizes = range(1, len(masks["measured"]) + 1)
-        label = "T5: 0.15, 3" if name == "T5" else "ours: 0.3, 2"
+        label = f"{name}: density {SETTINGS[name][0]}, mean {SETTINGS[name][1]:g}"
         shift = 0.4 * number - 0.2
         left.bar([size + shift for size in sizes], [100 * share for share in masks["measured"]], 0.4, label=label)
         left.plot([size + shift for size in sizes], [100 * share for share in masks["closed_form"]], "k.", markersize=4)
@@ -274,7 +267,7 @@ def draw_adaptation(pyplot, measured: dict, file: Path) -> None:
     right.set_title("span corruption only, three ways, and adapted", fontsize=10)
     for axes in (left, right):
         axes.axhline(measured["races"]["t5-0.8m"]["chance"], linestyle="--", linewidth=1, color="gray")
-        axes.annotate("blind guess", (0.01, 10.5), xycoords=("axes fraction", "data"), fontsize=8, color="dimgray")
+    left.annotate("blind guess", (0.01, 10.5), xycoords=("axes fraction", "data"), fontsize=8, color="dimgray")
     figure.tight_layout()
     figure.savefig(file)
     pyplot.close(figure)
