@@ -1,15 +1,14 @@
-"""What span corruption leaves a base with: the real masks, the losses, what is written untuned, and prompts on top.
+"""What span corruption leaves a base with: the real masks, the losses, what is written untuned, and what can be asked.
 
     python lessons/02_span_corruption/experiment.py
 
-Prompt tuning on the task topic, ranked and written: on bases with span corruption only (as they are, with a sentinel
-before each answer, with a blank in the source as well) and after 100, 300, 1,000 and all steps of LM adaptation.
+Nothing is trained. The bases are those with span corruption only and after 100, 300, 1,000 and all steps of LM
+adaptation. Each is asked for the topic of a text in the form of either objective, a hole or a beginning.
 """
 
 import math
 import random
 from collections import Counter
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
@@ -17,63 +16,56 @@ from statistics import mean
 import torch
 
 import minipeft
-from minipeft.commands.sweep import folder_name
-from minipeft.commands.table import interval
-from minipeft.course.experiment import main, race
+from minipeft.course.experiment import main
+from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.span_corruption import noise_counts, span_mask
-from minipeft.training.batches import encode_source
+from minipeft.training.batches import encode_answer, encode_source
 from minipeft.training.evaluating import evaluate
 from minipeft.transformer.batch import Batch, pad
 
 TASK = "topic"
-PLAIN = "prompt_tuning"
-ANSWERS = {"as it is": PLAIN, "sentinel": f"{PLAIN}:sentinel=true", "blank": "ppt"}  # ppt without a pre-trained prompt
-FORMS = {"as it is": "plain", "sentinel": "behind a sentinel", "blank": "fills a hole in the source"}
-SPAN_ENTRIES = [f"{row}={entry}" for row, entry in ANSWERS.items()]
 STEPS = {"t5-0.8m-span": 0, "t5-0.8m-step100": 100, "t5-0.8m-step300": 300, "t5-0.8m-step1000": 1000, "t5-0.8m": 2595}
-RACES = {  # base -> rows
-    "t5-0.8m-span": SPAN_ENTRIES,
-    "t5-0.8m": [PLAIN],
-    "t5-0.8m-step1000": [PLAIN],
-    "t5-0.8m-step300": [PLAIN],
-    "t5-0.8m-step100": [PLAIN],
-}
+WORDINGS = ("Topic:", "Subject:", "It was all about")  # endings of texts that the bases have read in pretraining
+QUESTIONS = {"nothing": "{source}", "hole": "{source} WORDS <X>.", "beginning": "{source} WORDS"}
+FORMS = {"plain": "plain", "sentinel": "behind a sentinel", "hole": "fills a hole in the source"}
 SETTINGS = {"T5": (0.15, 3.0), "ours": (0.3, 2.0)}  # noise density, mean length of a span
-HISTOGRAM = {"length": 512, "draws": 4000}
+HISTOGRAM = {"length": 512, "draws": 1000}
 
 
 def runs(args) -> dict:
-    """The cheap measurements first, the races from the most to the least important."""
-    measured = {
-        "masks": {name: span_lengths(*setting, **HISTOGRAM) for name, setting in SETTINGS.items()},
+    limit = 100 if args.quick else None
+    return {
+        "masks": {name: span_lengths(args.seeds, *setting, **HISTOGRAM) for name, setting in SETTINGS.items()},
         "hidden": {name: hidden_fractions(*setting) for name, setting in SETTINGS.items()},
         "losses": {base: losses(base) for base in STEPS},
-        "untuned": {base: untuned(base, 100 if args.quick else None) for base in STEPS},
-        "costs": {base: answer_costs(base, 100 if args.quick else None) for base in STEPS},
-        "races": {},
+        "untuned": {base: untuned(base, limit) for base in STEPS},
+        "costs": {base: answer_costs(base, limit) for base in STEPS},
+        "asked": {
+            base: {
+                question: [asked(base, template.replace("WORDS", words), limit) for words in WORDINGS]
+                for question, template in QUESTIONS.items()
+            }
+            for base in STEPS
+        },
+        "chance": minipeft.load_task(TASK).chance,
     }
-    for base, entries in RACES.items():
-        measured["races"][base] = race(base, entries, base, TASK, args, steps=300)
-        measured["races"][base]["written"] = {
-            row["method"]: [written(args, base, row["method"], seed) for seed in range(args.seeds)]
-            for row in measured["races"][base]["rows"]
-        }
-    return measured
 
 
-def span_lengths(noise_density: float, mean_span: float, length: int, draws: int) -> dict:
-    """How long the hidden spans of many masks are, as shares, and by the closed form; all masks hide as many tokens."""
-    rng, counts, fractions = random.Random(0), Counter(), set()
-    for _ in range(draws):
-        mask = span_mask(length, rng, noise_density, mean_span)
-        fractions.add(sum(mask) / length)
-        counts.update(sum(1 for _ in run) for hidden, run in groupby(mask) if hidden)
+def span_lengths(seeds: int, noise_density: float, mean_span: float, length: int, draws: int) -> dict:
+    """How long the hidden spans of `draws` masks for each seed are, as shares, and what the closed form says."""
+    counts, fractions = Counter(), set()
+    for seed in range(seeds):
+        rng = random.Random(seed)
+        for _ in range(draws):
+            mask = span_mask(length, rng, noise_density, mean_span)
+            fractions.add(sum(mask) / length)
+            counts.update(sum(1 for _ in run) for hidden, run in groupby(mask) if hidden)
     hidden, spans = noise_counts(length, noise_density, mean_span)
     longest = 15
     return {
-        "draws": draws,
+        "draws": seeds * draws,
         "hidden": hidden,
         "spans": spans,
         "fractions": sorted(fractions),
@@ -131,7 +123,7 @@ def answer_costs(base: str, limit: int | None) -> dict[str, dict[str, float]]:
     model, examples = minipeft.load(base), minipeft.load_task(TASK).test[:limit]
     first, eos = [model.tokenizer.sentinel(0)], model.tokenizer.eos
     costs = {}
-    for form, (hole, opening) in {"as it is": ([], []), "sentinel": ([], first), "blank": (first, first)}.items():
+    for form, (hole, opening) in {"plain": ([], []), "sentinel": ([], first), "hole": (first, first)}.items():
         totals = Counter()
         for start in range(0, len(examples), 100):
             part = examples[start : start + 100]
@@ -147,61 +139,62 @@ def answer_costs(base: str, limit: int | None) -> dict[str, dict[str, float]]:
     return costs
 
 
-def written(args, base: str, row: str, seed: int) -> dict[str, float]:
-    """A finished run's prompt once more, with the answer written, not chosen: score, and share of legal labels."""
-    model, task = minipeft.load(base), replace(minipeft.load_task(TASK), metric="exact_match")
-    folder = Path(args.out) / base / "runs" / f"{folder_name(row)}-seed{seed}"
-    minipeft.load_adapter(folder / "adapter.pt", model)
-    outcome = evaluate(model, task, "test", limit=100 if args.quick else None, predictions=True)
-    legal = mean(text in task.labels for text in outcome["predictions"])
-    return {"score": outcome["score"], "legal": 100 * legal}
+@torch.no_grad()
+def asked(base: str, template: str, limit: int | None) -> dict[str, float]:
+    """The score of an untrained base that is asked with this template, in percent.
+
+    chosen: the likeliest of the labels is the right one. written: what it writes begins with the right one. label: what
+    it writes begins with any of them.
+    """
+    model, task = minipeft.load(base), minipeft.load_task(TASK)
+    HardPrompt(template=template).attach(model)
+    chosen = evaluate(model, task, "test", limit=limit)["score"]
+    examples, right, legal = task.test[:limit], 0, 0
+    labels = {label: encode_answer(model, label)[:-1] for label in task.labels}  # without end-of-sequence
+    for start in range(0, len(examples), 100):
+        part = examples[start : start + 100]
+        rows = model.generate(Batch(*pad([encode_source(model, example.source) for example in part])), 4)
+        for example, row in zip(part, rows, strict=True):
+            begun = [label for label, ids in labels.items() if row[: len(ids)] == ids]
+            right, legal = right + (example.target in begun), legal + bool(begun)
+    return {"chosen": chosen, "written": 100 * right / len(examples), "label": 100 * legal / len(examples)}
 
 
 def summary(measured: dict) -> tuple[dict, dict]:
     tables, numbers = {}, {}
     columns = ["base", "adaptation steps", "loss, spans", "loss, prefix", "untuned: sentinel first"]
     tables["bases"] = {"columns": columns, "rows": []}
+    columns = ["base", "a hole: chosen", "written", "a beginning: chosen", "written"]
+    tables["asked"] = {"columns": columns, "rows": []}
     for base, steps in STEPS.items():
-        loss, text = measured["losses"][base], measured["untuned"][base]
+        loss, text, answers = (measured[what][base] for what in ("losses", "untuned", "asked"))
         cells = [f"{loss['span']:.2f}", f"{loss['prefix']:.2f}", f"{text['sentinel_first']:.0f}%"]
         tables["bases"]["rows"].append([f"`{base}`", f"{steps:,}", *cells])
         name = base.removeprefix("t5-0.8m").strip("-") or "adapted"
         numbers |= {f"{name}_loss_{objective}": value for objective, value in loss.items()}
-        numbers |= {f"{name}_sentinel_first": text["sentinel_first"], f"{name}_labels": text["labels"]}
+        numbers |= {f"{name}_sentinel_first": text["sentinel_first"]}
+        scores = {}
+        for question, wordings in answers.items():
+            for kind in ("chosen", "written", "label"):
+                values = [wording[kind] for wording in wordings]
+                scores[question, kind] = f"{mean(values):.1f} ({min(values):.1f}-{max(values):.1f})"
+                numbers[f"{name}_{question}_{kind}"] = mean(values)
+        shown = [scores[question, kind] for question in ("hole", "beginning") for kind in ("chosen", "written")]
+        tables["asked"]["rows"].append([f"`{base}`", *shown])
     tables["costs"] = {"columns": ["base", "answer", "sentinel", "words", "end", "together"], "rows": []}
     for base, name in (("t5-0.8m-span", "span"), ("t5-0.8m", "adapted")):
         for form, parts in measured["costs"][base].items():
             nats = [parts["opening"], parts["words"], parts["end"], sum(parts.values())]
-            told = [f"{value:.1f}" for value in nats] if form != "as it is" else ["-", *(f"{v:.1f}" for v in nats[1:])]
+            told = ["-" if form == "plain" and not number else f"{value:.1f}" for number, value in enumerate(nats)]
             tables["costs"]["rows"].append([f"`{base}`", FORMS[form], *told])
-            names = [f"{name}_{form.replace(' ', '_')}_{part}" for part in ("opening", "words", "end", "cost")]
+            names = [f"{name}_{form}_{part}" for part in ("opening", "words", "end", "cost")]
             numbers |= dict(zip(names, nats, strict=True))
-    columns = ["base", "answer", "chosen", "written", "legal labels", "best rate"]
-    tables["prompts"] = {"columns": columns, "rows": []}
-    for base, result in measured["races"].items():
-        for row in sorted(result["rows"], key=lambda row: -row["mean"]):
-            shown = "as it is" if row["method"] == PLAIN else row["method"]  # the adapted bases have one row only
-            texts = result["written"][row["method"]]
-            scores, legal = ([text[key] for text in texts] for key in ("score", "legal"))
-            rate = result["learning_rates"][row["method"]]
-            told = [cell(row["scores"]), cell(scores), f"{mean(legal):.0f}%", f"{rate:g}" if rate else "-"]
-            tables["prompts"]["rows"].append([f"`{base}`", FORMS[shown], *told])
-            name = base.removeprefix("t5-0.8m").strip("-") or "adapted"
-            name = f"{name}_{shown}".replace(" ", "_")
-            numbers |= {f"{name}_score": row["mean"], f"{name}_written": mean(scores), f"{name}_legal": mean(legal)}
-            numbers[f"{name}_interval"] = interval(row["scores"]) if len(scores) > 1 else 0.0
     for name, masks in measured["masks"].items():
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
         numbers |= {f"{name}_hidden": masks["hidden"], f"{name}_spans": masks["spans"], f"{name}_draws": masks["draws"]}
-        numbers |= {f"{name}_fractions": len(masks["fractions"]), f"{name}_fraction": 100 * masks["fractions"][0]}
-        numbers |= {f"{name}_histogram_difference": 100 * difference, f"{name}_single": 100 * masks["measured"][0]}
-        numbers |= {f"{name}_longer": 100 * sum(masks["measured"][5:])}
-        numbers |= {f"{name}_largest_fraction": 100 * max(share for _, share, _ in measured["hidden"][name])}
+        numbers |= {f"{name}_fractions": len(masks["fractions"]), f"{name}_single": 100 * masks["measured"][0]}
+        numbers |= {f"{name}_difference": 100 * difference, f"{name}_longer": 100 * sum(masks["measured"][5:])}
     return tables, numbers
-
-
-def cell(scores: list[float]) -> str:
-    return f"{mean(scores):.1f}" + (f" ± {interval(scores):.1f}" if len(scores) > 1 else "")
 
 
 def figures(results: dict, folder: Path) -> None:
@@ -242,32 +235,25 @@ def draw_masks(pyplot, measured: dict, file: Path) -> None:
 
 
 def draw_adaptation(pyplot, measured: dict, file: Path) -> None:
-    """Left: score against adaptation steps. Right: what can be done with a base that knows span corruption only."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.8), dpi=150, facecolor="white", sharey=True)
-    found = {
-        (base, row["method"]): (row["mean"], row["interval"] or 0.0)
-        for base, result in measured["races"].items()
-        for row in result["rows"]
-    }
-    first = [found[base, "as it is" if base.endswith("span") else PLAIN] for base in STEPS]
-    left.errorbar(range(len(STEPS)), [m for m, _ in first], [i for _, i in first], fmt="o-", capsize=4)
-    left.set_xticks(range(len(STEPS)), [f"{steps:,}" for steps in STEPS.values()])
-    left.set(xlabel="steps of LM adaptation", ylabel="test score (%), mean and 95% interval", ylim=(0, 100))
-    left.set_title("the same prompt tuning on five bases", fontsize=10)
-    bars = {
-        "plain\nanswers": ("t5-0.8m-span", "as it is"),
-        "sentinel before\nthe answer": ("t5-0.8m-span", "sentinel"),
-        "and a hole in\nthe source": ("t5-0.8m-span", "blank"),
-        "LM-adapted,\nplain answers": ("t5-0.8m", PLAIN),
-    }
-    for place, key in enumerate(bars.values()):
-        colour = "C1" if key[0] == "t5-0.8m" else "C0"
-        right.bar(place, found[key][0], 0.6, yerr=found[key][1], capsize=4, color=colour)
-    right.set_xticks(range(len(bars)), list(bars), fontsize=8)
-    right.set_title("span corruption only, three ways, and adapted", fontsize=10)
+    """Left: the loss on either objective by steps of adaptation. Right: the score when asked in either form."""
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.8), dpi=150, facecolor="white")
+    places = range(len(STEPS))
+    for objective, label, marker in (("span", "span corruption", "o"), ("prefix", "prefix, as in LM adaptation", "s")):
+        left.plot(places, [measured["losses"][base][objective] for base in STEPS], f"{marker}-", label=label)
+    left.set(ylabel="held-out loss (nats per token)", ylim=(0, 10.9), title="Loss on either objective")
+    for question, label, marker in (("hole", '"Topic: <s0>."', "o"), ("beginning", '"Topic:"', "s")):
+        values = [[wording["chosen"] for wording in measured["asked"][base][question]] for base in STEPS]
+        middle = [mean(scores) for scores in values]
+        below = [centre - min(scores) for centre, scores in zip(middle, values, strict=True)]
+        above = [max(scores) - centre for centre, scores in zip(middle, values, strict=True)]
+        right.errorbar(places, middle, [below, above], fmt=f"{marker}-", capsize=4, label=f"asked with {label}")
+    right.axhline(measured["chance"], linestyle="--", linewidth=1, color="gray", label="blind guess")
+    right.set(ylabel="right topic chosen (%)", ylim=(0, 75), title="Asked without any training")
     for axes in (left, right):
-        axes.axhline(measured["races"]["t5-0.8m"]["chance"], linestyle="--", linewidth=1, color="gray")
-    left.annotate("blind guess", (0.01, 10.5), xycoords=("axes fraction", "data"), fontsize=8, color="dimgray")
+        axes.set_xticks(places, [f"{steps:,}" for steps in STEPS.values()])
+        axes.set_xlabel("steps of LM adaptation")
+        axes.legend(fontsize=8, loc="upper left")
+        axes.title.set_size(10)
     figure.tight_layout()
     figure.savefig(file)
     pyplot.close(figure)
