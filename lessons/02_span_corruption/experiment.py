@@ -9,6 +9,7 @@ adaptation. Each is asked for the topic of a text in the form of either objectiv
 import math
 import random
 from collections import Counter
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
@@ -28,7 +29,11 @@ from minipeft.transformer.batch import Batch, pad
 TASK = "topic"
 STEPS = {"t5-0.8m-span": 0, "t5-0.8m-step100": 100, "t5-0.8m-step300": 300, "t5-0.8m-step1000": 1000, "t5-0.8m": 2595}
 WORDINGS = ("Topic:", "Subject:", "It was all about")  # endings of texts that the bases have read in pretraining
-QUESTIONS = {"nothing": "{source}", "hole": "{source} WORDS <X>.", "beginning": "{source} WORDS"}
+QUESTIONS = {
+    "nothing": ["{source}"],
+    "hole": [f"{{source}} {words} <X>." for words in WORDINGS],
+    "beginning": [f"{{source}} {words}" for words in WORDINGS],
+}
 FORMS = {"plain": "plain", "sentinel": "behind a sentinel", "hole": "fills a hole in the source"}
 SETTINGS = {"T5": (0.15, 3.0), "ours": (0.3, 2.0)}  # noise density, mean length of a span
 HISTOGRAM = {"length": 512, "draws": 1000}
@@ -44,8 +49,8 @@ def runs(args) -> dict:
         "costs": {base: answer_costs(base, limit) for base in STEPS},
         "asked": {
             base: {
-                question: [asked(base, template.replace("WORDS", words), limit) for words in WORDINGS]
-                for question, template in QUESTIONS.items()
+                question: [asked(base, template, limit) for template in templates]
+                for question, templates in QUESTIONS.items()
             }
             for base in STEPS
         },
@@ -91,10 +96,12 @@ def hidden_fractions(noise_density: float, mean_span: float) -> list[list[float]
 def losses(base: str) -> dict[str, float]:
     """Held-out loss of a base on both objectives, in nats per target token."""
     model = minipeft.load(base)
-    return {
-        objective: evaluate_base(model, held_out_batches(TextStream(objective=objective)))["loss"]
-        for objective in ("span", "prefix")
-    }
+    return {objective: evaluate_base(model, batches(objective))["loss"] for objective in ("span", "prefix")}
+
+
+@cache
+def batches(objective: str) -> list[Batch]:
+    return held_out_batches(TextStream(objective=objective))
 
 
 def untuned(base: str, limit: int | None) -> dict:
@@ -235,20 +242,20 @@ def draw_masks(pyplot, measured: dict, file: Path) -> None:
 
 
 def draw_adaptation(pyplot, measured: dict, file: Path) -> None:
-    """Left: the loss on either objective by steps of adaptation. Right: the score when asked in either form."""
+    """Left: the loss on either objective by steps of adaptation. Right: right answers written, asked in either form."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.8), dpi=150, facecolor="white")
     places = range(len(STEPS))
     for objective, label, marker in (("span", "span corruption", "o"), ("prefix", "prefix, as in LM adaptation", "s")):
         left.plot(places, [measured["losses"][base][objective] for base in STEPS], f"{marker}-", label=label)
     left.set(ylabel="held-out loss (nats per token)", ylim=(0, 10.9), title="Loss on either objective")
     for question, label, marker in (("hole", '"Topic: <s0>."', "o"), ("beginning", '"Topic:"', "s")):
-        values = [[wording["chosen"] for wording in measured["asked"][base][question]] for base in STEPS]
+        values = [[wording["written"] for wording in measured["asked"][base][question]] for base in STEPS]
         middle = [mean(scores) for scores in values]
         below = [centre - min(scores) for centre, scores in zip(middle, values, strict=True)]
         above = [max(scores) - centre for centre, scores in zip(middle, values, strict=True)]
         right.errorbar(places, middle, [below, above], fmt=f"{marker}-", capsize=4, label=f"asked with {label}")
     right.axhline(measured["chance"], linestyle="--", linewidth=1, color="gray", label="blind guess")
-    right.set(ylabel="right topic chosen (%)", ylim=(0, 75), title="Asked without any training")
+    right.set(ylabel="right topic written (%)", ylim=(-2, 75), title="Asked, without any training")
     for axes in (left, right):
         axes.set_xticks(places, [f"{steps:,}" for steps in STEPS.values()])
         axes.set_xlabel("steps of LM adaptation")
