@@ -2,13 +2,15 @@
 
     python lessons/02_span_corruption/experiment.py
 
-Nothing is trained. The bases are those with span corruption only and after 100, 300, 1,000 and all steps of LM
-adaptation. Each is asked for the topic of a text in the form of either objective, a hole or a beginning.
+The bases are those with span corruption only and after 100, 300, 1,000 and all steps of LM adaptation. Each is asked
+for the topic of a text in the form of either objective, a hole or a beginning, without training; and prompts are
+tuned on each. On the first, answers are also learned behind a sentinel, and behind one with a hole in the source.
 """
 
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +19,9 @@ from statistics import mean
 import torch
 
 import minipeft
-from minipeft.course.experiment import main
+from minipeft.commands.sweep import folder_name
+from minipeft.commands.table import score_cell
+from minipeft.course.experiment import main, race
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
@@ -35,6 +39,11 @@ QUESTIONS = {
     "beginning": [f"{{source}} {words}" for words in WORDINGS],
 }
 FORMS = {"plain": "plain", "sentinel": "behind a sentinel", "hole": "fills a hole in the source"}
+PLAIN = "prompt_tuning"
+ROWS = {"as it is": "plain", "sentinel": "sentinel", "blank": "hole", PLAIN: "plain"}  # row of a race -> form
+RACES = {base: [PLAIN] for base in STEPS} | {
+    "t5-0.8m-span": [f"as it is={PLAIN}", f"sentinel={PLAIN}:sentinel=true", "blank=ppt"]  # ppt: not pre-trained here
+}
 SETTINGS = {"T5": (0.15, 3.0), "ours": (0.3, 2.0)}  # noise density, mean length of a span
 HISTOGRAM = {"length": 512, "draws": 1000}
 
@@ -55,6 +64,7 @@ def runs(args) -> dict:
             for base in STEPS
         },
         "chance": minipeft.load_task(TASK).chance,
+        "races": {base: prompts(base, entries, args) for base, entries in RACES.items()},
     }
 
 
@@ -167,6 +177,23 @@ def asked(base: str, template: str, limit: int | None) -> dict[str, float]:
     return {"chosen": chosen, "written": 100 * right / len(examples), "label": 100 * legal / len(examples)}
 
 
+def prompts(base: str, entries: list[str], args) -> dict:
+    """Prompts tuned on a base: answers chosen, and by the same prompts once more, answers written."""
+    result = race(base, entries, base, TASK, args, steps=300)
+    for row in result["rows"]:
+        folders = [Path(args.out) / base / "runs" / f"{folder_name(row['method'])}-seed{n}" for n in range(args.seeds)]
+        row["written"] = [written(base, folder, 100 if args.quick else None) for folder in folders]
+    return result
+
+
+def written(base: str, folder: Path, limit: int | None) -> dict[str, float]:
+    """A finished run's prompt with the answer written, not chosen: score, and share of answers that are a label."""
+    model, task = minipeft.load(base), replace(minipeft.load_task(TASK), metric="exact_match")
+    minipeft.load_adapter(folder / "adapter.pt", model)
+    outcome = evaluate(model, task, "test", limit=limit, predictions=True)
+    return {"score": outcome["score"], "label": 100 * mean(text in task.labels for text in outcome["predictions"])}
+
+
 def summary(measured: dict) -> tuple[dict, dict]:
     tables, numbers = {}, {}
     columns = ["base", "adaptation steps", "loss, spans", "loss, prefix", "untuned: sentinel first"]
@@ -196,6 +223,17 @@ def summary(measured: dict) -> tuple[dict, dict]:
             tables["costs"]["rows"].append([f"`{base}`", FORMS[form], *told])
             names = [f"{name}_{form}_{part}" for part in ("opening", "words", "end", "cost")]
             numbers |= dict(zip(names, nats, strict=True))
+    columns = ["base", "answer", "chosen", "written", "labels written", "best rate"]
+    tables["prompts"] = {"columns": columns, "rows": []}
+    for base in STEPS:
+        result = measured["races"][base]
+        for row in result["rows"]:
+            form, rate = ROWS[row["method"]], result["learning_rates"][row["method"]]
+            scores, labels = (mean(text[kind] for text in row["written"]) for kind in ("score", "label"))
+            told = [score_cell(row), f"{scores:.1f}", f"{labels:.0f}%", f"{rate:g}" if rate else "-"]
+            tables["prompts"]["rows"].append([f"`{base}`", FORMS[form], *told])
+            name = f"{base.removeprefix('t5-0.8m').strip('-') or 'adapted'}_{form}_prompt"
+            numbers |= {name: row["mean"], f"{name}_written": scores, f"{name}_interval": row["interval"] or 0.0}
     for name, masks in measured["masks"].items():
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
         numbers |= {f"{name}_hidden": masks["hidden"], f"{name}_spans": masks["spans"], f"{name}_draws": masks["draws"]}
@@ -212,6 +250,7 @@ def figures(results: dict, folder: Path) -> None:
 
     draw_masks(pyplot, results["runs"], folder / "masks.png")
     draw_adaptation(pyplot, results["runs"], folder / "adaptation.png")
+    draw_prompts(pyplot, results["runs"], folder / "prompts.png")
 
 
 def draw_masks(pyplot, measured: dict, file: Path) -> None:
@@ -261,6 +300,38 @@ def draw_adaptation(pyplot, measured: dict, file: Path) -> None:
         axes.set_xlabel("steps of LM adaptation")
         axes.legend(fontsize=8, loc="upper left")
         axes.title.set_size(10)
+    figure.tight_layout()
+    figure.savefig(file)
+    pyplot.close(figure)
+
+
+def draw_prompts(pyplot, measured: dict, file: Path) -> None:
+    """Left: score against adaptation steps. Right: what can be done with a base that knows span corruption only."""
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.8), dpi=150, facecolor="white", sharey=True)
+    found = {
+        (base, ROWS[row["method"]]): (row["mean"], row["interval"] or 0.0)
+        for base, result in measured["races"].items()
+        for row in result["rows"]
+    }
+    plain = [found[base, "plain"] for base in STEPS]
+    left.errorbar(range(len(STEPS)), [m for m, _ in plain], [i for _, i in plain], fmt="o-", capsize=4)
+    left.set_xticks(range(len(STEPS)), [f"{steps:,}" for steps in STEPS.values()])
+    left.set(xlabel="steps of LM adaptation", ylabel="test score (%), mean and 95% interval", ylim=(0, 100))
+    left.set_title("the same prompt tuning on five bases", fontsize=10)
+    bars = {
+        "plain\nanswers": ("t5-0.8m-span", "plain"),
+        "sentinel before\nthe answer": ("t5-0.8m-span", "sentinel"),
+        "and a hole in\nthe source": ("t5-0.8m-span", "hole"),
+        "LM-adapted,\nplain answers": ("t5-0.8m", "plain"),
+    }
+    for place, key in enumerate(bars.values()):
+        colour = "C1" if key[0] == "t5-0.8m" else "C0"
+        right.bar(place, found[key][0], 0.6, yerr=found[key][1], capsize=4, color=colour)
+    right.set_xticks(range(len(bars)), list(bars), fontsize=8)
+    right.set_title("span corruption only, three ways, and adapted", fontsize=10)
+    for axes in (left, right):
+        axes.axhline(measured["chance"], linestyle="--", linewidth=1, color="gray")
+    left.annotate("blind guess", (0.01, 10.5), xycoords=("axes fraction", "data"), fontsize=8, color="dimgray")
     figure.tight_layout()
     figure.savefig(file)
     pyplot.close(figure)
