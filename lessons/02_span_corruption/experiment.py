@@ -233,7 +233,9 @@ def summary(measured: dict) -> tuple[dict, dict]:
             told = [score_cell(row), f"{scores:.1f}", f"{labels:.0f}%", f"{rate:g}" if rate else "-"]
             tables["prompts"]["rows"].append([f"`{base}`", FORMS[form], *told])
             name = f"{base.removeprefix('t5-0.8m').strip('-') or 'adapted'}_{form}_prompt"
+            numbers |= {"trained": row["trained"], "parameters": 100 * row["trained"] / row["percent"]}
             numbers |= {name: row["mean"], f"{name}_written": scores, f"{name}_interval": row["interval"] or 0.0}
+    numbers |= {f"steps_of_{base}": steps for base, steps in STEPS.items()}
     for name, masks in measured["masks"].items():
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
         numbers |= {f"{name}_hidden": masks["hidden"], f"{name}_spans": masks["spans"], f"{name}_draws": masks["draws"]}
