@@ -279,7 +279,7 @@ def test_check_merge_tells_right_from_wrong(answers):
 
 
 def test_stabilised_output_divides_by_the_root_of_the_rank(answers):
-    x, w, a, b = random_case(5, 3, 4)
+    x, w, a, b = random_case(6, 3, 4)
     check(
         answers,
         lambda answers: answers.stabilised_output(x, w, a, b, 6.0),

@@ -31,9 +31,9 @@ WRONG = [
     ),
     WrongAnswer("the factor is rank / alpha", "lora_output", [("(alpha / rank) * (low", "(rank / alpha) * (low")]),
     WrongAnswer(
-        "the rank is rounded into the factor by whole-number division",
+        "alpha is multiplied by the rank",
         "lora_output",
-        [("(alpha / rank) * (low", "(alpha // (rank + 1)) * (low")],
+        [("(alpha / rank) * (low", "(alpha * rank) * (low")],
     ),
     WrongAnswer(
         "the bound is taken from the rank, as when fan-in is read off the wrong side of a",
