@@ -240,7 +240,7 @@ def summary(measured: dict) -> tuple[dict, dict]:
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
         numbers |= {f"{name}_hidden": masks["hidden"], f"{name}_spans": masks["spans"], f"{name}_draws": masks["draws"]}
         numbers |= {f"{name}_fractions": len(masks["fractions"]), f"{name}_single": 100 * masks["measured"][0]}
-        numbers |= {f"{name}_difference": 100 * difference, f"{name}_longer": 100 * sum(masks["measured"][5:])}
+        numbers |= {f"{name}_difference": 100 * difference, f"{name}_longer": 100 * (1 - sum(masks["measured"][:5]))}
     return tables, numbers
 
 
