@@ -1,0 +1,234 @@
+"""Where AdaLoRA puts its ranks, whether that pays, what its parts are worth: `python lessons/16_adalora/experiment.py`.
+
+Two races (equal budgets; one part of AdaLoRA changed at a time), one study of trained adapters whose triplets are cut
+away by each criterion, and one of how the choice moves while training.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from minipeft.commands.rank_picture import stored_ranks
+from minipeft.commands.table import interval
+from minipeft.course.experiment import main, race
+from minipeft.methods.low_rank.adalora import AdaLoRA
+from minipeft.methods.low_rank.rank_budget import Importance, Schedule, keep_best
+from minipeft.models import load
+from minipeft.provenance import write_json
+from minipeft.tasks.registry import load_task
+from minipeft.training.adapter_files import read_adapter
+from minipeft.training.batches import BatchOrder, collate, encode_examples
+from minipeft.training.evaluating import evaluate
+from minipeft.training.trainer import TrainingSettings, fine_tune
+
+MODEL, TASK = "t5-0.8m", "sentiment"
+STEPS, SHORT = 600, 300  # of the race of budgets, and of all other runs
+BUDGETS = [
+    "lora1=lora:rank=1:alpha=2",
+    "lora2=lora:rank=2:alpha=4",
+    "lora4=lora:rank=4:alpha=8",
+    "adalora1=adalora:rank=2:target_rank=1:alpha=4",
+    "adalora2=adalora:rank=3:target_rank=2:alpha=6",
+    "adalora4=adalora:rank=6:target_rank=4:alpha=12",
+]
+CHOICES = [
+    "adalora=adalora:rank=4:target_rank=1:alpha=8",
+    "sensitivity=adalora:rank=4:target_rank=1:alpha=8:criterion=sensitivity",
+    "magnitude=adalora:rank=4:target_rank=1:alpha=8:criterion=magnitude",
+    "at_once=adalora:rank=4:target_rank=1:alpha=8:final=0.9",
+    "no_penalty=adalora:rank=4:target_rank=1:alpha=8:orthogonality=0",
+]
+CUTS = (108, 72, 36, 18, 9)  # triplets left of 144
+CRITERIA = ("sensitivity_uncertainty", "sensitivity", "magnitude", "equal", "random")
+BATCHES = 40  # on which a trained adapter's importances are taken: the first is forgotten to 0.85^40
+
+
+def runs(args: argparse.Namespace) -> dict:
+    budgets = race("budgets", BUDGETS, MODEL, TASK, args, STEPS)
+    choices = race("choices", CHOICES, MODEL, TASK, args, SHORT)
+    rate = choices["learning_rates"]["adalora"]
+    return {
+        "budgets": budgets,
+        "choices": choices,
+        "ranks": {row: ranks(args, "budgets", row) for row in ("adalora1", "adalora2", "adalora4")}
+        | {row: ranks(args, "choices", row) for row in ("adalora", "sensitivity", "magnitude", "at_once")},
+        "orthogonality": {row: orthogonality(args, row) for row in ("adalora", "no_penalty")},
+        "cuts": [kept(args, f"cuts-seed{seed}", lambda seed=seed: cut(args, seed, rate)) for seed in range(args.seeds)],
+        "moves": [
+            kept(args, f"moves-seed{seed}", lambda seed=seed: moves(args, seed, rate)) for seed in range(args.seeds)
+        ],
+        "schedule": [Schedule(0.1, 0.3, 10).budget(done, SHORT, 144, 36) for done in range(0, SHORT + 1, 10)],
+    }
+
+
+def kept(args: argparse.Namespace, name: str, measure: Callable[[], dict]) -> dict:
+    """What `measure` gave when it was last run to its end."""
+    file = args.out / f"{name}.json"
+    if not file.exists():
+        write_json(file, measure())
+        print(f"{name} is measured", flush=True)
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def adapter(args: argparse.Namespace, folder: str, row: str, seed: int) -> Path:
+    return args.out / folder / "runs" / f"{row}-seed{seed}" / "adapter.pt"
+
+
+def ranks(args: argparse.Namespace, folder: str, row: str) -> dict[str, list[int]]:
+    """The ranks left in every matrix, one for each seed."""
+    weights = [read_adapter(adapter(args, folder, row, seed))["weights"] for seed in range(args.seeds)]
+    found = [stored_ranks(each) for each in weights]
+    return {matrix: [seed[matrix] for seed in found] for matrix in found[0]}
+
+
+def orthogonality(args: argparse.Namespace, row: str) -> list[dict[str, float]]:
+    """By seed, over matrices: squared gram errors of the vectors left; how far |lam| is from the singular values."""
+    found = []
+    for seed in range(args.seeds):
+        weights = read_adapter(adapter(args, "choices", row, seed))["weights"]
+        errors, gaps = [], []
+        for path in stored_ranks(weights):
+            p, lam, q = (weights[f"{path}.{part}"].double() for part in ("P", "values", "Q"))
+            lam = lam[lam != 0]
+            if len(lam) == p.shape[1] >= 1:
+                gram = [p.T @ p, q @ q.T]
+                errors += [float(sum((one - torch.eye(len(lam))).square().sum() for one in gram)) / len(lam)]
+                true = torch.linalg.svdvals(p * lam @ q)[: len(lam)]
+                gaps += [float((lam.abs().sort(descending=True).values - true).norm() / true.norm())]
+        found.append({"gram_error_per_rank": mean(errors), "singular_value_gap": mean(gaps)})
+    return found
+
+
+def trained(args: argparse.Namespace, seed: int, method: AdaLoRA, rate: float | None):
+    """A model that `method` has been trained on, and its task; dev is read at the end only."""
+    torch.manual_seed(seed)
+    model, task = load(MODEL).to(args.device), load_task(TASK)
+    method.attach(model)
+    steps = 20 if args.quick else SHORT
+    fine_tune(model, method, task, TrainingSettings(steps, learning_rate=rate, seed=seed, evaluate_every=steps))
+    return model, task
+
+
+def cut(args: argparse.Namespace, seed: int, rate: float | None) -> dict:
+    """Test scores of a trained, unpruned AdaLoRA as triplets are taken away by each criterion, without training on."""
+    method = AdaLoRA(rank=4, target_rank=4, alpha=8.0, final=0.0)
+    model, task = trained(args, seed, method, rate)
+    layers, limit = method.layers(), 100 if args.quick else None
+    importance = measured_importance(model, method, task, seed)
+    values = {path: layer.values.detach().clone() for path, layer in layers}
+    choose, scores = random.Random(seed), {}
+    model.eval()
+    for criterion in CRITERIA:
+        importance.criterion = criterion if criterion in CRITERIA[:3] else CRITERIA[0]
+        for left in CUTS:
+            if criterion == "equal":
+                if left % len(layers):
+                    continue
+                for layer in layers:
+                    keep_best([layer], importance, left // len(layers))
+            else:
+                keep_best(layers, importance, left)
+            if criterion == "random":
+                places = choose.sample(range(sum(map(len, values.values()))), left)
+                marks = torch.zeros(sum(map(len, values.values())), dtype=torch.bool)
+                marks[places] = True
+                for (_, layer), part in zip(layers, marks.split([len(each) for each in values.values()]), strict=True):
+                    layer.kept.copy_(part)
+            with torch.no_grad():
+                for path, layer in layers:
+                    layer.values.copy_(values[path] * layer.kept)
+            score = evaluate(model, task, "test", limit=limit)["score"]
+            scores.setdefault(criterion, {})[str(left)] = score
+    for left, factor in (("144", 1.0), ("0", 0.0)):
+        with torch.no_grad():
+            for path, layer in layers:
+                layer.values.copy_(values[path] * factor)
+        scores[left] = evaluate(model, task, "test", limit=limit)["score"]
+    return scores
+
+
+def measured_importance(model, method: AdaLoRA, task, seed: int) -> Importance:
+    """Both moving averages over some batches of the training split; nothing is updated."""
+    examples, importance = encode_examples(model, task.train), Importance(method.beta1, method.beta2)
+    order = BatchOrder(examples, 32, 10_000 + seed)
+    device = next(model.parameters()).device
+    model.train()
+    for step in range(BATCHES):
+        for parameter in method.named_parameters().values():
+            parameter.grad = None
+        batch = collate([examples[index] for index in order.at(step)], device)
+        (model.loss(batch) + method.penalty()).backward()
+        importance.update(method.named_parameters())
+    return importance
+
+
+def moves(args: argparse.Namespace, seed: int, rate: float | None) -> dict:
+    """One training run: at every pruning the triplets left in each matrix, and how many came and went."""
+    method, record, choice = AdaLoRA(rank=4, target_rank=1, alpha=8.0), [], {}
+
+    def watched(step: int, total: int, act=method.after_step) -> None:
+        if not choice:
+            choice.update({path: layer.kept.clone() for path, layer in method.layers()})
+        act(step, total)
+        if method.schedule.prunes(step + 1, total):
+            now = {path: layer.kept.clone() for path, layer in method.layers()}
+            came = sum(int((now[path] & ~choice[path]).sum()) for path in now)
+            went = sum(int((~now[path] & choice[path]).sum()) for path in now)
+            left = {path: int(marks.sum()) for path, marks in now.items()}
+            record.append({"step": step + 1, "came": came, "went": went, "left": left})
+            choice.update(now)
+
+    method.after_step = watched
+    trained(args, seed, method, rate)
+    return {"prunings": record}
+
+
+def cell(scores: list[float]) -> str:
+    """Mean and half of its 95% interval."""
+    return f"{mean(scores):.1f} ± {interval(scores):.1f}" if len(scores) > 1 else f"{scores[0]:.1f}"
+
+
+def summary(measured: dict) -> tuple[dict, dict]:
+    rows = {row["method"]: row for race in ("budgets", "choices") for row in measured[race]["rows"]}
+    tables = {
+        "budgets": {
+            "columns": ["method", "numbers stored", "score"],
+            "rows": [
+                [row["method"], f"{row['trained']:,}", cell(row["scores"])] for row in measured["budgets"]["rows"]
+            ],
+        },
+        "choices": {
+            "columns": ["method", "numbers stored", "score"],
+            "rows": [
+                [row["method"], f"{row['trained']:,}", cell(row["scores"])] for row in measured["choices"]["rows"]
+            ],
+        },
+        "cuts": {
+            "columns": ["kept by", *map(str, CUTS)],
+            "rows": [
+                [name]
+                + [
+                    cell([seed[name][str(left)] for seed in measured["cuts"]])
+                    if str(left) in measured["cuts"][0][name]
+                    else "-"
+                    for left in CUTS
+                ]
+                for name in CRITERIA
+            ],
+        },
+    }
+    numbers = {f"{name}_score": row["mean"] for name, row in rows.items()}
+    return tables, numbers
+
+
+def figures(results: dict, folder: Path) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main(__file__, runs, summary, figures)
