@@ -7,13 +7,14 @@ away by each criterion, and one of how the choice moves while training.
 import argparse
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
 import torch
 
-from minipeft.commands.rank_picture import stored_ranks
+from minipeft.commands.rank_picture import rank_picture, stored_ranks
 from minipeft.commands.table import interval
 from minipeft.course.experiment import main, race
 from minipeft.methods.low_rank.adalora import AdaLoRA
@@ -188,46 +189,178 @@ def moves(args: argparse.Namespace, seed: int, rate: float | None) -> dict:
     return {"prunings": record}
 
 
+NAMES = {
+    "sensitivity_uncertainty": "sensitivity x uncertainty",
+    "sensitivity": "sensitivity",
+    "magnitude": "size of lam",
+    "equal": "the same number in each matrix",
+    "random": "chance",
+    "adalora": "AdaLoRA",
+    "at_once": "all pruned at step 30",
+    "no_penalty": "without the penalty",
+}
+GROUPS = {  # the matrices in six bands, by what their paths hold
+    "encoder: queries, keys": r"encoder.*\.attention\.(query|key)",
+    "encoder: values, outputs": r"encoder.*\.attention\.(value|output)",
+    "encoder: feed-forward": r"encoder.*feed_forward",
+    "decoder: self-attention": r"decoder.*\.attention\.",
+    "decoder: cross-attention": r"decoder.*cross_attention",
+    "decoder: feed-forward": r"decoder.*feed_forward",
+}
+
+
 def cell(scores: list[float]) -> str:
     """Mean and half of its 95% interval."""
     return f"{mean(scores):.1f} ± {interval(scores):.1f}" if len(scores) > 1 else f"{scores[0]:.1f}"
 
 
+def label(row: str) -> str:
+    """What a table calls a row: lora2 -> LoRA, rank 2."""
+    method, rank = re.fullmatch(r"(\D+)(\d?)", row).groups()
+    if rank:
+        return f"LoRA, rank {rank}" if method == "lora" else f"AdaLoRA, {rank} on average"
+    return NAMES[row] if row in ("adalora", "at_once", "no_penalty") else f"score: {NAMES[row]}"
+
+
 def summary(measured: dict) -> tuple[dict, dict]:
-    rows = {row["method"]: row for race in ("budgets", "choices") for row in measured[race]["rows"]}
-    tables = {
-        "budgets": {
-            "columns": ["method", "numbers stored", "score"],
+    tables, numbers = {}, {}
+    for name, order in (("budgets", BUDGETS), ("choices", CHOICES)):
+        rows = {row["method"]: row for row in measured[name]["rows"]}
+        order = [entry.partition("=")[0] for entry in order]
+        tables[name] = {
+            "columns": ["", "moved at first", "stored", "learning rate", "test score"],
             "rows": [
-                [row["method"], f"{row['trained']:,}", cell(row["scores"])] for row in measured["budgets"]["rows"]
+                [label(row), f"{moved(row):,}", f"{rows[row]['trained']:,}"]
+                + [f"{measured[name]['learning_rates'][row] or 0:g}", cell(rows[row]["scores"])]
+                for row in order
             ],
-        },
-        "choices": {
-            "columns": ["method", "numbers stored", "score"],
-            "rows": [
-                [row["method"], f"{row['trained']:,}", cell(row["scores"])] for row in measured["choices"]["rows"]
-            ],
-        },
-        "cuts": {
-            "columns": ["kept by", *map(str, CUTS)],
-            "rows": [
-                [name]
-                + [
-                    cell([seed[name][str(left)] for seed in measured["cuts"]])
-                    if str(left) in measured["cuts"][0][name]
-                    else "-"
-                    for left in CUTS
-                ]
-                for name in CRITERIA
-            ],
-        },
+        }
+        numbers |= {f"{row}_score": rows[row]["mean"] for row in order}
+        numbers |= {f"{row}_interval": interval(rows[row]["scores"]) for row in order if len(rows[row]["scores"]) > 1}
+    cuts = measured["cuts"]
+    tables["cuts"] = {
+        "columns": ["triplets left of 144, chosen by", *map(str, CUTS)],
+        "rows": [
+            [NAMES[name]]
+            + [cell([seed[name][str(n)] for seed in cuts]) if str(n) in cuts[0][name] else "-" for n in CUTS]
+            for name in CRITERIA
+        ],
     }
-    numbers = {f"{name}_score": row["mean"] for name, row in rows.items()}
-    return tables, numbers
+    numbers |= {f"cut_{name}_{n}": mean(seed[name][n] for seed in cuts) for name in CRITERIA for n in cuts[0][name]}
+    numbers |= {"cut_none": mean(seed["144"] for seed in cuts), "cut_all": mean(seed["0"] for seed in cuts)}
+    for row, seeds in measured["orthogonality"].items():
+        numbers |= {f"{row}_{key}": mean(seed[key] for seed in seeds) for key in seeds[0]}
+    prunings = [seed["prunings"] for seed in measured["moves"]]
+    numbers["prunings"] = len(prunings[0])
+    numbers |= {key: mean(sum(one[key] for one in seed) for seed in prunings) for key in ("came", "went")}
+    return tables, numbers | rank_numbers(measured["ranks"])
+
+
+def moved(row: str) -> int:
+    """How many numbers of a row the optimizer moves at first: 24 matrices of the model are square, 12 are not."""
+    entry = next(entry for entry in BUDGETS + CHOICES if entry.startswith(f"{row}="))
+    rank, lam = int(re.search(r":rank=(\d+)", entry)[1]), "adalora:" in entry
+    return rank * (24 * (72 + 72 + lam) + 12 * (128 + 72 + lam))
+
+
+def rank_numbers(ranks: dict[str, dict[str, list[int]]]) -> dict[str, float]:
+    """Mean ranks of the groups, matrices that lost or kept everything in all seeds, and how alike the seeds are."""
+    numbers = {}
+    for row, matrices in ranks.items():
+        for group, pattern in GROUPS.items():
+            key = re.sub(r"\W+", "_", group).replace("-", "_")
+            numbers[f"{row}_rank_{key}"] = mean(
+                mean(seeds) for path, seeds in matrices.items() if re.match(pattern, path)
+            )
+        numbers[f"{row}_always_0"] = sum(not any(seeds) for seeds in matrices.values())
+        numbers[f"{row}_ever_0"] = mean(sum(not rank for rank in seed) for seed in zip(*matrices.values(), strict=True))
+        by_seed = list(zip(*matrices.values(), strict=True))
+        pairs = [alike(one, other) for place, one in enumerate(by_seed) for other in by_seed[:place]]
+        if pairs:
+            numbers[f"{row}_alike"] = mean(pairs)
+    return numbers
+
+
+def alike(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """Correlation of two allocations: 1 for the same, 0 for unrelated ones."""
+    return float(torch.corrcoef(torch.tensor([one, other], dtype=torch.float64))[0, 1])
 
 
 def figures(results: dict, folder: Path) -> None:
-    pass
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    measured = results["runs"]
+    pyplot.rcParams.update({"font.size": 11, "savefig.facecolor": "white", "axes.facecolor": "white"})
+    draw_budget(pyplot, measured, folder / "budget.png")
+    draw_cuts(pyplot, measured["cuts"], folder / "cuts.png")
+    means = {path: round(mean(seeds), 1) for path, seeds in measured["ranks"]["adalora"].items()}
+    rank_picture(means, folder / "ranks.png", f"Rank left of 4, mean of {results['seeds']} seeds ({TASK})")
+    for name in ("budget", "cuts", "ranks"):
+        shrink(folder / f"{name}.png")
+
+
+def shrink(file: Path) -> None:
+    """The same picture with a palette of 96 colours, which takes a third of the bytes."""
+    from PIL import Image  # comes with matplotlib
+
+    with Image.open(file) as picture:
+        small = picture.convert("RGB").quantize(96)
+    small.save(file, optimize=True)
+
+
+def draw_budget(pyplot, measured: dict, file: Path) -> None:
+    """Who holds the budget while it falls; what goes and comes back at each pruning."""
+    prunings = [seed["prunings"] for seed in measured["moves"]]
+    steps = [one["step"] for one in prunings[0]]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 4.6), dpi=150, facecolor="white")
+    bands = []
+    for pattern in GROUPS.values():
+        paths = [path for path in prunings[0][0]["left"] if re.match(pattern, path)]
+        held = [mean(sum(seed[n]["left"][path] for path in paths) for seed in prunings) for n in range(len(steps))]
+        bands.append([4 * len(paths), 4 * len(paths), *held, held[-1]])
+    places = [0, steps[0], *steps, SHORT]  # the first pruning is a step down
+    left.stackplot(places, bands, labels=list(GROUPS), colors=pyplot.get_cmap("tab20c").colors[0:20:3][:6], step="post")
+    budget = measured["schedule"]
+    left.plot([10 * n for n in range(len(budget))], budget, color="black", linewidth=1.5)
+    left.set(xlabel="steps", ylabel="triplets kept in the whole model", xlim=(0, SHORT), ylim=(0, 150))
+    went, came = ([mean(seed[n][key] for seed in prunings) for n in range(len(steps))] for key in ("went", "came"))
+    right.bar(steps, [-number for number in went], width=7, color="#b2543c", label="go")
+    right.bar(steps, came, width=7, color="#3c7eb2", label="come back")
+    right.axhline(0, color="black", linewidth=0.8)
+    right.set(xlabel="steps", ylabel="triplets at a pruning", xlim=(0, SHORT))
+    right.legend(frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=10)
+    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    figure.savefig(file)
+    pyplot.close(figure)
+
+
+def draw_cuts(pyplot, cuts: list[dict], file: Path) -> None:
+    """Score against triplets left, one line for each way of choosing them."""
+    figure, axes = pyplot.subplots(figsize=(7.5, 4.4), dpi=150, facecolor="white")
+    styles = zip(
+        CRITERIA, ("o", "s", "^", "D", "x"), ("#1f4e79", "#3c9d6b", "#d08a1d", "#8a5fb0", "#777777"), strict=True
+    )
+    for number, (name, marker, colour) in enumerate(styles):
+        left = [n for n in (*CUTS, 144) if n == 144 or str(n) in cuts[0][name]]
+        left.sort()
+        scores = [[seed[str(n)] if n == 144 else seed[name][str(n)] for seed in cuts] for n in left]
+        bars = [interval(values) if len(values) > 1 else 0.0 for values in scores]
+        shifted = [n * 1.02 ** (number - 2) for n in left]  # side by side, so that no bar hides another
+        axes.errorbar(shifted, [mean(values) for values in scores], bars, marker=marker, color=colour, capsize=3,
+                      linewidth=1.5, label=NAMES[name])  # fmt: skip
+    axes.axhline(mean(seed["0"] for seed in cuts), color="black", linestyle=":", linewidth=1, label="no triplets")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([*CUTS, 144], map(str, [*CUTS, 144]))
+    axes.minorticks_off()
+    axes.set(xlabel="triplets left of 144, without training on", ylabel=f"test accuracy on {TASK}, percent")
+    axes.legend(frameon=False, loc="lower right", fontsize=10)
+    figure.tight_layout()
+    figure.savefig(file)
+    pyplot.close(figure)
 
 
 if __name__ == "__main__":
