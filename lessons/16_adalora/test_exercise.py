@@ -167,7 +167,7 @@ def test_keep_best_chooses_among_all_layers(answers):
         lambda answers: answers.keep_best(SCORES, 5),
         [torch.tensor([False, True, True]), torch.tensor([False, False]), torch.tensor([True, False, True, True])],
         holds="the 5 best of all 9 triplets are kept; a layer may lose all",
-        inputs={"scores": [layer.tolist() for layer in SCORES], "budget": 5},
+        inputs={"scores": [[round(one, 1) for one in layer.tolist()] for layer in SCORES], "budget": 5},
         section="The code",
         likely="the layers are not compared with each other",
     )
