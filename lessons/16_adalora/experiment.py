@@ -50,19 +50,15 @@ BATCHES = 40  # on which a trained adapter's importances are taken: the first is
 
 
 def runs(args: argparse.Namespace) -> dict:
-    budgets = race("budgets", BUDGETS, MODEL, TASK, args, STEPS)
-    choices = race("choices", CHOICES, MODEL, TASK, args, SHORT)
-    rate = choices["learning_rates"]["adalora"]
+    seeds = range(args.seeds)
     return {
-        "budgets": budgets,
-        "choices": choices,
+        "cuts": [kept(args, f"cuts-seed{seed}", lambda seed=seed: cut(args, seed)) for seed in seeds],
+        "moves": [kept(args, f"moves-seed{seed}", lambda seed=seed: moves(args, seed)) for seed in seeds],
+        "choices": race("choices", CHOICES, MODEL, TASK, args, SHORT),
+        "budgets": race("budgets", BUDGETS, MODEL, TASK, args, STEPS),
         "ranks": {row: ranks(args, "budgets", row) for row in ("adalora1", "adalora2", "adalora4")}
         | {row: ranks(args, "choices", row) for row in ("adalora", "sensitivity", "magnitude", "at_once")},
         "orthogonality": {row: orthogonality(args, row) for row in ("adalora", "no_penalty")},
-        "cuts": [kept(args, f"cuts-seed{seed}", lambda seed=seed: cut(args, seed, rate)) for seed in range(args.seeds)],
-        "moves": [
-            kept(args, f"moves-seed{seed}", lambda seed=seed: moves(args, seed, rate)) for seed in range(args.seeds)
-        ],
         "schedule": [Schedule(0.1, 0.3, 10).budget(done, SHORT, 144, 36) for done in range(0, SHORT + 1, 10)],
     }
 
@@ -105,20 +101,20 @@ def orthogonality(args: argparse.Namespace, row: str) -> list[dict[str, float]]:
     return found
 
 
-def trained(args: argparse.Namespace, seed: int, method: AdaLoRA, rate: float | None):
-    """A model that `method` has been trained on, and its task; dev is read at the end only."""
+def trained(args: argparse.Namespace, seed: int, method: AdaLoRA):
+    """A model trained with `method` at its suggested rate, and its task; dev is read at the end only."""
     torch.manual_seed(seed)
     model, task = load(MODEL).to(args.device), load_task(TASK)
     method.attach(model)
     steps = 20 if args.quick else SHORT
-    fine_tune(model, method, task, TrainingSettings(steps, learning_rate=rate, seed=seed, evaluate_every=steps))
+    fine_tune(model, method, task, TrainingSettings(steps, seed=seed, evaluate_every=steps))
     return model, task
 
 
-def cut(args: argparse.Namespace, seed: int, rate: float | None) -> dict:
+def cut(args: argparse.Namespace, seed: int) -> dict:
     """Test scores of a trained, unpruned AdaLoRA as triplets are taken away by each criterion, without training on."""
     method = AdaLoRA(rank=4, target_rank=4, alpha=8.0, final=0.0)
-    model, task = trained(args, seed, method, rate)
+    model, task = trained(args, seed, method)
     layers, limit = method.layers(), 100 if args.quick else None
     importance = measured_importance(model, method, task, seed)
     values = {path: layer.values.detach().clone() for path, layer in layers}
@@ -168,7 +164,7 @@ def measured_importance(model, method: AdaLoRA, task, seed: int) -> Importance:
     return importance
 
 
-def moves(args: argparse.Namespace, seed: int, rate: float | None) -> dict:
+def moves(args: argparse.Namespace, seed: int) -> dict:
     """One training run: at every pruning the triplets left in each matrix, and how many came and went."""
     method, record, choice = AdaLoRA(rank=4, target_rank=1, alpha=8.0), [], {}
 
@@ -185,7 +181,7 @@ def moves(args: argparse.Namespace, seed: int, rate: float | None) -> dict:
             choice.update(now)
 
     method.after_step = watched
-    trained(args, seed, method, rate)
+    trained(args, seed, method)
     return {"prunings": record}
 
 
