@@ -28,7 +28,7 @@ from minipeft.training.evaluating import evaluate
 from minipeft.training.trainer import TrainingSettings, fine_tune
 
 MODEL, TASK = "t5-0.8m", "sentiment"
-STEPS, SHORT = 600, 300  # of the race of budgets, and of all other runs
+STEPS = 300
 BUDGETS = [
     "lora1=lora:rank=1:alpha=2",
     "lora2=lora:rank=2:alpha=4",
@@ -54,12 +54,12 @@ def runs(args: argparse.Namespace) -> dict:
     return {
         "cuts": [kept(args, f"cuts-seed{seed}", lambda seed=seed: cut(args, seed)) for seed in seeds],
         "moves": [kept(args, f"moves-seed{seed}", lambda seed=seed: moves(args, seed)) for seed in seeds],
-        "choices": race("choices", CHOICES, MODEL, TASK, args, SHORT),
+        "choices": race("choices", CHOICES, MODEL, TASK, args, STEPS),
         "budgets": race("budgets", BUDGETS, MODEL, TASK, args, STEPS),
         "ranks": {row: ranks(args, "budgets", row) for row in ("adalora1", "adalora2", "adalora4")}
         | {row: ranks(args, "choices", row) for row in ("adalora", "sensitivity", "magnitude", "at_once")},
         "orthogonality": {row: orthogonality(args, row) for row in ("adalora", "no_penalty")},
-        "schedule": [Schedule(0.1, 0.3, 10).budget(done, SHORT, 144, 36) for done in range(0, SHORT + 1, 10)],
+        "schedule": [Schedule(0.1, 0.3, 10).budget(done, STEPS, 144, 36) for done in range(0, STEPS + 1, 10)],
     }
 
 
@@ -106,7 +106,7 @@ def trained(args: argparse.Namespace, seed: int, method: AdaLoRA):
     torch.manual_seed(seed)
     model, task = load(MODEL).to(args.device), load_task(TASK)
     method.attach(model)
-    steps = 20 if args.quick else SHORT
+    steps = 20 if args.quick else STEPS
     fine_tune(model, method, task, TrainingSettings(steps, seed=seed, evaluate_every=steps))
     return model, task
 
@@ -317,16 +317,16 @@ def draw_budget(pyplot, measured: dict, file: Path) -> None:
         paths = [path for path in prunings[0][0]["left"] if re.match(pattern, path)]
         held = [mean(sum(seed[n]["left"][path] for path in paths) for seed in prunings) for n in range(len(steps))]
         bands.append([4 * len(paths), 4 * len(paths), *held, held[-1]])
-    places = [0, steps[0], *steps, SHORT]  # the first pruning is a step down
+    places = [0, steps[0], *steps, STEPS]  # the first pruning is a step down
     left.stackplot(places, bands, labels=list(GROUPS), colors=pyplot.get_cmap("tab20c").colors[0:20:3][:6], step="post")
     budget = measured["schedule"]
     left.plot([10 * n for n in range(len(budget))], budget, color="black", linewidth=1.5)
-    left.set(xlabel="steps", ylabel="triplets kept in the whole model", xlim=(0, SHORT), ylim=(0, 150))
+    left.set(xlabel="steps", ylabel="triplets kept in the whole model", xlim=(0, STEPS), ylim=(0, 150))
     went, came = ([mean(seed[n][key] for seed in prunings) for n in range(len(steps))] for key in ("went", "came"))
     right.bar(steps, [-number for number in went], width=7, color="#b2543c", label="go")
     right.bar(steps, came, width=7, color="#3c7eb2", label="come back")
     right.axhline(0, color="black", linewidth=0.8)
-    right.set(xlabel="steps", ylabel="triplets at a pruning", xlim=(0, SHORT))
+    right.set(xlabel="steps", ylabel="triplets at a pruning", xlim=(0, STEPS))
     right.legend(frameon=False)
     figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=10)
     figure.tight_layout(rect=(0, 0.13, 1, 1))
