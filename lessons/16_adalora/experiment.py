@@ -9,6 +9,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -46,7 +47,7 @@ CHOICES = [
     "no_penalty=adalora:rank=4:target_rank=1:alpha=8:orthogonality=0",
     "averaged=adalora:rank=4:target_rank=1:alpha=8:orthogonality=0.0014",  # 0.1 / 72: a mean over all P and Q
 ]
-CUTS = (108, 72, 36, 18, 9)  # triplets left of 144
+CUTS, TRIPLETS = (108, 72, 36, 18, 9), 144  # triplets left, and all there are
 CRITERIA = ("sensitivity_uncertainty", "sensitivity", "magnitude", "equal", "random")
 GAMMAS = {"averaged": 0.0014, "no_penalty": 0.0}  # at both the suggested learning rate has won the sweep
 BATCHES = 40  # on which a trained adapter's importances are taken: the first is forgotten to 0.85^40
@@ -56,10 +57,10 @@ def runs(args: argparse.Namespace) -> dict:
     seeds = range(args.seeds)
     return {
         "cuts": {
-            name: [kept(args, f"cuts-{name}-seed{seed}", lambda: cut(args, seed, gamma)) for seed in seeds]
+            name: [kept(args, f"cuts-{name}-seed{seed}", partial(cut, args, seed, gamma)) for seed in seeds]
             for name, gamma in GAMMAS.items()
         },
-        "moves": [kept(args, f"moves-seed{seed}", lambda seed=seed: moves(args, seed)) for seed in seeds],
+        "moves": [kept(args, f"moves-seed{seed}", partial(moves, args, seed)) for seed in seeds],
         "choices": race("choices", CHOICES, MODEL, TASK, args, STEPS),
         "budgets": race("budgets", BUDGETS, MODEL, TASK, args, STEPS),
         "topic": committed("topic-rank_budget"),
@@ -255,17 +256,18 @@ def summary(measured: dict) -> tuple[dict, dict]:
             [label(row), f"{topic[row]['stored']:,}", cell(topic[row]["scores"])] for row in sorted(topic, reverse=True)
         ],
     }
-    cuts = measured["cuts"]
-    tables["cuts"] = {
-        "columns": ["triplets left of 144, chosen by", *map(str, CUTS)],
-        "rows": [
-            [NAMES[name]]
-            + [cell([seed[name][str(n)] for seed in cuts]) if str(n) in cuts[0][name] else "-" for n in CUTS]
-            for name in CRITERIA
-        ],
-    }
-    numbers |= {f"cut_{name}_{n}": mean(seed[name][n] for seed in cuts) for name in CRITERIA for n in cuts[0][name]}
-    numbers |= {"cut_none": mean(seed["144"] for seed in cuts), "cut_all": mean(seed["0"] for seed in cuts)}
+    for kind, cuts in measured["cuts"].items():
+        chosen = {name: [[seed[name].get(str(n)) for seed in cuts] for n in CUTS] for name in CRITERIA}
+        tables[f"cuts_{kind}"] = {
+            "columns": ["triplets left of 144, chosen by", *map(str, CUTS)],
+            "rows": [
+                [NAMES[name], *("-" if None in scores else cell(scores) for scores in columns)]
+                for name, columns in chosen.items()
+            ],
+        }
+        for name in CRITERIA:
+            numbers |= {f"cut_{kind}_{name}_{n}": mean(seed[name][n] for seed in cuts) for n in cuts[0][name]}
+        numbers |= {f"cut_{kind}_whole": mean(seed["144"] for seed in cuts)}
     for row, seeds in measured["orthogonality"].items():
         numbers |= {f"{row}_{key}": mean(seed[key] for seed in seeds) for key in seeds[0]}
     prunings = [seed["prunings"] for seed in measured["moves"]]
@@ -356,29 +358,32 @@ def draw_budget(pyplot, measured: dict, file: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_cuts(pyplot, cuts: list[dict], file: Path) -> None:
-    """Score against triplets left, one line for each way of choosing them."""
-    figure, axes = pyplot.subplots(figsize=(7.5, 4.4), dpi=150, facecolor="white")
-    styles = zip(
-        CRITERIA, ("o", "s", "^", "D", "x"), ("#1f4e79", "#3c9d6b", "#d08a1d", "#8a5fb0", "#777777"), strict=True
-    )
-    for number, (name, marker, colour) in enumerate(styles):
-        left = [n for n in (*CUTS, 144) if n == 144 or str(n) in cuts[0][name]]
-        left.sort()
-        scores = [[seed[str(n)] if n == 144 else seed[name][str(n)] for seed in cuts] for n in left]
-        bars = [interval(values) if len(values) > 1 else 0.0 for values in scores]
-        shifted = [n * 1.02 ** (number - 2) for n in left]  # side by side, so that no bar hides another
-        axes.errorbar(shifted, [mean(values) for values in scores], bars, marker=marker, color=colour, capsize=3,
-                      linewidth=1.5, label=NAMES[name])  # fmt: skip
-    axes.axhline(mean(seed["0"] for seed in cuts), color="black", linestyle=":", linewidth=1, label="no triplets")
-    axes.set_xscale("log", base=2)
-    axes.set_xticks([*CUTS, 144], map(str, [*CUTS, 144]))
-    axes.minorticks_off()
-    axes.set(xlabel="triplets left of 144, without training on", ylabel=f"test accuracy on {TASK}, percent")
-    axes.legend(frameon=False, loc="lower right", fontsize=10)
-    figure.tight_layout()
+def draw_cuts(pyplot, cuts: dict[str, list[dict]], file: Path) -> None:
+    """Score against triplets left, one line for each way of choosing them; one panel for each penalty."""
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 4.6), dpi=150, facecolor="white", sharey=True)
+    for axes, (kind, title) in zip(panels, (("averaged", "mild penalty"), ("no_penalty", "no penalty")), strict=True):
+        draw_panel(axes, cuts[kind])
+        axes.set(title=title, xlabel=f"triplets left of {TRIPLETS}")
+    panels[0].set_ylabel(f"test accuracy on {TASK}, percent")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=10)
+    figure.tight_layout(rect=(0, 0.13, 1, 1))
     figure.savefig(file)
     pyplot.close(figure)
+
+
+def draw_panel(axes, cuts: list[dict]) -> None:
+    styles = zip(CRITERIA, "os^Dx", ("#1f4e79", "#3c9d6b", "#d08a1d", "#8a5fb0", "#777777"), strict=True)
+    for number, (name, marker, colour) in enumerate(styles):
+        left = [*sorted(map(int, cuts[0][name])), TRIPLETS]
+        scores = [[seed[name].get(str(n), seed[str(TRIPLETS)]) for seed in cuts] for n in left]
+        bars = [interval(values) if len(values) > 1 else 0.0 for values in scores]
+        shifted = [n * 1.03 ** (number - 2) for n in left]  # side by side, so that no bar hides another
+        axes.errorbar(shifted, [mean(values) for values in scores], bars, marker=marker, color=colour, capsize=2,
+                      linewidth=1.3, markersize=5, label=NAMES[name])  # fmt: skip
+    axes.axhline(mean(seed["0"] for seed in cuts), color="black", linestyle=":", linewidth=1, label="no triplets")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([*CUTS, TRIPLETS], map(str, [*CUTS, TRIPLETS]))
+    axes.minorticks_off()
 
 
 if __name__ == "__main__":
