@@ -270,6 +270,7 @@ def summary(measured: dict) -> tuple[dict, dict]:
         numbers |= {f"cut_{kind}_whole": mean(seed["144"] for seed in cuts)}
     for row, seeds in measured["orthogonality"].items():
         numbers |= {f"{row}_{key}": mean(seed[key] for seed in seeds) for key in seeds[0]}
+        numbers[f"{row}_gap_percent"] = 100 * numbers[f"{row}_singular_value_gap"]
     prunings = [seed["prunings"] for seed in measured["moves"]]
     numbers["prunings"] = len(prunings[0])
     numbers |= {key: mean(sum(one[key] for one in seed) for seed in prunings) for key in ("came", "went")}
@@ -364,6 +365,7 @@ def draw_cuts(pyplot, cuts: dict[str, list[dict]], file: Path) -> None:
     for axes, (kind, title) in zip(panels, (("averaged", "mild penalty"), ("no_penalty", "no penalty")), strict=True):
         draw_panel(axes, cuts[kind])
         axes.set(title=title, xlabel=f"triplets left of {TRIPLETS}")
+    panels[0].set_ylim(40, 104)
     panels[0].set_ylabel(f"test accuracy on {TASK}, percent")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=10)
     figure.tight_layout(rect=(0, 0.13, 1, 1))
