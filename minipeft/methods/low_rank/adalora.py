@@ -1,7 +1,7 @@
 """AdaLoRA: give each matrix the rank it needs, by pruning the least important parts of all updates while training.
 
     y = W x + b + (alpha / rank) P diag(lam) Q x     P: (out, rank)   lam: (rank,)   Q: (rank, in)   W: (out, in)
-    loss + gamma * sum over matrices of |P^T P - I|^2 + |Q Q^T - I|^2        squared Frobenius norms
+    loss + gamma * sum over matrices of |P^T P - I|^2 + |Q Q^T - I|^2    squared Frobenius norms (released code: mean)
 
 The penalty keeps P and Q near orthogonal, so that lam plays the singular values without an SVD. Every `interval` steps
 the most important triplets (lam_i, column i of P, row i of Q) of all layers together keep their lam, as many as the
