@@ -266,6 +266,13 @@ def summary(measured: dict) -> experiment.Summary:
     for rank in map(str, CUTS):
         numbers |= {f"cut{rank}": mean(cut_scores[rank]), f"kept{rank}": mean(kept[rank])}
         numbers |= {f"share{rank}": mean(shares[rank]), f"noise{rank}": mean(noise[rank])}
+    for name in PLACES:
+        numbers["place " + name] = rows["rank 1" if name == "everything" else name]["mean"]
+    for rank in (1, 32):  # empty after --quick, which does not tune
+        dev = measured["race"]["sweep"].get(f"rank {rank}", {})
+        numbers |= {f"rank{rank} dev at {rate}": score for rate, score in dev.items()}
+    numbers["extra_forward_time"] = 100 * (mean(steps["lora"]["forward"]) / mean(steps["full"]["forward"]) - 1)
+    numbers["extra_forward_operations"] = 100 * (counted["lora"]["forward"] / counted["full"]["forward"] - 1)
     full, lora = counted["full"], counted["lora"]
     for name in ("lora", "lora q, v"):
         key = name.replace(" q, v", "_qv")
