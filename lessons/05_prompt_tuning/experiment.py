@@ -1,0 +1,355 @@
+"""Prompt tuning measured: size, length, start and pretraining of the base, five prompts that vote, tasks in one batch.
+
+    python lessons/05_prompt_tuning/experiment.py [--seeds 5] [--quick]     measures; can be killed and run again
+    python lessons/05_prompt_tuning/experiment.py --figures                 draws from results.json alone
+
+Every row of every race gets its own sweep of four learning rates on dev, and as many steps as every other row.
+"""
+
+import json
+import math
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from minipeft.commands.table import interval, score_cell
+from minipeft.course.experiment import main, race
+from minipeft.methods.mixed_batch import MixedBatch
+from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
+from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.registry import METHODS
+from minipeft.models import CHECKPOINTS, load
+from minipeft.provenance import write_json
+from minipeft.tasks.registry import load_task
+from minipeft.training.adapter_files import read_adapter
+from minipeft.training.batches import encode_source
+from minipeft.training.evaluating import evaluate
+from minipeft.training.members import evaluate_members
+from minipeft.transformer.batch import Batch, pad
+
+TASK, STEPS, BASE = "topic", 300, "t5-0.8m"
+SIZES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m")
+LENGTHS = (1, 5, 20, 100)
+ADAPTED = (100, 300, 1000)  # steps of LM adaptation after which a base was kept
+PAPER_SIZES = ("Small", "Base", "Large", "XL", "XXL")  # T5 v1.1, and SuperGLUE dev of Vu et al. 2021, table 4
+PAPER_MILLIONS = (77, 248, 783, 2850, 11135)
+PAPER = {
+    "full tuning": (62.8, 73.7, 81.3, 83.1, 89.9),
+    "prompt tuning": (59.8, 63.1, 74.5, 79.2, 88.8),
+    "hard prompt (GPT-3)": (40.6, 43.4, 45.1, 47.8, 52.8),
+}
+COLOURS = {"full tuning": "#333333", "prompt tuning": "#c2410c", "hard prompt": "#2563eb"}
+
+
+class SentinelPromptTuning(PromptTuning):
+    """Prompt tuning whose answers begin with T5's first sentinel, as the targets of span corruption do."""
+
+    name = "sentinel_prompt_tuning"
+
+    def answers(self, text: str) -> list[list[int]]:
+        return [[self.model.tokenizer.sentinel(0), *ids] for ids in super().answers(text)]
+
+
+if __name__ in ("__main__", "__mp_main__"):  # __mp_main__: this script in a worker process of the race
+    METHODS[SentinelPromptTuning.name] = SentinelPromptTuning
+
+
+def runs(args) -> dict:
+    """Everything that is measured, the ladder of sizes first."""
+    told = {"args": args, "steps": STEPS}
+    measured = {}
+    for size in SIZES:
+        entries = ["prompt_tuning", "full", "hard_prompt"]
+        measured[size] = race(size, entries, size, TASK, **told)
+    measured["span"] = race("span", ["prompt_tuning", "sentinel=sentinel_prompt_tuning"], f"{BASE}-span", TASK, **told)
+    for steps in ADAPTED:
+        measured[f"step{steps}"] = race(f"step{steps}", ["prompt_tuning"], f"{BASE}-step{steps}", TASK, **told)
+    starts = ["uniform=prompt_tuning:init=uniform", "labels=prompt_tuning:init=labels"]
+    measured["starts"] = race("starts", starts, BASE, TASK, **told)
+    lengths = [f"length {n}=prompt_tuning:prompt_length={n}" for n in LENGTHS if n != PromptTuning.prompt_length]
+    measured["lengths"] = race("lengths", lengths, BASE, TASK, **told)
+    measured["ensembles"] = {
+        size: kept(args.out / f"vote-{size}.json", lambda size=size: vote(args, size)) for size in SIZES
+    }
+    measured["tokens"] = kept(args.out / "tokens.json", lambda: tokens(args))
+    measured["batches"] = kept(args.out / "batches.json", lambda: batches(args))
+    return measured
+
+
+def kept(file: Path, measure) -> dict:
+    """What an earlier call measured, or `measure` now."""
+    if not file.exists():
+        write_json(file, measure())
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def trained_prompts(args, size: str, row: str = "prompt_tuning") -> list[dict]:
+    """The state of each seed's prompt from the race `size` (or "starts")."""
+    folders = [args.out / size / "runs" / f"{row}-seed{seed}" for seed in range(args.seeds)]
+    return [read_adapter(folder / "adapter.pt")["weights"] for folder in folders]
+
+
+def vote(args, size: str) -> dict:
+    """The seeds' prompts alone and as an ensemble on one frozen base: test accuracy."""
+    states, model = trained_prompts(args, size), load(size)
+    ensemble = PromptEnsemble(members=len(states))
+    ensemble.attach(model)
+    ensemble.load_members(states)
+    return evaluate_members(model, ensemble, load_task(TASK), limit=100 if args.quick else None)
+
+
+def tokens(args) -> dict:
+    """Trained prompts against the vocabulary: nearest tokens by cosine, and the score when they replace the prompt."""
+    model, task, result = load(BASE), load_task(TASK), {"snapped": [], "kept_labels": [], "nearest": []}
+    table = model.embedding.weight.detach()  # (vocabulary, hidden)
+    starts = [model.tokenizer.encode(label)[0] for label in task.labels]  # every label is one token or is left out
+    single = [len(model.tokenizer.encode(label)) == 1 for label in task.labels]
+    result["length_of_tokens"] = statistics.median(table.norm(dim=1).tolist())
+    result["length_of_vectors"] = []
+    for state in trained_prompts(args, "starts", "labels"):
+        prompt = state["encoder.prompt"]  # (prompt_length, hidden)
+        similarity = nn.functional.normalize(prompt, dim=1) @ nn.functional.normalize(table, dim=1).T
+        nearest = similarity.argmax(1)  # (prompt_length,)
+        result["kept_labels"].append(
+            100 * statistics.mean(int(nearest[i]) == start for i, start in enumerate(starts) if single[i])
+        )
+        result["nearest"].append([model.tokenizer.decode([token]) for token in nearest.tolist()])
+        result["length_of_vectors"].append(statistics.median(prompt.norm(dim=1).tolist()))
+        method = PromptTuning(prompt_length=len(prompt))
+        method.start_from(table[nearest])
+        method.attach(model)
+        result["snapped"].append(evaluate(model, task, "test", limit=100 if args.quick else None)["score"])
+        method.detach()
+    return result
+
+
+def batches(args) -> dict:
+    """Milliseconds to answer one text of each of n tasks: rows of one batch, or one batch for each; by turns."""
+    torch.set_num_threads(1)
+    model, result = load(BASE), {}
+    states = trained_prompts(args, BASE) * 32
+    texts = [encode_source(model, example.source) for example in load_task(TASK).test[:32]]
+    for number in (2, 8, 32):
+        mixed, switched = MixedBatch(PromptTuning(), states[:number]), PromptTuning()
+        mixed_model, switched_model = load(BASE), load(BASE)
+        mixed.attach(mixed_model)
+        switched.attach(switched_model)
+        batch = Batch(*pad(texts[:number]))
+        times = {"mixed": [], "switched": []}
+        for _ in range(3 if args.quick else 15):
+            started = time.perf_counter()
+            with mixed.rows(range(number)):
+                together = mixed_model.generate(batch, 4)
+            middle = time.perf_counter()
+            one_by_one = []
+            for row in range(number):
+                switched.load_state_dict(states[row])
+                one_by_one += switched_model.generate(Batch(*pad(texts[row : row + 1])), 4)
+            times["mixed"].append(1000 * (middle - started))
+            times["switched"].append(1000 * (time.perf_counter() - middle))
+        same = statistics.mean(a == b for a, b in zip(together, one_by_one, strict=True))
+        result[str(number)] = {**times, "same": same}
+    return result
+
+
+def by_row(measured: dict) -> dict[str, dict]:
+    return {row["method"]: row for row in measured["rows"]}
+
+
+def gap(better: dict, worse: dict) -> str:
+    """Mean difference over seeds, and half the width of its 95% interval."""
+    differences = [a - b for a, b in zip(better["scores"], worse["scores"], strict=True)]
+    half = interval(differences)
+    return f"{statistics.mean(differences):.1f}" + ("" if math.isnan(half) else f" ± {half:.1f}")
+
+
+def summary(measured: dict) -> tuple[dict, dict]:
+    """Tables and numbers of the chapter, from the measurements alone."""
+    tables, numbers = {}, {"chance": measured[BASE]["chance"], "steps": STEPS}
+    base = by_row(measured[BASE])["prompt_tuning"]
+    rows = []
+    for size in SIZES:
+        found = by_row(measured[size])
+        prompt, full, hard = found["prompt_tuning"], found["full"], found["hard_prompt"]
+        rows.append([f"`{size}`", f"{full['trained']:,}", f"{prompt['trained']:,}", score_cell(hard).split(" ")[0],
+                     score_cell(prompt), score_cell(full), gap(full, prompt)])  # fmt: skip
+        name = size.removeprefix("t5-").replace(".", "_")
+        numbers |= {f"prompt_{name}": prompt["mean"], f"full_{name}": full["mean"], f"hard_{name}": hard["mean"]}
+        numbers |= {f"gap_{name}": full["mean"] - prompt["mean"], f"percent_{name}": prompt["percent"]}
+        numbers |= {f"prompt_trained_{name}": prompt["trained"], f"full_trained_{name}": full["trained"]}
+        numbers |= {f"prompt_interval_{name}": prompt["interval"] or 0, f"full_interval_{name}": full["interval"] or 0}
+    header = ["base", "parameters", "prompt", "hard prompt", "prompt tuning", "full tuning", "full above prompt"]
+    tables["ladder"] = {"columns": header, "rows": rows}
+
+    lengths = {f"length {PromptTuning.prompt_length}": base} | by_row(measured["lengths"])
+    seconds = lengths["length 1"]["seconds_per_step"]
+    rows = []
+    for n in LENGTHS:
+        row = lengths[f"length {n}"]
+        rows.append([str(n), f"{row['trained']:,}", score_cell(row), f"{row['memory']['activations'] / 1e6:.1f}"])
+        numbers |= {f"length_{n}": row["mean"], f"time_{n}": row["seconds_per_step"] / seconds}
+        numbers |= {f"activations_{n}": row["memory"]["activations"] / 1e6}
+    tables["lengths"] = {"columns": ["vectors", "trained", "score", "activations, MB"], "rows": rows}
+
+    starts = by_row(measured["starts"])
+    named = {"uniform in ±1/2": starts["uniform"], "frequent tokens": base, "class labels": starts["labels"]}
+    tables["starts"] = {"columns": ["start", "score"], "rows": [[name, score_cell(r)] for name, r in named.items()]}
+    numbers |= {f"start_{name}": starts[name]["mean"] for name in ("uniform", "labels")}
+
+    span = by_row(measured["span"])
+    objectives = {"span corruption only": span["prompt_tuning"], "the same, answers with sentinel": span["sentinel"]}
+    for steps in ADAPTED:
+        objectives[f"then {steps:,} steps of LM adaptation"] = by_row(measured[f"step{steps}"])["prompt_tuning"]
+        numbers[f"adapted_{steps}"] = objectives[f"then {steps:,} steps of LM adaptation"]["mean"]
+    total = adaptation_steps()
+    objectives[f"then {total:,} steps of LM adaptation"] = base
+    numbers |= {"adapted_all": base["mean"], "adaptation_steps": total}
+    numbers |= {"span": span["prompt_tuning"]["mean"], "sentinel": span["sentinel"]["mean"]}
+    rows = [[name, score_cell(row)] for name, row in objectives.items()]
+    tables["objectives"] = {"columns": ["base", "score"], "rows": rows}
+
+    rows, gains = [], []
+    for size, found in measured["ensembles"].items():
+        values = [found["average"], found["best"], max(found["members"]), found["ensemble"]]
+        rows.append([f"`{size}`", *(f"{value:.1f}" for value in values)])
+        gains.append(found["ensemble"] - found["average"])
+    columns = ["base", "average member", "best on dev", "best on test", "vote of five"]
+    tables["ensembles"] = {"columns": columns, "rows": rows}
+    numbers |= {"vote_gain_least": min(gains), "vote_gain_most": max(gains), "vote_gain_mean": statistics.mean(gains)}
+
+    rows = []
+    for number, found in measured["batches"].items():
+        ratios = [a / b for a, b in zip(found["switched"], found["mixed"], strict=True)]
+        rows.append([number, *(f"{statistics.median(found[side]):.1f}" for side in ("mixed", "switched")),
+                     f"{statistics.median(ratios):.1f}"])  # fmt: skip
+        numbers |= {f"batch_ratio_{number}": statistics.median(ratios), f"batch_same_{number}": 100 * found["same"]}
+    tables["batches"] = {"columns": ["tasks", "one batch, ms", "task by task, ms", "times as fast"], "rows": rows}
+
+    found = measured["tokens"]
+    numbers |= {"snapped": statistics.mean(found["snapped"]), "kept_labels": statistics.mean(found["kept_labels"])}
+    numbers |= {"token_norm": found["length_of_tokens"], "prompt_norm": statistics.mean(found["length_of_vectors"])}
+    return tables, numbers
+
+
+def adaptation_steps() -> int:
+    """How many steps of LM adaptation made the finished base."""
+    return json.loads((CHECKPOINTS / BASE / "results.json").read_text(encoding="utf-8"))["step"]
+
+
+def figures(results: dict, folder: Path) -> None:
+    """picture.png, ladder.png and ablations.png."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    picture(folder)
+    ladder(results["runs"], folder)
+    ablations(results["runs"], folder)
+
+
+def picture(folder: Path) -> None:
+    """What stands where: prompt and text in the encoder, mask and cross-attention, decoder."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3.6), facecolor="white")
+    axes.set(xlim=(0, 14), ylim=(0, 7.2))
+    axes.axis("off")
+
+    def box(x, y, text, colour, width=0.9, height=0.8, ink="black"):
+        axes.add_patch(pyplot.Rectangle((x, y), width, height, facecolor=colour, edgecolor="#555555", linewidth=0.8))
+        axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9, color=ink)
+
+    words = ["Ida", "liked", "the", "map", "pad"]
+    for i in range(3):
+        box(0.3 + i, 1.2, f"p{i + 1}", "#fdba74")
+        box(0.3 + i, 0.2, "1", "#fed7aa")
+        box(0.3 + i, 4.9, "", "#fdba74", height=0.6)
+    for i, word in enumerate(words):
+        box(3.3 + i, 1.2, word, "#dbeafe" if word != "pad" else "#eeeeee")
+        box(3.3 + i, 0.2, "1" if word != "pad" else "0", "#eff6ff" if word != "pad" else "#eeeeee")
+        box(3.3 + i, 4.9, "", "#dbeafe" if word != "pad" else "#eeeeee", height=0.6)
+    box(0.3, 2.9, "encoder (frozen)", "#e5e7eb", width=7.9, height=1.1)
+    box(10.0, 2.9, "decoder (frozen)", "#e5e7eb", width=3.4, height=1.1)
+    box(10.0, 1.2, "<start>", "#dcfce7", width=1.6)
+    box(11.8, 1.2, "travel", "#dcfce7", width=1.6)
+    box(10.0, 4.9, "travel", "#dcfce7", width=1.6, height=0.8)
+    box(11.8, 4.9, "</s>", "#dcfce7", width=1.6, height=0.8)
+    arrow = {"arrowstyle": "->", "color": "#555555"}
+    for x, low, high in ((4.2, 2.05, 2.9), (4.2, 4.0, 4.9), (11.7, 2.05, 2.9), (11.7, 4.0, 4.9)):
+        axes.annotate("", (x, high), (x, low), arrowprops=arrow)
+    axes.annotate("", (10.0, 3.45), (8.25, 5.2), arrowprops={**arrow, "connectionstyle": "arc3,rad=-0.25"})
+    axes.text(8.6, 5.45, "cross-attention reads all 8", fontsize=8.5, ha="center", va="bottom")
+    axes.text(1.75, 5.75, "trained prompt", fontsize=9, ha="center", color="#c2410c")
+    axes.text(5.0, 5.75, "embedded text", fontsize=9, ha="center", color="#1d4ed8")
+    axes.text(8.5, 0.6, "mask", fontsize=9, va="center")
+    figure.tight_layout(pad=0.3)
+    figure.savefig(folder / "picture.png", dpi=150, facecolor="white")
+    pyplot.close(figure)
+
+
+def ladder(measured: dict, folder: Path) -> None:
+    """Scores by size: the paper's sizes and ours."""
+    from matplotlib import pyplot
+
+    figure, (theirs, ours) = pyplot.subplots(1, 2, figsize=(7, 3.3), facecolor="white")
+    for name, scores in PAPER.items():
+        colour = COLOURS[name.removesuffix(" (GPT-3)")]
+        theirs.plot(PAPER_MILLIONS, scores, "o-", color=colour, label=name, markersize=4)
+    theirs.set(xscale="log", title="T5 v1.1, SuperGLUE dev", xlabel="million parameters", ylabel="score", ylim=(0, 103))
+    rows = {size: by_row(measured[size]) for size in SIZES}
+    millions = [rows[size]["full"]["trained"] / 1e6 for size in SIZES]
+    for name, key in (("full tuning", "full"), ("prompt tuning", "prompt_tuning"), ("hard prompt", "hard_prompt")):
+        line = [rows[size][key] for size in SIZES]
+        error = [row["interval"] or 0 for row in line]
+        ours.errorbar(millions, [row["mean"] for row in line], error, fmt="o-", color=COLOURS[name], label=name,
+                      markersize=4, capsize=3)  # fmt: skip
+    ours.axhline(measured[BASE]["chance"], color="#999999", linestyle=":", linewidth=1)
+    ours.text(millions[0], measured[BASE]["chance"] + 1.5, "blind guess", fontsize=8, color="#777777")
+    ours.set(xscale="log", title=f"ours, {TASK}, test", xlabel="million parameters", ylim=(0, 103))
+    ours.set_xticks(millions, [f"{m:.1f}" for m in millions])
+    ours.minorticks_off()
+    theirs.set_xticks(PAPER_MILLIONS, [f"{m:,}" for m in PAPER_MILLIONS], fontsize=8)
+    theirs.minorticks_off()
+    for axes in (theirs, ours):
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    theirs.legend(fontsize=8, loc="lower right", frameon=False)
+    figure.tight_layout(pad=0.6)
+    figure.savefig(folder / "ladder.png", dpi=150, facecolor="white")
+    pyplot.close(figure)
+
+
+def ablations(measured: dict, folder: Path) -> None:
+    """Length, start and pretraining, each with 95% intervals, on one scale."""
+    from matplotlib import pyplot
+
+    base, starts, span = (by_row(measured[name]) for name in (BASE, "starts", "span"))
+    base, lengths = base["prompt_tuning"], by_row(measured["lengths"])
+    adapted = [by_row(measured[f"step{steps}"])["prompt_tuning"] for steps in ADAPTED]
+    panels = {
+        "vectors": ([str(n) for n in LENGTHS], [lengths.get(f"length {n}", base) for n in LENGTHS]),
+        "start": (["uniform", "tokens", "labels"], [starts["uniform"], base, starts["labels"]]),
+        "steps of LM adaptation": (
+            ["0", "0 +\nsentinel", *map(str, ADAPTED), str(adaptation_steps())],
+            [span["prompt_tuning"], span["sentinel"], *adapted, base],
+        ),
+    }
+    figure, all_axes = pyplot.subplots(1, 3, figsize=(7, 2.9), sharey=True, facecolor="white", width_ratios=[4, 3, 6])
+    for axes, (title, (names, rows)) in zip(all_axes, panels.items(), strict=True):
+        means, errors = [row["mean"] for row in rows], [row["interval"] or 0 for row in rows]
+        axes.errorbar(range(len(names)), means, errors, fmt="o", color=COLOURS["prompt tuning"], capsize=3)
+        axes.set_xticks(range(len(names)), names, fontsize=8)
+        axes.set(xlabel=title, ylim=(0, 100), xlim=(-0.5, len(names) - 0.5))
+        axes.axhline(measured[BASE]["chance"], color="#999999", linestyle=":", linewidth=1)
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0].set_ylabel(f"accuracy on {TASK}, %")
+    figure.tight_layout(pad=0.6)
+    figure.savefig(folder / "ablations.png", dpi=150, facecolor="white")
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main(__file__, runs, summary, figures)
