@@ -32,6 +32,7 @@ from minipeft.transformer.batch import Batch, pad
 
 TASK, STEPS, BASE = "topic", 300, "t5-0.8m"
 SIZES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m")
+VOTED = SIZES[:3]
 LENGTHS = (1, 5, 20, 100)
 ADAPTED = (100, 300, 1000)  # steps of LM adaptation after which a base was kept
 PAPER_SIZES = ("Small", "Base", "Large", "XL", "XXL")  # T5 v1.1, and SuperGLUE dev of Vu et al. 2021, table 4
@@ -69,9 +70,8 @@ def runs(args) -> dict:
     lengths = [f"length {n}=prompt_tuning:prompt_length={n}" for n in LENGTHS if n != PromptTuning.prompt_length]
     measured["lengths"] = race("lengths", lengths, BASE, TASK, **told)
     measured[SIZES[-1]] = climb(SIZES[-1], told)
-    measured["ensembles"] = {
-        size: kept(args.out / f"vote-{size}.json", lambda size=size: vote(args, size)) for size in SIZES
-    }
+    votes = {size: args.out / f"vote-{size}.json" for size in VOTED}
+    measured["ensembles"] = {size: kept(file, lambda size=size: vote(args, size)) for size, file in votes.items()}
     measured["tokens"] = kept(args.out / "tokens.json", lambda: tokens(args))
     measured["batches"] = kept(args.out / "batches.json", lambda: batches(args))
     return measured
