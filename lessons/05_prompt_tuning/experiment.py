@@ -69,11 +69,11 @@ def runs(args) -> dict:
     measured["starts"] = race("starts", starts, BASE, TASK, **told)
     lengths = [f"length {n}=prompt_tuning:prompt_length={n}" for n in LENGTHS if n != PromptTuning.prompt_length]
     measured["lengths"] = race("lengths", lengths, BASE, TASK, **told)
-    measured[SIZES[-1]] = climb(SIZES[-1], told)
     votes = {size: args.out / f"vote-{size}.json" for size in VOTED}
     measured["ensembles"] = {size: kept(file, lambda size=size: vote(args, size)) for size, file in votes.items()}
     measured["tokens"] = kept(args.out / "tokens.json", lambda: tokens(args))
     measured["batches"] = kept(args.out / "batches.json", lambda: batches(args))
+    measured[SIZES[-1]] = climb(SIZES[-1], told)
     return measured
 
 
