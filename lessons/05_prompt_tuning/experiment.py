@@ -18,21 +18,19 @@ from torch import nn
 from minipeft.commands.table import interval, score_cell
 from minipeft.course.experiment import main, race
 from minipeft.methods.mixed_batch import MixedBatch
-from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
+from minipeft.methods.prompts.prompt_files import prompt_names, read_prompt_file
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.registry import METHODS
 from minipeft.models import CHECKPOINTS, load
-from minipeft.provenance import write_json
 from minipeft.tasks.registry import load_task
-from minipeft.training.adapter_files import read_adapter
+from minipeft.tasks.task import DATA
 from minipeft.training.batches import encode_source
 from minipeft.training.evaluating import evaluate
-from minipeft.training.members import evaluate_members
 from minipeft.transformer.batch import Batch, pad
 
 TASK, STEPS, BASE = "topic", 300, "t5-0.8m"
 SIZES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m")
-VOTED = SIZES[:3]
+TASKS = ("topic", "sentiment")  # raced with 600 steps and 5 seeds for data/results/
 LENGTHS = (1, 5, 20, 100)
 ADAPTED = (100, 300, 1000)  # steps of LM adaptation after which a base was kept
 PAPER_SIZES = ("Small", "Base", "Large", "XL", "XXL")  # T5 v1.1, and SuperGLUE dev of Vu et al. 2021, table 4
@@ -61,7 +59,8 @@ if __name__ in ("__main__", "__mp_main__"):  # __mp_main__: this script in a wor
 def runs(args) -> dict:
     """Everything that is measured, the slowest base last."""
     told = {"args": args, "steps": STEPS}
-    measured = {size: climb(size, told) for size in SIZES[:-1]}
+    measured = {"bundled": bundled(), "tokens": tokens(args), "batches": batches(args)}
+    measured |= {size: climb(size, told) for size in SIZES[:-1]}
     measured["span"] = race("span", ["prompt_tuning", "sentinel=sentinel_prompt_tuning"], f"{BASE}-span", TASK, **told)
     for steps in ADAPTED:
         measured[f"step{steps}"] = race(f"step{steps}", ["prompt_tuning"], f"{BASE}-step{steps}", TASK, **told)
@@ -69,10 +68,6 @@ def runs(args) -> dict:
     measured["starts"] = race("starts", starts, BASE, TASK, **told)
     lengths = [f"length {n}=prompt_tuning:prompt_length={n}" for n in LENGTHS if n != PromptTuning.prompt_length]
     measured["lengths"] = race("lengths", lengths, BASE, TASK, **told)
-    votes = {size: args.out / f"vote-{size}.json" for size in VOTED}
-    measured["ensembles"] = {size: kept(file, lambda size=size: vote(args, size)) for size, file in votes.items()}
-    measured["tokens"] = kept(args.out / "tokens.json", lambda: tokens(args))
-    measured["batches"] = kept(args.out / "batches.json", lambda: batches(args))
     measured[SIZES[-1]] = climb(SIZES[-1], told)
     return measured
 
@@ -82,58 +77,54 @@ def climb(size: str, told: dict) -> dict:
     return race(size, ["prompt_tuning", "full", "hard_prompt"], size, TASK, **told)
 
 
-def kept(file: Path, measure) -> dict:
-    """What an earlier call measured, or `measure` now."""
-    if not file.exists():
-        write_json(file, measure())
-    return json.loads(file.read_text(encoding="utf-8"))
+def bundled_result(name: str) -> dict:
+    return json.loads((DATA / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def trained_prompts(args, size: str, row: str = "prompt_tuning") -> list[dict]:
-    """The state of each seed's prompt from the race `size` (or "starts")."""
-    folders = [args.out / size / "runs" / f"{row}-seed{seed}" for seed in range(args.seeds)]
-    return [read_adapter(folder / "adapter.pt")["weights"] for folder in folders]
-
-
-def vote(args, size: str) -> dict:
-    """The seeds' prompts alone and as an ensemble on one frozen base: test accuracy."""
-    states, model = trained_prompts(args, size), load(size)
-    ensemble = PromptEnsemble(members=len(states))
-    ensemble.attach(model)
-    ensemble.load_members(states)
-    return evaluate_members(model, ensemble, load_task(TASK), limit=100 if args.quick else None)
+def bundled() -> dict:
+    """What earlier races and studies measured on the same base, with 600 steps: data/results/."""
+    races = {task: bundled_result(f"{task}-prompts") for task in TASKS}
+    return {
+        "scores": {
+            task: {
+                row["method"]: {key: row[key] for key in ("scores", "mean", "interval", "trained")}
+                for row in race["rows"] if row["method"] in ("hard_prompt", "prompt_tuning", "full")
+            } for task, race in races.items()
+        },
+        "chance": {task: race["chance"] for task, race in races.items()},
+        "votes": {task: bundled_result(f"{task}-ensemble") for task in TASKS},
+        "commits": {task: race["commits"] for task, race in races.items()},
+    }  # fmt: skip
 
 
 def tokens(args) -> dict:
-    """Trained prompts against the vocabulary: nearest tokens by cosine, and the score when they replace the prompt."""
-    model, task, result = load(BASE), load_task(TASK), {"snapped": [], "kept_labels": [], "nearest": []}
+    """The bundled prompts against the vocabulary: the score when each vector is replaced by the token nearest to it."""
+    limit = {"limit": 100 if args.quick else None}
+    model, result = load(BASE), {}
     table = model.embedding.weight.detach()  # (vocabulary, hidden)
-    starts = [model.tokenizer.encode(label)[0] for label in task.labels]  # every label is one token or is left out
-    single = [len(model.tokenizer.encode(label)) == 1 for label in task.labels]
-    result["length_of_tokens"] = statistics.median(table.norm(dim=1).tolist())
-    result["length_of_vectors"] = []
-    for state in trained_prompts(args, "starts", "labels"):
-        prompt = state["encoder.prompt"]  # (prompt_length, hidden)
+    for name in ("sentiment", "sentiment_food"):
+        prompt = read_prompt_file(name)["prompt"]  # (prompt_length, hidden)
         similarity = nn.functional.normalize(prompt, dim=1) @ nn.functional.normalize(table, dim=1).T
         nearest = similarity.argmax(1)  # (prompt_length,)
-        result["kept_labels"].append(
-            100 * statistics.mean(int(nearest[i]) == start for i, start in enumerate(starts) if single[i])
-        )
-        result["nearest"].append([model.tokenizer.decode([token]) for token in nearest.tolist()])
-        result["length_of_vectors"].append(statistics.median(prompt.norm(dim=1).tolist()))
-        method = PromptTuning(prompt_length=len(prompt))
-        method.start_from(table[nearest])
-        method.attach(model)
-        result["snapped"].append(evaluate(model, task, "test", limit=100 if args.quick else None)["score"])
-        method.detach()
-    return result
+        found = {"tokens": [model.tokenizer.decode([token]) for token in nearest.tolist()]}
+        found["cosine"] = statistics.mean(similarity.max(1).values.tolist())
+        found["length"] = statistics.median(prompt.norm(dim=1).tolist())
+        for kind, start in (("trained", prompt), ("nearest", table[nearest])):
+            method = PromptTuning(prompt_length=len(prompt))
+            method.start_from(start)
+            method.attach(model)
+            found[kind] = evaluate(model, load_task(name), "test", **limit)["score"]
+            method.detach()
+        result[name] = found
+    return {"prompts": result, "length_of_tokens": statistics.median(table.norm(dim=1).tolist())}
 
 
 def batches(args) -> dict:
     """Milliseconds to answer one text of each of n tasks: rows of one batch, or one batch for each; by turns."""
     torch.set_num_threads(1)
     model, result = load(BASE), {}
-    states = trained_prompts(args, BASE) * 32
+    prompts = [read_prompt_file(name)["prompt"] for name in prompt_names()]  # of 20 vectors each
+    states = [{"encoder.prompt": prompt} for prompt in prompts] * 5
     texts = [encode_source(model, example.source) for example in load_task(TASK).test[:32]]
     for number in (2, 8, 32):
         mixed, switched = MixedBatch(PromptTuning(), states[:number]), PromptTuning()
@@ -214,15 +205,14 @@ def summary(measured: dict) -> tuple[dict, dict]:
     rows = [[name, score_cell(row)] for name, row in objectives.items()]
     tables["objectives"] = {"columns": ["base", "score"], "rows": rows}
 
-    rows, gains = [], []
-    for size, found in measured["ensembles"].items():
-        values = [found["average"], found["best"], max(found["members"]), found["ensemble"]]
-        rows.append([f"`{size}`", *(f"{value:.1f}" for value in values)])
-        gains.append(found["ensemble"] - found["average"])
-    columns = ["base", "average member", "best on dev", "best on test", "vote of five"]
+    rows = []
+    for task, found in measured["bundled"]["votes"].items():
+        kinds = ("average", "best", "ensemble")
+        rows.append([task, *(f"{found[kind]['mean']:.1f} ± {found[kind]['interval']:.1f}" for kind in kinds)])
+        gains = [a - b for a, b in zip(found["ensemble"]["scores"], found["average"]["scores"], strict=True)]
+        numbers |= {f"vote_gain_{task}": statistics.mean(gains), f"vote_gain_interval_{task}": interval(gains)}
+    columns = ["task", "average member", "best member on dev", "vote of five"]
     tables["ensembles"] = {"columns": columns, "rows": rows}
-    numbers |= {"vote_gain_least": min(gains), "vote_gain_most": max(gains), "vote_gain_mean": statistics.mean(gains)}
-
     rows = []
     for number, found in measured["batches"].items():
         ratios = [a / b for a, b in zip(found["switched"], found["mixed"], strict=True)]
@@ -231,9 +221,17 @@ def summary(measured: dict) -> tuple[dict, dict]:
         numbers |= {f"batch_ratio_{number}": statistics.median(ratios), f"batch_same_{number}": 100 * found["same"]}
     tables["batches"] = {"columns": ["tasks", "one batch, ms", "task by task, ms", "times as fast"], "rows": rows}
 
-    found = measured["tokens"]
-    numbers |= {"snapped": statistics.mean(found["snapped"]), "kept_labels": statistics.mean(found["kept_labels"])}
-    numbers |= {"token_norm": found["length_of_tokens"], "prompt_norm": statistics.mean(found["length_of_vectors"])}
+    for name, found in measured["tokens"]["prompts"].items():
+        numbers |= {f"{key}_{name}": found[key] for key in ("trained", "nearest", "cosine")}
+        numbers[f"length_ratio_{name}"] = found["length"] / measured["tokens"]["length_of_tokens"]
+    rows = []
+    for task, found in measured["bundled"]["scores"].items():
+        chance = f"{measured['bundled']['chance'][task]:.0f}"
+        order = ("hard_prompt", "prompt_tuning", "full")
+        rows.append([task, chance, *(score_cell(found[method]) for method in order)])
+        numbers |= {f"bundled_{method}_{task}": found[method]["mean"] for method in order}
+    columns = ["task", "blind guess", "hard prompt", "prompt tuning", "full tuning"]
+    tables["tasks"] = {"columns": columns, "rows": rows}
     return tables, numbers
 
 
@@ -282,8 +280,11 @@ def picture(folder: Path) -> None:
     arrow = {"arrowstyle": "->", "color": "#555555"}
     for x, low, high in ((4.2, 2.05, 2.9), (4.2, 4.0, 4.9), (11.7, 2.05, 2.9), (11.7, 4.0, 4.9)):
         axes.annotate("", (x, high), (x, low), arrowprops=arrow)
-    axes.annotate("", (10.0, 3.45), (8.25, 5.2), arrowprops={**arrow, "connectionstyle": "arc3,rad=-0.25"})
-    axes.text(8.6, 5.45, "cross-attention reads all 8", fontsize=8.5, ha="center", va="bottom")
+    axes.annotate("", (9.95, 3.45), (8.25, 5.2), arrowprops={**arrow, "connectionstyle": "arc3,rad=-0.25"})
+    axes.plot([8.9, 8.9], [5.1, 6.0], color="#999999", linewidth=0.8, linestyle=":")
+    axes.text(
+        9.0, 6.05, "cross-attention reads all 8 places,\nwith the same mask", fontsize=8.5, ha="center", va="bottom"
+    )
     axes.text(1.75, 5.75, "trained prompt", fontsize=9, ha="center", color="#c2410c")
     axes.text(5.0, 5.75, "embedded text", fontsize=9, ha="center", color="#1d4ed8")
     axes.text(8.5, 0.6, "mask", fontsize=9, va="center")
