@@ -1,13 +1,12 @@
-"""Prompt tuning measured: size, length, start and pretraining of the base, five prompts that vote, tasks in one batch.
+"""Prompt tuning measured: against words and full tuning, five prompts that vote, many tasks in one batch.
 
     python lessons/05_prompt_tuning/experiment.py [--seeds 5] [--quick]     measures; can be killed and run again
     python lessons/05_prompt_tuning/experiment.py --figures                 draws from results.json alone
 
-Every row of every race gets its own sweep of four learning rates on dev, and as many steps as every other row.
+The scores are those of the project's races (data/results/), in which every row had its own sweep of four learning rates.
 """
 
 import json
-import math
 import statistics
 import time
 from pathlib import Path
@@ -16,23 +15,19 @@ import torch
 from torch import nn
 
 from minipeft.commands.table import interval, score_cell
-from minipeft.course.experiment import main, race
+from minipeft.course.experiment import main
 from minipeft.methods.mixed_batch import MixedBatch
 from minipeft.methods.prompts.prompt_files import prompt_names, read_prompt_file
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
-from minipeft.methods.registry import METHODS
-from minipeft.models import CHECKPOINTS, load
+from minipeft.models import load
 from minipeft.tasks.registry import load_task
 from minipeft.tasks.task import DATA
 from minipeft.training.batches import encode_source
 from minipeft.training.evaluating import evaluate
 from minipeft.transformer.batch import Batch, pad
 
-TASK, STEPS, BASE = "topic", 300, "t5-0.8m"
-SIZES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m")
+BASE = "t5-0.8m"
 TASKS = ("topic", "sentiment")  # raced with 600 steps and 5 seeds for data/results/
-LENGTHS = (1, 5, 20, 100)
-ADAPTED = (100, 300, 1000)  # steps of LM adaptation after which a base was kept
 PAPER_SIZES = ("Small", "Base", "Large", "XL", "XXL")  # T5 v1.1, and SuperGLUE dev of Vu et al. 2021, table 4
 PAPER_MILLIONS = (77, 248, 783, 2850, 11135)
 PAPER = {
@@ -43,38 +38,9 @@ PAPER = {
 COLOURS = {"full tuning": "#333333", "prompt tuning": "#c2410c", "hard prompt": "#2563eb"}
 
 
-class SentinelPromptTuning(PromptTuning):
-    """Prompt tuning whose answers begin with T5's first sentinel, as the targets of span corruption do."""
-
-    name = "sentinel_prompt_tuning"
-
-    def answers(self, text: str) -> list[list[int]]:
-        return [[self.model.tokenizer.sentinel(0), *ids] for ids in super().answers(text)]
-
-
-if __name__ in ("__main__", "__mp_main__"):  # __mp_main__: this script in a worker process of the race
-    METHODS[SentinelPromptTuning.name] = SentinelPromptTuning
-
-
 def runs(args) -> dict:
-    """Everything that is measured, the slowest base last."""
-    told = {"args": args, "steps": STEPS}
-    measured = {"bundled": bundled(), "tokens": tokens(args), "batches": batches(args)}
-    measured |= {size: climb(size, told) for size in SIZES[:-1]}
-    measured["span"] = race("span", ["prompt_tuning", "sentinel=sentinel_prompt_tuning"], f"{BASE}-span", TASK, **told)
-    for steps in ADAPTED:
-        measured[f"step{steps}"] = race(f"step{steps}", ["prompt_tuning"], f"{BASE}-step{steps}", TASK, **told)
-    starts = ["uniform=prompt_tuning:init=uniform", "labels=prompt_tuning:init=labels"]
-    measured["starts"] = race("starts", starts, BASE, TASK, **told)
-    lengths = [f"length {n}=prompt_tuning:prompt_length={n}" for n in LENGTHS if n != PromptTuning.prompt_length]
-    measured["lengths"] = race("lengths", lengths, BASE, TASK, **told)
-    measured[SIZES[-1]] = climb(SIZES[-1], told)
-    return measured
-
-
-def climb(size: str, told: dict) -> dict:
-    """One step of the ladder: the base `size` with each of the three methods."""
-    return race(size, ["prompt_tuning", "full", "hard_prompt"], size, TASK, **told)
+    """Everything that is measured, and the races of data/results/ that the chapter reads."""
+    return {"bundled": bundled(), "tokens": tokens(args), "batches": batches(args)}
 
 
 def bundled_result(name: str) -> dict:
@@ -125,7 +91,7 @@ def batches(args) -> dict:
     model, result = load(BASE), {}
     prompts = [read_prompt_file(name)["prompt"] for name in prompt_names()]  # of 20 vectors each
     states = [{"encoder.prompt": prompt} for prompt in prompts] * 5
-    texts = [encode_source(model, example.source) for example in load_task(TASK).test[:32]]
+    texts = [encode_source(model, example.source) for example in load_task("topic").test[:32]]
     for number in (2, 8, 32):
         mixed, switched = MixedBatch(PromptTuning(), states[:number]), PromptTuning()
         mixed_model, switched_model = load(BASE), load(BASE)
@@ -149,62 +115,9 @@ def batches(args) -> dict:
     return result
 
 
-def by_row(measured: dict) -> dict[str, dict]:
-    return {row["method"]: row for row in measured["rows"]}
-
-
-def gap(better: dict, worse: dict) -> str:
-    """Mean difference over seeds, and half the width of its 95% interval."""
-    differences = [a - b for a, b in zip(better["scores"], worse["scores"], strict=True)]
-    half = interval(differences)
-    return f"{statistics.mean(differences):.1f}" + ("" if math.isnan(half) else f" ± {half:.1f}")
-
-
 def summary(measured: dict) -> tuple[dict, dict]:
     """Tables and numbers of the chapter, from the measurements alone."""
-    tables, numbers = {}, {"chance": measured[BASE]["chance"], "steps": STEPS}
-    base = by_row(measured[BASE])["prompt_tuning"]
-    rows = []
-    for size in SIZES:
-        found = by_row(measured[size])
-        prompt, full, hard = found["prompt_tuning"], found["full"], found["hard_prompt"]
-        rows.append([f"`{size}`", f"{full['trained']:,}", f"{prompt['trained']:,}", score_cell(hard).split(" ")[0],
-                     score_cell(prompt), score_cell(full), gap(full, prompt)])  # fmt: skip
-        name = size.removeprefix("t5-").replace(".", "_")
-        numbers |= {f"prompt_{name}": prompt["mean"], f"full_{name}": full["mean"], f"hard_{name}": hard["mean"]}
-        numbers |= {f"gap_{name}": full["mean"] - prompt["mean"], f"percent_{name}": prompt["percent"]}
-        numbers |= {f"prompt_trained_{name}": prompt["trained"], f"full_trained_{name}": full["trained"]}
-        numbers |= {f"prompt_interval_{name}": prompt["interval"] or 0, f"full_interval_{name}": full["interval"] or 0}
-    header = ["base", "parameters", "prompt", "hard prompt", "prompt tuning", "full tuning", "full above prompt"]
-    tables["ladder"] = {"columns": header, "rows": rows}
-
-    lengths = {f"length {PromptTuning.prompt_length}": base} | by_row(measured["lengths"])
-    seconds = lengths["length 1"]["seconds_per_step"]
-    rows = []
-    for n in LENGTHS:
-        row = lengths[f"length {n}"]
-        rows.append([str(n), f"{row['trained']:,}", score_cell(row), f"{row['memory']['activations'] / 1e6:.1f}"])
-        numbers |= {f"length_{n}": row["mean"], f"time_{n}": row["seconds_per_step"] / seconds}
-        numbers |= {f"activations_{n}": row["memory"]["activations"] / 1e6}
-    tables["lengths"] = {"columns": ["vectors", "trained", "score", "activations, MB"], "rows": rows}
-
-    starts = by_row(measured["starts"])
-    named = {"uniform in ±1/2": starts["uniform"], "frequent tokens": base, "class labels": starts["labels"]}
-    tables["starts"] = {"columns": ["start", "score"], "rows": [[name, score_cell(r)] for name, r in named.items()]}
-    numbers |= {f"start_{name}": starts[name]["mean"] for name in ("uniform", "labels")}
-
-    span = by_row(measured["span"])
-    objectives = {"span corruption only": span["prompt_tuning"], "the same, answers with sentinel": span["sentinel"]}
-    for steps in ADAPTED:
-        objectives[f"then {steps:,} steps of LM adaptation"] = by_row(measured[f"step{steps}"])["prompt_tuning"]
-        numbers[f"adapted_{steps}"] = objectives[f"then {steps:,} steps of LM adaptation"]["mean"]
-    total = adaptation_steps()
-    objectives[f"then {total:,} steps of LM adaptation"] = base
-    numbers |= {"adapted_all": base["mean"], "adaptation_steps": total}
-    numbers |= {"span": span["prompt_tuning"]["mean"], "sentinel": span["sentinel"]["mean"]}
-    rows = [[name, score_cell(row)] for name, row in objectives.items()]
-    tables["objectives"] = {"columns": ["base", "score"], "rows": rows}
-
+    tables, numbers = {}, {}
     rows = []
     for task, found in measured["bundled"]["votes"].items():
         kinds = ("average", "best", "ensemble")
@@ -235,19 +148,13 @@ def summary(measured: dict) -> tuple[dict, dict]:
     return tables, numbers
 
 
-def adaptation_steps() -> int:
-    """How many steps of LM adaptation made the finished base."""
-    return json.loads((CHECKPOINTS / BASE / "results.json").read_text(encoding="utf-8"))["step"]
-
-
 def figures(results: dict, folder: Path) -> None:
-    """picture.png, ladder.png and ablations.png."""
+    """picture.png and ladder.png."""
     import matplotlib
 
     matplotlib.use("Agg")
     picture(folder)
     ladder(results["runs"], folder)
-    ablations(results["runs"], folder)
 
 
 def picture(folder: Path) -> None:
@@ -302,18 +209,17 @@ def ladder(measured: dict, folder: Path) -> None:
         colour = COLOURS[name.removesuffix(" (GPT-3)")]
         theirs.plot(PAPER_MILLIONS, scores, "o-", color=colour, label=name, markersize=4)
     theirs.set(xscale="log", title="T5 v1.1, SuperGLUE dev", xlabel="million parameters", ylabel="score", ylim=(0, 103))
-    rows = {size: by_row(measured[size]) for size in SIZES}
-    millions = [rows[size]["full"]["trained"] / 1e6 for size in SIZES]
-    for name, key in (("full tuning", "full"), ("prompt tuning", "prompt_tuning"), ("hard prompt", "hard_prompt")):
-        line = [rows[size][key] for size in SIZES]
-        error = [row["interval"] or 0 for row in line]
-        ours.errorbar(millions, [row["mean"] for row in line], error, fmt="o-", color=COLOURS[name], label=name,
-                      markersize=4, capsize=3)  # fmt: skip
-    ours.axhline(measured[BASE]["chance"], color="#999999", linestyle=":", linewidth=1)
-    ours.text(millions[0], measured[BASE]["chance"] + 1.5, "blind guess", fontsize=8, color="#777777")
-    ours.set(xscale="log", title=f"ours, {TASK}, test", xlabel="million parameters", ylim=(0, 103))
-    ours.set_xticks(millions, [f"{m:.1f}" for m in millions])
-    ours.minorticks_off()
+    names = {"hard_prompt": "hard prompt", "prompt_tuning": "prompt tuning", "full": "full tuning"}
+    for place, (task, found) in enumerate(measured["bundled"]["scores"].items()):
+        for shift, (method, name) in enumerate(names.items()):
+            row = found[method]
+            ours.bar(
+                place + 0.26 * (shift - 1), row["mean"], 0.24, yerr=row["interval"], capsize=3, color=COLOURS[name]
+            )
+        chance = measured["bundled"]["chance"][task]
+        ours.plot([place - 0.42, place + 0.42], [chance, chance], ":", color="white", linewidth=1.5)
+    ours.set_xticks(range(len(TASKS)), [f"{task}\n(guess {measured['bundled']['chance'][task]:.0f})" for task in TASKS])
+    ours.set(title="ours, 0.8 million parameters", ylim=(0, 103))
     theirs.set_xticks(PAPER_MILLIONS, [f"{m:,}" for m in PAPER_MILLIONS], fontsize=8)
     theirs.minorticks_off()
     for axes in (theirs, ours):
@@ -322,36 +228,6 @@ def ladder(measured: dict, folder: Path) -> None:
     theirs.legend(fontsize=8, loc="lower right", frameon=False)
     figure.tight_layout(pad=0.6)
     figure.savefig(folder / "ladder.png", dpi=150, facecolor="white")
-    pyplot.close(figure)
-
-
-def ablations(measured: dict, folder: Path) -> None:
-    """Length, start and pretraining, each with 95% intervals, on one scale."""
-    from matplotlib import pyplot
-
-    base, starts, span = (by_row(measured[name]) for name in (BASE, "starts", "span"))
-    base, lengths = base["prompt_tuning"], by_row(measured["lengths"])
-    adapted = [by_row(measured[f"step{steps}"])["prompt_tuning"] for steps in ADAPTED]
-    panels = {
-        "vectors": ([str(n) for n in LENGTHS], [lengths.get(f"length {n}", base) for n in LENGTHS]),
-        "start": (["uniform", "tokens", "labels"], [starts["uniform"], base, starts["labels"]]),
-        "steps of LM adaptation": (
-            ["0", "0 +\nsentinel", *map(str, ADAPTED), str(adaptation_steps())],
-            [span["prompt_tuning"], span["sentinel"], *adapted, base],
-        ),
-    }
-    figure, all_axes = pyplot.subplots(1, 3, figsize=(7, 2.9), sharey=True, facecolor="white", width_ratios=[4, 3, 6])
-    for axes, (title, (names, rows)) in zip(all_axes, panels.items(), strict=True):
-        means, errors = [row["mean"] for row in rows], [row["interval"] or 0 for row in rows]
-        axes.errorbar(range(len(names)), means, errors, fmt="o", color=COLOURS["prompt tuning"], capsize=3)
-        axes.set_xticks(range(len(names)), names, fontsize=8)
-        axes.set(xlabel=title, ylim=(0, 100), xlim=(-0.5, len(names) - 0.5))
-        axes.axhline(measured[BASE]["chance"], color="#999999", linestyle=":", linewidth=1)
-        axes.grid(axis="y", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    all_axes[0].set_ylabel(f"accuracy on {TASK}, %")
-    figure.tight_layout(pad=0.6)
-    figure.savefig(folder / "ablations.png", dpi=150, facecolor="white")
     pyplot.close(figure)
 
 
