@@ -3,7 +3,7 @@
     python lessons/05_prompt_tuning/experiment.py [--seeds 5] [--quick]     measures; can be killed and run again
     python lessons/05_prompt_tuning/experiment.py --figures                 draws from results.json alone
 
-The scores are those of the project's races (data/results/), in which every row had its own sweep of four learning rates.
+The scores are those of the project's races in data/results/, where each row had its own sweep of four learning rates.
 """
 
 import json
