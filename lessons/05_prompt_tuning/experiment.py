@@ -17,16 +17,22 @@ from torch import nn
 from minipeft.commands.table import interval, score_cell
 from minipeft.course.experiment import main
 from minipeft.methods.mixed_batch import MixedBatch
+from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.prompt_files import prompt_names, read_prompt_file
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
-from minipeft.models import load
+from minipeft.models import CHECKPOINTS, load
+from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import load_task
 from minipeft.tasks.task import DATA
 from minipeft.training.batches import encode_source
 from minipeft.training.evaluating import evaluate
+from minipeft.training.memory import step_memory
 from minipeft.transformer.batch import Batch, pad
 
 BASE = "t5-0.8m"
+BASES = ("t5-0.8m-span", "t5-0.8m-step100", "t5-0.8m-step300", "t5-0.8m-step1000", "t5-0.8m", "t5-0.4m", "t5-1.7m",
+         "t5-3.5m")  # fmt: skip
+LENGTHS = (1, 5, 20, 100)
 TASKS = ("topic", "sentiment")  # raced with 600 steps and 5 seeds for data/results/
 PAPER_SIZES = ("Small", "Base", "Large", "XL", "XXL")  # T5 v1.1, and SuperGLUE dev of Vu et al. 2021, table 4
 PAPER_MILLIONS = (77, 248, 783, 2850, 11135)
@@ -40,7 +46,14 @@ COLOURS = {"full tuning": "#333333", "prompt tuning": "#c2410c", "hard prompt": 
 
 def runs(args) -> dict:
     """Everything that is measured, and the races of data/results/ that the chapter reads."""
-    return {"bundled": bundled(), "tokens": tokens(args), "batches": batches(args)}
+    torch.set_num_threads(1)
+    return {
+        "bundled": bundled(),
+        "bases": {name: words_on(name, args) for name in BASES},
+        "memory": {str(length): memory(length) for length in LENGTHS},
+        "tokens": tokens(args),
+        "batches": batches(args),
+    }
 
 
 def bundled_result(name: str) -> dict:
@@ -61,6 +74,34 @@ def bundled() -> dict:
         "votes": {task: bundled_result(f"{task}-ensemble") for task in TASKS},
         "commits": {task: race["commits"] for task, race in races.items()},
     }  # fmt: skip
+
+
+def words_on(name: str, args) -> dict:
+    """What a base does with the hand-written prompt of `topic`, untrained: ranking the labels, and writing freely."""
+    model, task, told = load(name), load_task("topic"), first_prompt("topic")
+    method = HardPrompt(**told)
+    method.attach(model)
+    examples = task.test[: 100 if args.quick else None]
+    sources = [encode_source(model, example.source) for example in examples]
+    written = [row for start in range(0, len(sources), 64)
+               for row in model.generate(Batch(*pad(sources[start : start + 64])), 6)]  # fmt: skip
+    made = json.loads((CHECKPOINTS / name / "results.json").read_text(encoding="utf-8"))
+    legal = {word for words in told["verbalizer"].values() for word in words}
+    return {
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "objective": made["settings"]["text"]["objective"],
+        "steps": made["step"],
+        "ranked": evaluate(model, task, "test", limit=len(examples))["score"],
+        "legal": 100 * statistics.mean(model.tokenizer.decode(row) in legal for row in written),
+        "sentinel": 100 * statistics.mean(row[:1] == [model.tokenizer.sentinel(0)] for row in written),
+    }
+
+
+def memory(length: int) -> dict[str, int]:
+    """Bytes at one training step of 32 texts with a prompt of so many vectors."""
+    model, method = load(BASE), PromptTuning(prompt_length=length)
+    method.attach(model)
+    return step_memory(model, method, load_task("topic"), 32)
 
 
 def tokens(args) -> dict:
@@ -87,7 +128,6 @@ def tokens(args) -> dict:
 
 def batches(args) -> dict:
     """Milliseconds to answer one text of each of n tasks: rows of one batch, or one batch for each; by turns."""
-    torch.set_num_threads(1)
     model, result = load(BASE), {}
     prompts = [read_prompt_file(name)["prompt"] for name in prompt_names()]  # of 20 vectors each
     states = [{"encoder.prompt": prompt} for prompt in prompts] * 5
@@ -133,6 +173,25 @@ def summary(measured: dict) -> tuple[dict, dict]:
                      f"{statistics.median(ratios):.1f}"])  # fmt: skip
         numbers |= {f"batch_ratio_{number}": statistics.median(ratios), f"batch_same_{number}": 100 * found["same"]}
     tables["batches"] = {"columns": ["tasks", "one batch, ms", "task by task, ms", "times as fast"], "rows": rows}
+
+    rows = []
+    for name, found in measured["bases"].items():
+        adapted = f"{found['steps']:,}" if found["objective"] == "prefix" else "0"
+        shares = (f"{found[kind]:.0f}" for kind in ("sentinel", "legal"))
+        rows.append([f"`{name}`", f"{found['parameters']:,}", adapted, *shares, f"{found['ranked']:.1f}"])
+        short = name.removeprefix("t5-").replace(".", "_").replace("-", "_")
+        numbers |= {f"{kind}_{short}": found[kind] for kind in ("sentinel", "legal", "ranked")}
+    columns = ["base", "parameters", "LM adaptation, steps", "sentinel first, %", "a label, %", "ranked, %"]
+    tables["bases"] = {"columns": columns, "rows": rows}
+
+    first = measured["memory"]["1"]["activations"]
+    rows = []
+    for length, found in measured["memory"].items():
+        megabytes = [f"{found[part] / 1e6:.3f}" for part in ("gradients", "optimizer")]
+        rows.append([length, f"{found['gradients'] // 4:,}", *megabytes, f"{found['activations'] / 1e6:.1f}"])
+        numbers[f"activations_{length}"] = found["activations"] / first
+    columns = ["vectors", "trained", "gradients, MB", "optimizer, MB", "activations, MB"]
+    tables["lengths"] = {"columns": columns, "rows": rows}
 
     for name, found in measured["tokens"]["prompts"].items():
         numbers |= {f"{key}_{name}": found[key] for key in ("trained", "nearest", "cosine")}
