@@ -187,10 +187,10 @@ def summary(measured: dict) -> tuple[dict, dict]:
     first = measured["memory"]["1"]["activations"]
     rows = []
     for length, found in measured["memory"].items():
-        megabytes = [f"{found[part] / 1e6:.3f}" for part in ("gradients", "optimizer")]
-        rows.append([length, f"{found['gradients'] // 4:,}", *megabytes, f"{found['activations'] / 1e6:.1f}"])
+        small = [f"{found[part] / 1e3:.1f}" for part in ("gradients", "optimizer")]
+        rows.append([length, f"{found['gradients'] // 4:,}", *small, f"{found['activations'] / 1e6:.1f}"])
         numbers[f"activations_{length}"] = found["activations"] / first
-    columns = ["vectors", "trained", "gradients, MB", "optimizer, MB", "activations, MB"]
+    columns = ["vectors", "trained", "gradients, kB", "optimizer, kB", "activations, MB"]
     tables["lengths"] = {"columns": columns, "rows": rows}
 
     for name, found in measured["tokens"]["prompts"].items():
