@@ -7,6 +7,7 @@ The scores are those of the project's races in data/results/, where each row had
 """
 
 import json
+import math
 import statistics
 import time
 from pathlib import Path
@@ -15,11 +16,12 @@ import torch
 from torch import nn
 
 from minipeft.commands.table import interval, score_cell
-from minipeft.course.experiment import main
+from minipeft.course.experiment import main, race
 from minipeft.methods.mixed_batch import MixedBatch
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.prompt_files import prompt_names, read_prompt_file
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.registry import METHODS
 from minipeft.models import CHECKPOINTS, load
 from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import load_task
@@ -29,7 +31,9 @@ from minipeft.training.evaluating import evaluate
 from minipeft.training.memory import step_memory
 from minipeft.transformer.batch import Batch, pad
 
-BASE = "t5-0.8m"
+TASK, STEPS, BASE = "topic", 300, "t5-0.8m"
+SIZES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m")
+ADAPTED = (100, 300, 1000)  # steps of LM adaptation after which a base was kept
 BASES = ("t5-0.8m-span", "t5-0.8m-step100", "t5-0.8m-step300", "t5-0.8m-step1000", "t5-0.8m", "t5-0.4m", "t5-1.7m",
          "t5-3.5m")  # fmt: skip
 LENGTHS = (1, 5, 20, 100)
@@ -44,6 +48,19 @@ PAPER = {
 COLOURS = {"full tuning": "#333333", "prompt tuning": "#c2410c", "hard prompt": "#2563eb"}
 
 
+class SentinelPromptTuning(PromptTuning):
+    """Prompt tuning whose answers begin with T5's first sentinel, as the targets of span corruption do."""
+
+    name = "sentinel_prompt_tuning"
+
+    def answers(self, text: str) -> list[list[int]]:
+        return [[self.model.tokenizer.sentinel(0), *ids] for ids in super().answers(text)]
+
+
+if __name__ in ("__main__", "__mp_main__"):  # __mp_main__: this script in a worker process of the race
+    METHODS[SentinelPromptTuning.name] = SentinelPromptTuning
+
+
 def runs(args) -> dict:
     """Everything that is measured, and the races of data/results/ that the chapter reads."""
     torch.set_num_threads(1)
@@ -53,7 +70,23 @@ def runs(args) -> dict:
         "memory": {str(length): memory(length) for length in LENGTHS},
         "tokens": tokens(args),
         "batches": batches(args),
+        "races": races(args),
     }
+
+
+def races(args) -> dict:
+    """Prompts trained on every base, from every start, in every length; the slowest base last."""
+    told = {"args": args, "steps": STEPS}
+    found = {size: race(size, ["prompt_tuning", "full"], size, TASK, **told) for size in SIZES[:-1]}
+    found["span"] = race("span", ["prompt_tuning", "sentinel=sentinel_prompt_tuning"], f"{BASE}-span", TASK, **told)
+    for steps in ADAPTED:
+        found[f"step{steps}"] = race(f"step{steps}", ["prompt_tuning"], f"{BASE}-step{steps}", TASK, **told)
+    starts = ["uniform=prompt_tuning:init=uniform", "labels=prompt_tuning:init=labels"]
+    found["starts"] = race("starts", starts, BASE, TASK, **told)
+    lengths = [f"length {n}=prompt_tuning:prompt_length={n}" for n in LENGTHS if n != PromptTuning.prompt_length]
+    found["lengths"] = race("lengths", lengths, BASE, TASK, **told)
+    found[SIZES[-1]] = race(SIZES[-1], ["prompt_tuning", "full"], SIZES[-1], TASK, **told)
+    return found
 
 
 def bundled_result(name: str) -> dict:
@@ -78,7 +111,7 @@ def bundled() -> dict:
 
 def words_on(name: str, args) -> dict:
     """What a base does with the hand-written prompt of `topic`, untrained: ranking the labels, and writing freely."""
-    model, task, told = load(name), load_task("topic"), first_prompt("topic")
+    model, task, told = load(name), load_task(TASK), first_prompt(TASK)
     method = HardPrompt(**told)
     method.attach(model)
     examples = task.test[: 100 if args.quick else None]
@@ -101,7 +134,7 @@ def memory(length: int) -> dict[str, int]:
     """Bytes at one training step of 32 texts with a prompt of so many vectors."""
     model, method = load(BASE), PromptTuning(prompt_length=length)
     method.attach(model)
-    return step_memory(model, method, load_task("topic"), 32)
+    return step_memory(model, method, load_task(TASK), 32)
 
 
 def tokens(args) -> dict:
@@ -131,7 +164,7 @@ def batches(args) -> dict:
     model, result = load(BASE), {}
     prompts = [read_prompt_file(name)["prompt"] for name in prompt_names()]  # of 20 vectors each
     states = [{"encoder.prompt": prompt} for prompt in prompts] * 5
-    texts = [encode_source(model, example.source) for example in load_task("topic").test[:32]]
+    texts = [encode_source(model, example.source) for example in load_task(TASK).test[:32]]
     for number in (2, 8, 32):
         mixed, switched = MixedBatch(PromptTuning(), states[:number]), PromptTuning()
         mixed_model, switched_model = load(BASE), load(BASE)
@@ -155,9 +188,70 @@ def batches(args) -> dict:
     return result
 
 
+def by_row(found: dict) -> dict[str, dict]:
+    return {row["method"]: row for row in found["rows"]}
+
+
+def gap(better: dict, worse: dict) -> tuple[float, float]:
+    """Mean difference over seeds, and half the width of its 95% interval."""
+    differences = [a - b for a, b in zip(better["scores"], worse["scores"], strict=True)]
+    half = interval(differences)
+    return statistics.mean(differences), 0.0 if math.isnan(half) else half
+
+
+def race_tables(measured: dict) -> tuple[dict, dict]:
+    """Tables and numbers of the races."""
+    tables, numbers, races = {}, {"steps": STEPS}, {name: by_row(found) for name, found in measured["races"].items()}
+    base, rows = races[BASE]["prompt_tuning"], []
+    for size in SIZES:
+        prompt, full = races[size]["prompt_tuning"], races[size]["full"]
+        mean, half = gap(full, prompt)
+        rows.append([f"`{size}`", f"{full['trained']:,}", f"{prompt['trained']:,}",
+                     f"{measured['bases'][size]['ranked']:.1f}", score_cell(prompt), score_cell(full),
+                     f"{mean:.1f} ± {half:.1f}"])  # fmt: skip
+        name = size.removeprefix("t5-").replace(".", "_")
+        numbers |= {f"prompt_{name}": prompt["mean"], f"full_{name}": full["mean"], f"gap_{name}": mean}
+        numbers |= {f"percent_{name}": prompt["percent"], f"gap_interval_{name}": half}
+    columns = ["base", "parameters", "prompt", "hard prompt", "prompt tuning", "full tuning", "difference"]
+    tables["ladder"] = {"columns": columns, "rows": rows}
+
+    lengths, rows = {f"length {PromptTuning.prompt_length}": base} | races["lengths"], []
+    for length, found in measured["memory"].items():
+        row = lengths[f"length {length}"]
+        small = [f"{found[part] / 1e3:.1f}" for part in ("gradients", "optimizer")]
+        rows.append([length, f"{row['trained']:,}", *small, f"{found['activations'] / 1e6:.1f}", score_cell(row)])
+        numbers[f"length_{length}"] = row["mean"]
+    columns = ["vectors", "trained", "gradients, kB", "optimizer, kB", "activations, MB", "score"]
+    tables["scores_by_length"] = {"columns": columns, "rows": rows}
+
+    starts = {"uniform in ±1/2": races["starts"]["uniform"], "frequent tokens": base,
+              "class labels": races["starts"]["labels"]}  # fmt: skip
+    tables["starts"] = {"columns": ["start", "score"], "rows": [[name, score_cell(r)] for name, r in starts.items()]}
+    numbers |= {f"start_{name}": races["starts"][name]["mean"] for name in ("uniform", "labels")}
+
+    rows = []
+    for name, row in adapted(races).items():
+        found = measured["bases"].get(name)
+        cells = ["-", "-", "-"] if found is None else [f"{found['sentinel']:.0f}", f"{found['legal']:.0f}",
+                                                       f"{found['ranked']:.1f}"]  # fmt: skip
+        label = {f"{BASE}-span": "0", "sentinel": "0, sentinel before answers", BASE: "all"}.get(name)
+        rows.append([label or name.partition("-step")[2], *cells, score_cell(row)])
+        numbers[f"adapted_{rows[-1][0].replace(', ', '_').replace(' ', '_')}"] = row["mean"]
+    columns = ["LM adaptation, steps", "sentinel first, %", "a label, %", "words, %", "prompt tuning, %"]
+    tables["adaptation"] = {"columns": columns, "rows": rows}
+    return tables, numbers
+
+
+def adapted(races: dict) -> dict[str, dict]:
+    """The row of the trained prompt for each base from span corruption alone to the finished one."""
+    span = {f"{BASE}-span": races["span"]["prompt_tuning"], "sentinel": races["span"]["sentinel"]}
+    steps = {f"{BASE}-step{steps}": races[f"step{steps}"]["prompt_tuning"] for steps in ADAPTED}
+    return span | steps | {BASE: races[BASE]["prompt_tuning"]}
+
+
 def summary(measured: dict) -> tuple[dict, dict]:
     """Tables and numbers of the chapter, from the measurements alone."""
-    tables, numbers = {}, {}
+    tables, numbers = race_tables(measured) if "races" in measured else ({}, {})
     rows = []
     for task, found in measured["bundled"]["votes"].items():
         kinds = ("average", "best", "ensemble")
@@ -214,6 +308,8 @@ def figures(results: dict, folder: Path) -> None:
     matplotlib.use("Agg")
     picture(folder)
     ladder(results["runs"], folder)
+    if "races" in results["runs"]:
+        ablations(results["runs"]["races"], folder)
 
 
 def picture(folder: Path) -> None:
@@ -268,6 +364,19 @@ def ladder(measured: dict, folder: Path) -> None:
         colour = COLOURS[name.removesuffix(" (GPT-3)")]
         theirs.plot(PAPER_MILLIONS, scores, "o-", color=colour, label=name, markersize=4)
     theirs.set(xscale="log", title="T5 v1.1, SuperGLUE dev", xlabel="million parameters", ylabel="score", ylim=(0, 103))
+    (our_ladder if "races" in measured else our_tasks)(ours, measured)
+    theirs.set_xticks(PAPER_MILLIONS, [f"{m:,}" for m in PAPER_MILLIONS], fontsize=8)
+    theirs.minorticks_off()
+    for axes in (theirs, ours):
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    theirs.legend(fontsize=8, loc="lower right", frameon=False)
+    figure.tight_layout(pad=0.6)
+    figure.savefig(folder / "ladder.png", dpi=150, facecolor="white")
+    pyplot.close(figure)
+
+
+def our_tasks(ours, measured: dict) -> None:
     names = {"hard_prompt": "hard prompt", "prompt_tuning": "prompt tuning", "full": "full tuning"}
     for place, (task, found) in enumerate(measured["bundled"]["scores"].items()):
         for shift, (method, name) in enumerate(names.items()):
@@ -279,14 +388,49 @@ def ladder(measured: dict, folder: Path) -> None:
         ours.plot([place - 0.42, place + 0.42], [chance, chance], ":", color="white", linewidth=1.5)
     ours.set_xticks(range(len(TASKS)), [f"{task}\n(guess {measured['bundled']['chance'][task]:.0f})" for task in TASKS])
     ours.set(title="ours, 0.8 million parameters", ylim=(0, 103))
-    theirs.set_xticks(PAPER_MILLIONS, [f"{m:,}" for m in PAPER_MILLIONS], fontsize=8)
-    theirs.minorticks_off()
-    for axes in (theirs, ours):
+
+
+def our_ladder(ours, measured: dict) -> None:
+    races = {size: by_row(measured["races"][size]) for size in SIZES}
+    millions = [races[size]["full"]["trained"] / 1e6 for size in SIZES]
+    for name, key in (("full tuning", "full"), ("prompt tuning", "prompt_tuning")):
+        line = [races[size][key] for size in SIZES]
+        error = [row["interval"] or 0 for row in line]
+        ours.errorbar(millions, [row["mean"] for row in line], error, fmt="o-", color=COLOURS[name], markersize=4,
+                      capsize=3)  # fmt: skip
+    words = [measured["bases"][size]["ranked"] for size in SIZES]
+    ours.plot(millions, words, "o-", color=COLOURS["hard prompt"], markersize=4)
+    ours.axhline(10, color="#999999", linestyle=":", linewidth=1)
+    ours.text(millions[0], 11.5, "blind guess", fontsize=8, color="#777777")
+    ours.set(xscale="log", title=f"ours, {TASK}, test", xlabel="million parameters", ylim=(0, 103))
+    ours.set_xticks(millions, [f"{m:.1f}" for m in millions])
+    ours.minorticks_off()
+
+
+def ablations(measured: dict, folder: Path) -> None:
+    """Length, start and pretraining, each with 95% intervals, on one scale."""
+    from matplotlib import pyplot
+
+    races = {name: by_row(found) for name, found in measured.items()}
+    base, starts = races[BASE]["prompt_tuning"], races["starts"]
+    steps = ["0", "0 +\nsentinel", *map(str, ADAPTED), "all"]
+    panels = {
+        "vectors": ([str(n) for n in LENGTHS], [races["lengths"].get(f"length {n}", base) for n in LENGTHS]),
+        "start": (["uniform", "tokens", "labels"], [starts["uniform"], base, starts["labels"]]),
+        "steps of LM adaptation": (steps, list(adapted(races).values())),
+    }
+    figure, all_axes = pyplot.subplots(1, 3, figsize=(7, 2.9), sharey=True, facecolor="white", width_ratios=[4, 3, 6])
+    for axes, (title, (names, rows)) in zip(all_axes, panels.items(), strict=True):
+        means, errors = [row["mean"] for row in rows], [row["interval"] or 0 for row in rows]
+        axes.errorbar(range(len(names)), means, errors, fmt="o", color=COLOURS["prompt tuning"], capsize=3)
+        axes.set_xticks(range(len(names)), names, fontsize=8)
+        axes.set(xlabel=title, ylim=(0, 100), xlim=(-0.5, len(names) - 0.5))
+        axes.axhline(measured[BASE]["chance"], color="#999999", linestyle=":", linewidth=1)
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    theirs.legend(fontsize=8, loc="lower right", frameon=False)
+    all_axes[0].set_ylabel(f"accuracy on {TASK}, %")
     figure.tight_layout(pad=0.6)
-    figure.savefig(folder / "ladder.png", dpi=150, facecolor="white")
+    figure.savefig(folder / "ablations.png", dpi=150, facecolor="white")
     pyplot.close(figure)
 
 
