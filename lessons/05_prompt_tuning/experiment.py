@@ -290,6 +290,7 @@ def summary(measured: dict) -> tuple[dict, dict]:
     for name, found in measured["tokens"]["prompts"].items():
         numbers |= {f"{key}_{name}": found[key] for key in ("trained", "nearest", "cosine")}
         numbers[f"length_ratio_{name}"] = found["length"] / measured["tokens"]["length_of_tokens"]
+    numbers["token_length"] = measured["tokens"]["length_of_tokens"]
     rows = []
     for task, found in measured["bundled"]["scores"].items():
         chance = f"{measured['bundled']['chance'][task]:.0f}"
