@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -98,10 +99,11 @@ def race(
     """
     base = RunSpec(str(Path(args.out) / folder), model, task, "", steps=steps, device=args.device, **settings)
     rates, scores = {}, {}
-    print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
     if args.quick:
         base = replace(base, **QUICK)
-    else:
+    settle(Path(base.folder), asdict(replace(base, folder="", method="")))
+    print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
+    if not args.quick:
         print(f"Learning rates on dev: {forecast(sweep_specs(base, entries), args.workers)}", flush=True)
         rates = sweep(base, entries, args.workers)
         scores = json.loads((Path(base.folder) / "sweep.json").read_text(encoding="utf-8"))["dev_scores"]
@@ -118,6 +120,15 @@ def race(
         "chance": results[0]["chance"],
         "commits": sorted({result["provenance"]["commit"] for result in results}),
     }
+
+
+def settle(folder: Path, settings: dict) -> None:
+    """Runs that were begun with other settings cannot be gone on with: they are removed."""
+    file, settings = folder / "settings.json", json.loads(json.dumps(settings))
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != settings:
+        print(f"The settings of {folder.name} have changed: its runs are made anew.")
+        shutil.rmtree(folder)
+    write_json(file, settings)
 
 
 def is_nan(value: Any) -> bool:
