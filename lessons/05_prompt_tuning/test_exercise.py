@@ -10,8 +10,6 @@ from minipeft.transformer.batch import Batch, pad
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
-MATHEMATICS, CODE = "The mathematics", "The code"
-
 
 def tiny_t5(**changes):
     """2 + 3 layers, hidden size 12, 3 heads of 5."""
@@ -63,7 +61,7 @@ def test_prepend_prompt_puts_every_vector_before_every_text(answers):
         torch.tensor(rows),
         holds="[P; X]: the p vectors of the prompt, then the n vectors of the text, in each row",
         inputs={"prompt": prompt, "vectors": vectors, "mask": mask},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="the parts are joined in another order, or along another dimension",
         tolerance=0,
     )
@@ -78,7 +76,7 @@ def test_prepend_prompt_makes_the_mask_longer_and_keeps_padding_hidden(answers):
         rows,
         holds="the mask is True on the prompt, and behind it the text's own mask",
         inputs={"prompt": prompt, "vectors": vectors, "mask": mask.tolist()},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="the new places stand at the wrong end, or are hidden",
         tolerance=0,
     )
@@ -98,7 +96,7 @@ def test_prepend_prompt_lets_gradients_reach_the_prompt(answers):
         weights[:, :2].sum(0),
         holds="the gradient of a prompt's vector is the sum of the gradients at its place in all rows",
         inputs={"prompt": random_numbers(2, 4), "vectors": vectors, "upstream gradient": weights},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="the prompt that is joined is cut off from the one that is trained",
     )
 
@@ -113,7 +111,7 @@ def test_prompted_logits_of_a_prompt_of_words_are_those_of_the_words_written(ans
         model(written).detach(),
         holds="a prompt of the embeddings of three words gives what the three words before the text give",
         inputs={"prompt": model.embedding.weight[words], "source": source, "answer": answer},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="encoder, mask and decoder do not agree on what was read",
         tolerance=1e-4,
     )
@@ -128,7 +126,7 @@ def test_prompted_logits_are_those_of_the_library(answers):
         expected,
         holds="logits = head(decoder(answer one step late, encoder([P; X]))), and both masks are p longer",
         inputs={"prompt": prompt, "source": source, "source mask": mask.tolist(), "answer": answer},
-        section=CODE,
+        section="The code",
         likely="encoder, mask and decoder do not agree on what was read",
         tolerance=1e-4,
     )
@@ -155,7 +153,7 @@ def test_first_prompt_uniform_has_the_spread_of_half_to_half(answers):
         {"mean": 0.0, "deviation": deviation, "deviation between vectors": deviation},
         holds="uniform from -1/2 to 1/2: mean 0, standard deviation 1 / sqrt(12), each vector another",
         inputs={"init": "uniform", "length": 200, "width": 500},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="another distribution",
         tolerance=0.01,
     )
@@ -182,7 +180,7 @@ def test_first_prompt_vocabulary_samples_frequent_tokens_once_each(answers):
         },
         holds="30 different tokens, all among the frequent ones, others with another seed",
         inputs={"init": "vocabulary", "length": 30, "frequent": "40 of 100 tokens", "seeds": [1, 2]},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="the tokens are drawn from elsewhere, or not drawn",
         tolerance=0,
     )
@@ -201,7 +199,7 @@ def test_first_prompt_labels_are_means_and_what_is_left_is_sampled(answers):
         [means, 4, 4],
         holds="vector i is the mean of label i's token embeddings; the places left over are different frequent tokens",
         inputs={"init": "labels", "length": 7, "labels": [[7], [20, 30], [3, 4, 8]]},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="a label of several tokens, or a place without a label, is filled otherwise",
     )
 
@@ -225,7 +223,7 @@ def test_first_prompt_agrees_with_the_library_where_nothing_is_drawn(answers):
         method.state_dict()["encoder.prompt"],
         holds="with more labels than places, the first labels are taken",
         inputs={"init": "labels", "length": 2, "labels": ids},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="the prompt has a vector for every label",
     )
 
@@ -244,7 +242,7 @@ def test_counts_are_those_of_the_real_method(answers):
         counts,
         holds="trained numbers = p d",
         inputs={"p": 100, "d": [512, 768, 1024, 2048, 4096]},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="something is counted that prompt tuning does not have",
         tolerance=0,
     )
@@ -284,7 +282,7 @@ def test_cost_is_that_of_the_real_model(answers):
         factors | {"prompts_per_model": 825_952 // prompt},
         holds="the encoder has p + n positions and (p + n)^2 scores, cross-attention m (p + n), the decoder m^2",
         inputs={"p": 20, "n": 20, "m": 2, "d": 72, "numbers of the model": 825_952},
-        section=MATHEMATICS,
+        section="The mathematics",
         likely="a place is forgotten where the prompt is read, or one counted where it is not",
     )
 
@@ -298,7 +296,7 @@ def test_answer_loss_is_that_of_the_library(answers):
         expected,
         holds="answer token i is predicted at place p + n + i - 1, one before its own",
         inputs={"prompt": prompt, "source": source, "answer": answer},
-        section=CODE,
+        section="The code",
         likely="the loss is read at other places",
         tolerance=1e-4,
     )
@@ -319,7 +317,7 @@ def test_answer_loss_moves_every_vector_of_the_prompt(answers):
         library.decoder.prompt.grad,
         holds="d loss / d P is that of the library",
         inputs={"prompt": random_numbers(4, 12), "source": source, "answer": answer},
-        section=CODE,
+        section="The code",
         likely="the loss is read at other places",
         tolerance=1e-4,
     )
@@ -423,7 +421,7 @@ def test_mixed_prompts_fills_short_prompts_up_in_front(answers):
         [expected_vectors, expected_mask],
         holds="row i: hidden places, the vectors of prompt rows[i], its text",
         inputs={"lengths of the prompts": [1, 3, 2], "rows": rows.tolist(), "vectors": vectors, "mask": mask},
-        section=CODE,
+        section="The code",
         likely="a row has another task's prompt, or the hidden places stand elsewhere",
     )
 
@@ -448,7 +446,7 @@ def test_mixed_prompts_reads_each_row_as_if_it_were_alone(answers):
         alone,
         holds="the encoder's output of each row is that of the row alone with its own prompt",
         inputs={"lengths of the prompts": [1, 3, 2], "rows": rows.tolist(), "source": source},
-        section=CODE,
+        section="The code",
         likely="the distance between prompt and text has changed, or hidden places are seen",
         tolerance=1e-4,
     )
@@ -467,7 +465,7 @@ def test_mixed_prompts_of_one_length_are_the_librarys_bank(answers):
         bank(vectors, mask)[0].detach(),
         holds="with prompts of equal length nothing is filled up",
         inputs={"lengths of the prompts": [2, 2, 2], "rows": rows.tolist(), "vectors": vectors},
-        section=CODE,
+        section="The code",
         likely="a row has another task's prompt",
         tolerance=1e-4,
     )
