@@ -21,7 +21,6 @@ from minipeft.methods.mixed_batch import MixedBatch
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.prompt_files import prompt_names, read_prompt_file
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
-from minipeft.methods.registry import METHODS
 from minipeft.models import CHECKPOINTS, load
 from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import load_task
@@ -33,7 +32,6 @@ from minipeft.transformer.batch import Batch, pad
 
 TASK, STEPS, BASE = "topic", 300, "t5-0.8m"
 SIZES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m")
-ADAPTED = (100, 300, 1000)  # steps of LM adaptation after which a base was kept
 BASES = ("t5-0.8m-span", "t5-0.8m-step100", "t5-0.8m-step300", "t5-0.8m-step1000", "t5-0.8m", "t5-0.4m", "t5-1.7m",
          "t5-3.5m")  # fmt: skip
 LENGTHS = (1, 5, 20, 100)
@@ -46,19 +44,6 @@ PAPER = {
     "hard prompt (GPT-3)": (40.6, 43.4, 45.1, 47.8, 52.8),
 }
 COLOURS = {"full tuning": "#333333", "prompt tuning": "#c2410c", "hard prompt": "#2563eb"}
-
-
-class SentinelPromptTuning(PromptTuning):
-    """Prompt tuning whose answers begin with T5's first sentinel, as the targets of span corruption do."""
-
-    name = "sentinel_prompt_tuning"
-
-    def answers(self, text: str) -> list[list[int]]:
-        return [[self.model.tokenizer.sentinel(0), *ids] for ids in super().answers(text)]
-
-
-if __name__ in ("__main__", "__mp_main__"):  # __mp_main__: this script in a worker process of the race
-    METHODS[SentinelPromptTuning.name] = SentinelPromptTuning
 
 
 def runs(args) -> dict:
@@ -75,12 +60,9 @@ def runs(args) -> dict:
 
 
 def races(args) -> dict:
-    """Prompts trained on every base, from every start, in every length; the slowest base last."""
+    """Prompts trained on bases of four sizes, from three starts, in four lengths; the slowest base last."""
     told = {"args": args, "steps": STEPS}
     found = {size: race(size, ["prompt_tuning", "full"], size, TASK, **told) for size in SIZES[:-1]}
-    found["span"] = race("span", ["prompt_tuning", "sentinel=sentinel_prompt_tuning"], f"{BASE}-span", TASK, **told)
-    for steps in ADAPTED:
-        found[f"step{steps}"] = race(f"step{steps}", ["prompt_tuning"], f"{BASE}-step{steps}", TASK, **told)
     starts = ["uniform=prompt_tuning:init=uniform", "labels=prompt_tuning:init=labels"]
     found["starts"] = race("starts", starts, BASE, TASK, **told)
     lengths = [f"length {n}=prompt_tuning:prompt_length={n}" for n in LENGTHS if n != PromptTuning.prompt_length]
@@ -229,24 +211,7 @@ def race_tables(measured: dict) -> tuple[dict, dict]:
     tables["starts"] = {"columns": ["start", "score"], "rows": [[name, score_cell(r)] for name, r in starts.items()]}
     numbers |= {f"start_{name}": races["starts"][name]["mean"] for name in ("uniform", "labels")}
 
-    rows = []
-    for name, row in adapted(races).items():
-        found = measured["bases"].get(name)
-        cells = ["-", "-", "-"] if found is None else [f"{found['sentinel']:.0f}", f"{found['legal']:.0f}",
-                                                       f"{found['ranked']:.1f}"]  # fmt: skip
-        label = {f"{BASE}-span": "0", "sentinel": "0, sentinel before answers", BASE: "all"}.get(name)
-        rows.append([label or name.partition("-step")[2], *cells, score_cell(row)])
-        numbers[f"adapted_{rows[-1][0].replace(', ', '_').replace(' ', '_')}"] = row["mean"]
-    columns = ["LM adaptation, steps", "sentinel first, %", "a label, %", "words, %", "prompt tuning, %"]
-    tables["adaptation"] = {"columns": columns, "rows": rows}
     return tables, numbers
-
-
-def adapted(races: dict) -> dict[str, dict]:
-    """The row of the trained prompt for each base from span corruption alone to the finished one."""
-    span = {f"{BASE}-span": races["span"]["prompt_tuning"], "sentinel": races["span"]["sentinel"]}
-    steps = {f"{BASE}-step{steps}": races[f"step{steps}"]["prompt_tuning"] for steps in ADAPTED}
-    return span | steps | {BASE: races[BASE]["prompt_tuning"]}
 
 
 def summary(measured: dict) -> tuple[dict, dict]:
@@ -409,22 +374,20 @@ def our_ladder(ours, measured: dict) -> None:
 
 
 def ablations(measured: dict, folder: Path) -> None:
-    """Length, start and pretraining, each with 95% intervals, on one scale."""
+    """Length and start, each with 95% intervals, on one scale."""
     from matplotlib import pyplot
 
     races = {name: by_row(found) for name, found in measured.items()}
     base, starts = races[BASE]["prompt_tuning"], races["starts"]
-    steps = ["0", "0 +\nsentinel", *map(str, ADAPTED), "all"]
     panels = {
         "vectors": ([str(n) for n in LENGTHS], [races["lengths"].get(f"length {n}", base) for n in LENGTHS]),
-        "start": (["uniform", "tokens", "labels"], [starts["uniform"], base, starts["labels"]]),
-        "steps of LM adaptation": (steps, list(adapted(races).values())),
+        "start": (["uniform", "frequent tokens", "class labels"], [starts["uniform"], base, starts["labels"]]),
     }
-    figure, all_axes = pyplot.subplots(1, 3, figsize=(7, 2.9), sharey=True, facecolor="white", width_ratios=[4, 3, 6])
+    figure, all_axes = pyplot.subplots(1, 2, figsize=(7, 2.9), sharey=True, facecolor="white", width_ratios=[4, 3])
     for axes, (title, (names, rows)) in zip(all_axes, panels.items(), strict=True):
         means, errors = [row["mean"] for row in rows], [row["interval"] or 0 for row in rows]
         axes.errorbar(range(len(names)), means, errors, fmt="o", color=COLOURS["prompt tuning"], capsize=3)
-        axes.set_xticks(range(len(names)), names, fontsize=8)
+        axes.set_xticks(range(len(names)), names)
         axes.set(xlabel=title, ylim=(0, 100), xlim=(-0.5, len(names) - 0.5))
         axes.axhline(measured[BASE]["chance"], color="#999999", linestyle=":", linewidth=1)
         axes.grid(axis="y", alpha=0.3)
