@@ -381,7 +381,7 @@ def ablations(measured: dict, folder: Path) -> None:
     base, starts = races[BASE]["prompt_tuning"], races["starts"]
     panels = {
         "vectors": ([str(n) for n in LENGTHS], [races["lengths"].get(f"length {n}", base) for n in LENGTHS]),
-        "start": (["uniform", "frequent tokens", "class labels"], [starts["uniform"], base, starts["labels"]]),
+        "start": (["uniform", "frequent\ntokens", "class\nlabels"], [starts["uniform"], base, starts["labels"]]),
     }
     figure, all_axes = pyplot.subplots(1, 2, figsize=(7, 2.9), sharey=True, facecolor="white", width_ratios=[4, 3])
     for axes, (title, (names, rows)) in zip(all_axes, panels.items(), strict=True):
