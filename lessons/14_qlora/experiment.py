@@ -217,10 +217,15 @@ def loss_rise(losses: dict, format: str) -> list[float]:
     return [stored - exact for stored, exact in zip(losses[format], losses["exact"], strict=True)]
 
 
+def risen(values: list[float]) -> str:
+    """With a sign, as the difference that it is; no minus before a zero."""
+    return f"{round(mean(values), 3) + 0.0:+.3f} ± {interval(values):.3f}"
+
+
 def losses_table(measured: dict) -> dict:
     rows = [["as it is", *(f"{mean(losses['exact']):.3f}" for losses in measured.values())]]
     for name in FORMATS:
-        rows.append([name, *(f"+{plus_minus(loss_rise(losses, name), 3)}" for losses in measured.values())])
+        rows.append([name, *(risen(loss_rise(losses, name)) for losses in measured.values())])
     return {"columns": ["format", *measured], "rows": rows}
 
 
@@ -283,6 +288,7 @@ def numbers(measured: dict) -> dict[str, float]:
         found[f"{task}_update"] = mean(100 * seed["attached"]["update"] for seed in seeds)
         found[f"{task}_lost"] = mean(100 * seed["attached"]["lost"] for seed in seeds)
         found[f"{task}_requantized_error"] = mean(100 * seed["requantized"]["error"] for seed in seeds)
+        found[f"{task}_update_gone"] = 100 * found[f"{task}_requantized_error"] / found[f"{task}_update"]
     return found
 
 

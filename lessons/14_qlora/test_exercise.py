@@ -50,7 +50,7 @@ def test_nf4_levels_hold_zero_and_both_ends_exactly(answers):
 
 
 def test_quantize_blocks_gives_the_numbers_worked_by_hand(answers):
-    values = torch.tensor([0.1, -0.4, 0.3, 0.0, 6.0, 2.0, -3.5, -5.0, 0.9, 1.1])
+    values = torch.tensor([0.08, -0.4, 0.35, 0.0, 6.0, 2.0, -3.5, -5.0, 0.9, 1.1])
     check(
         answers,
         lambda answers: answers.quantize_blocks(values, FIVE, 4),

@@ -158,7 +158,6 @@ WRONG = [
         "check_round_trip",
         [(COUNTED, "assert True")],
     ),
-    WrongAnswer("the numbers of all blocks are of one size", "check_round_trip", [(UNLIKE, "")]),
     WrongAnswer(
         "only whole blocks are tried",
         "check_round_trip",
