@@ -1,4 +1,4 @@
-"""The command line: `python -m minipeft compare | train | evaluate | generate | memory | prompts | ...`."""
+"""The command line: `python -m minipeft compare | train | evaluate | generate | memory | progress | ...`."""
 
 import sys
 from collections.abc import Iterable

@@ -1,18 +1,19 @@
 """The machinery of the course, on a chapter of one file each that is written for the purpose."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
+from collections import Counter
 
 import pytest
 import torch
 
 from minipeft.__main__ import main
+from minipeft.course import experiment
 from minipeft.course.chapters import LESSONS, Chapter, chapters, find_chapter
 from minipeft.course.checks import ToDo, WrongResult, accepts, check
 from minipeft.course.differences import difference
 from minipeft.course.hints import next_hint
+from minipeft.course.linter import problems
+from minipeft.course.pages import code_problems, fill, is_excerpt, number_problems
 from minipeft.course.progress import chapter_line, exercise_states, judge
 from minipeft.course.wrong_answers import WrongAnswer, wrong_answers
 from minipeft.errors import UserError
@@ -147,28 +148,26 @@ def test_a_number_that_is_wrong_is_named_too(lessons):
     assert "Got 8 instead of 15." in text and "when rows and columns are added" in text
 
 
-def pytest_in(lessons, *flags):
-    """The real thing: pytest in a process, with the course's own configuration."""
+def pytest_in(lessons, capsys, *flags):
+    """Pytest on the chapter, with the course's own configuration, in this process: PyTorch is loaded already."""
     for name in ("conftest.py", "pytest.ini"):
         (lessons / name).write_bytes((LESSONS / name).read_bytes())
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(lessons / "07_sample"), *flags]
-    root = str(Path(__file__).parents[1])
-    result = subprocess.run(command, capture_output=True, text=True, cwd=root, env=None)
-    return result.returncode, result.stdout
+    status = pytest.main(["-p", "no:cacheprovider", str(lessons / "07_sample"), *flags])
+    return status, capsys.readouterr().out
 
 
-def test_pytest_tells_to_do_from_wrong_and_done(lessons):
-    status, text = pytest_in(lessons)
+def test_pytest_tells_to_do_from_wrong_and_done(lessons, capsys):
+    status, text = pytest_in(lessons, capsys)
     assert status == 1 and "2 to do" in text and "failed" not in text
     assert "07_sample            to do  to do 2 (doubled, count)" in text
-    status, text = pytest_in(lessons, "--solutions")
+    status, text = pytest_in(lessons, capsys, "--solutions")
     assert status == 0 and "2 passed" in text and "07_sample            done   done 2" in text
     (lessons / "07_sample" / "exercise.py").write_text(STUB.replace("raise NotImplementedError", "return 3 * x"))
-    status, text = pytest_in(lessons)
+    status, text = pytest_in(lessons, capsys)
     assert status == 1 and "1 failed, 1 to do" in text and "wrong 1 (doubled), to do 1 (count)" in text
     assert "Got 15 instead of 10" in text and "Traceback" not in text and "def test_" not in text
     (lessons / "07_sample" / "exercise.py").write_text("def (")
-    status, text = pytest_in(lessons)
+    status, text = pytest_in(lessons, capsys)
     assert status == 1 and "exercise.py does not load. SyntaxError" in text and "wrong 2" in text
 
 
@@ -287,3 +286,126 @@ def test_a_students_own_test_accepts_or_refuses():
         assert value > 0
 
     assert accepts(positive, 1) and not accepts(positive, -1)
+
+
+@pytest.mark.parametrize(
+    "body, holds",
+    [
+        ("def f(x):\n    y = 2 * x\n", True),
+        ("y = 2 * x\nreturn y\n", True),
+        ("def f(x):\n    ...\n    return y\n", True),
+        ("...\ndef g(x):\n", True),
+        ("def f(x):\n    return y\n", False),
+        ("def g(x):\n...\ndef f(x):\n", False),
+        ("y = 2 * x\n    return y\n", False),
+    ],
+)
+def test_an_excerpt_is_lines_of_the_file_in_their_order(body, holds):
+    assert is_excerpt(body, "def f(x):\n    y = 2 * x\n    return y\n\n\ndef g(x):\n    return x\n") == holds
+
+
+RESULTS = {"numbers": {"score": 98.64, "small": 1.234e-5, "loss": -0.31, "count": 46848}}
+
+
+@pytest.mark.parametrize(
+    "text, complaints",
+    [
+        ("98.6<!-- score -->% and 98.6%<!-- score --> and **98.64<!-- score -->**", 0),
+        ("46,848<!-- count --> and 46,848<!-- = 8 * (48 + 96) * 2 + 44544 -->", 0),
+        ("1.23e-5<!-- small -->, −0.31<!-- loss -->, -0.3<!-- loss -->", 0),
+        ("37.5<!-- paper: Hu et al. 2021, table 4 -->", 0),
+        ("T5 v1.1, GPT-3, t5-0.8m, `98.6`, 12 of 13, in 2021, arXiv:2106.09685, [x](a/99.9)", 0),
+        ("a comment <!-- of 98.6 --> is not read", 0),
+        ("98.7<!-- score -->", 1),
+        ("98.6", 1),
+        ("12%", 1),
+        ("600 steps", 1),
+        ("5<!-- nothing -->", 1),
+        ("5.0<!-- = __import__('os').getcwd() -->", 1),
+        ("37.5<!-- paper: Hu et al., table 4 -->", 1),
+        ("0.3<!-- loss -->", 1),
+    ],
+)
+def test_numbers_are_held_to_what_their_marks_say(text, complaints):
+    assert len(number_problems(text, RESULTS)) == complaints
+
+
+def test_code_of_a_chapter_is_run_and_its_output_compared():
+    good = "```python\nx = 2\nprint(x)\n```\n\n```text\n2\n```\n\n```python\nassert x == 2\n```\n"
+    assert code_problems(good) == []
+    assert len(code_problems(good.replace("text\n2", "text\n3"))) == 1
+    assert "NameError" in code_problems(good.replace("x = 2", "y = 2"))[0]
+
+
+def test_tables_are_filled_from_the_results():
+    results = {"tables": {"ranks": {"columns": ["rank", "score"], "rows": [["1", "98.6"], ["16", "9"]]}}}
+    text = "before\n\n[//]: # (table ranks)\n\n| old |\n|---|\n\nbehind\n"
+    filled = fill(text, results)
+    assert "| rank | score |\n|------|------:|\n| 1    |  98.6 |\n| 16   |     9 |\n\nbehind" in filled
+    assert fill(filled, results) == filled
+
+
+def test_the_linter_says_what_is_missing(lessons):
+    chapter = find_chapter("7", lessons)
+    assert problems(chapter) == ["there is no README.md"]
+    (chapter.folder / "README.md").write_text(
+        "# 7. Sample\n\n## The question\n\nWhy 98.6?\n\n```equation\ny = f x\n```\n\n[away](nothing.md) ![x](a.png)\n"
+    )
+    (chapter.folder / "test_exercise.py").write_text(
+        TESTS + "\n\ndef test_count_again(answers):\n    answers.COUNT == 15\n"
+    )
+    text = "\n".join(problems(chapter))
+    for words in ("the title", "the sections", "words are not from", "98.6 has no mark", "not explained: f, x, y",
+                  "link to nothing.md", "alt text of a.png", "test_count_again checks nothing",
+                  "compares and does nothing", "does not speak of `doubled`"):  # fmt: skip
+        assert words in text
+
+
+def test_an_experiment_writes_results_that_its_summary_gives_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("minipeft.course.experiment.ROOT", tmp_path)
+    file = tmp_path / "07_sample" / "experiment.py"
+    file.parent.mkdir()
+
+    def runs(args):
+        return {"scores": {rank: rank * args.seeds for rank in (1, 2)}}
+
+    def summary(measured):
+        rows = [[rank, str(score)] for rank, score in measured["scores"].items()]
+        return {"ranks": {"columns": ["rank", "score"], "rows": rows}}, {"best": max(measured["scores"].values())}
+
+    def figures(results, folder):
+        (folder / "ranks.png").write_text(str(results["numbers"]["best"]))
+
+    experiment.main(str(file), runs, summary, figures, ["--quick"])
+    assert not (file.parent / "results.json").exists(), "a quick look leaves nothing behind"
+    experiment.main(str(file), runs, summary, figures, ["--seeds", "6"])
+    results = json.loads((file.parent / "results.json").read_text())
+    assert results["numbers"] == {"best": 12} and results["runs"]["scores"] == {"1": 6, "2": 12}
+    assert results["seeds"] == 6 and results["command"].endswith("experiment.py --seeds 6 --device cpu")
+    (file.parent / "figures" / "ranks.png").unlink()
+    experiment.main(str(file), None, summary, figures, ["--figures"])
+    assert (file.parent / "figures" / "ranks.png").read_text() == "12"
+
+
+def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
+    asked = []
+
+    def pretend(specs, workers, description):
+        asked.append(specs)
+        return [{"spec": {"label": spec.row}, "dev": spec.learning_rate, "test": 50.0 + spec.seed, "chance": 10.0,
+                 "trained_parameters": 5, "total_parameters": 100, "adapter_bytes": 1, "provenance": {"commit": "c"}}
+                for spec in specs]  # fmt: skip
+
+    for name in ("minipeft.course.experiment.run_all", "minipeft.commands.sweep.run_all"):
+        monkeypatch.setattr(name, pretend)
+    monkeypatch.setattr("minipeft.course.experiment.forecast", lambda specs, workers: "soon")
+    args = experiment.parser("a test").parse_args(["--seeds", "3"])
+    args.out, args.workers = tmp_path, 1
+    outcome = experiment.race("ranks", ["low=lora:rank=1", "houlsby"], "t5-0.8m", "topic", args, steps=30)
+    sweep, runs = asked
+    assert Counter(spec.row for spec in sweep) == {"low": 4, "houlsby": 4} and {spec.split for spec in sweep} == {"dev"}
+    assert Counter(spec.row for spec in runs) == {"low": 3, "houlsby": 3} and {spec.steps for spec in runs} == {30}
+    best = {row: max(spec.learning_rate for spec in sweep if spec.row == row) for row in ("low", "houlsby")}
+    assert outcome["learning_rates"] == best and {spec.learning_rate for spec in runs} == set(best.values())
+    assert [row["scores"] for row in outcome["rows"]] == [[50.0, 51.0, 52.0]] * 2 and outcome["commits"] == ["c"]
+    assert outcome["rows"][0]["of_full"] is None and json.dumps(outcome, allow_nan=False)

@@ -44,6 +44,17 @@ def test_a_room_imports_only_what_it_may(room):
         assert not strangers, f"{file.relative_to(PACKAGE)} may not import {strangers}"
 
 
+def test_only_the_command_line_imports_the_course():
+    for file in FILES:
+        if "course" not in file.relative_to(PACKAGE).parts and file != PACKAGE / "__main__.py":
+            assert not any(f"{name}.".startswith("minipeft.course.") for name in imports(ast.parse(file.read_text())))
+
+
+def test_the_configuration_of_the_lessons_needs_pytest_alone():
+    conftest = PACKAGE.parent / "lessons" / "conftest.py"
+    assert {name.split(".")[0] for name in imports(ast.parse(conftest.read_text()))} == {"pytest", "minipeft"}
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_nothing_but_the_four_packages_is_needed_to_import(file):
     top = ast.Module(

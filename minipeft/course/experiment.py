@@ -98,10 +98,10 @@ def race(
     """
     base = RunSpec(str(Path(args.out) / folder), model, task, "", steps=steps, device=args.device, **settings)
     rates, scores = {}, {}
-    print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
     if args.quick:
         base = replace(base, **QUICK)
-    else:
+    print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
+    if not args.quick:
         print(f"Learning rates on dev: {forecast(sweep_specs(base, entries), args.workers)}", flush=True)
         rates = sweep(base, entries, args.workers)
         scores = json.loads((Path(base.folder) / "sweep.json").read_text(encoding="utf-8"))["dev_scores"]

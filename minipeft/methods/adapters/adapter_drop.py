@@ -11,7 +11,7 @@ A drawn n comes from torch's generator, as dropout does; a layer that is left ou
 Start: as Pfeiffer's adapters: nearly, not exactly, the base model's first forward pass.
 Trainable, at width d and bottleneck m: 2 d m + d + m for each layer with an adapter: E + D or L layers, less n where n
 is fixed. The paper's robust n goes up to one below the number of layers.
-Paper: Rücklé et al. 2021, arXiv:2010.11918. Lesson: lessons/09_adapters.
+Paper: Rücklé et al. 2021, arXiv:2010.11918. Lesson: lessons/10_adapter_fusion.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,8 @@
 w_i: each adapter's weight, s_i its alpha / rank (rsLoRA: alpha / sqrt(rank)), R the sum of the ranks; all scales go
 into B. To average the A_i and the B_i apart keeps the rank, but is something else: (B_1 + B_2) (A_1 + A_2) also has the
 products B_1 A_2 and B_2 A_1, which nobody trained.
-Source: Hu et al. 2021, arXiv:2106.09685, for the parts; the rest is block matrices. Lesson: lessons/15_lora_family.
+Source: Hu et al. 2021, arXiv:2106.09685, for the parts; the rest is block matrices.
+Lesson: lessons/19_merging_and_serving.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@
 
 The second line is one LoRA of rank R: combine_loras.py makes it.
 Start: the trained updates. Trainable: nothing.
-Paper of the parts: Hu et al. 2021, arXiv:2106.09685. Lesson: lessons/15_lora_family.
+Paper of the parts: Hu et al. 2021, arXiv:2106.09685. Lesson: lessons/19_merging_and_serving.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ task is answered in text here, one tag after the other.
 Start: the prompt random, so the first output is never the base model's; the head as in heads.py.
 Trainable (stored): 2 prefix heads head numbers in each layer with a prompt (and attention type), and with labels
 (labels + 1) (hidden + 1) in the head.
-Paper: Liu, Ji, Fu et al. 2021, arXiv:2110.07602. Lesson: lessons/08_p_tuning_v2.
+Paper: Liu, Ji, Fu et al. 2021, arXiv:2110.07602. Lesson: lessons/07_p_tuning.
 """
 
 from collections.abc import Sequence

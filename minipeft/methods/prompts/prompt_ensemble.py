@@ -6,7 +6,7 @@ While training, row i of a batch reads prompt i mod members. To choose an answer
 that many rows of one batch, and the answer that is the likeliest for most of them wins. Writing is left to member 0.
 Start: as prompt tuning, each prompt from its own draw; or prompts that were trained one by one, by `load_members`.
 Trainable: members * prompt_length * hidden numbers.
-Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691, table 3. Lesson: lessons/05_prompt_tuning.
+Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691, table 3. Lesson: lessons/08_prompt_transfer.
 """
 
 from collections.abc import Iterator, Sequence

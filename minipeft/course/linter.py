@@ -1,0 +1,170 @@
+"""What every chapter must be, checked: its parts, its length, its words for symbols, its links, its tests."""
+
+import ast
+import re
+
+from minipeft.course.chapters import Chapter, exercise_of
+from minipeft.course.pages import FENCE, TABLE, code_problems, fences, fill, number_problems
+
+SECTIONS = ("The question", "The picture", "The mathematics", "The code", "What we measured", "Exercises", "Questions",
+            "What people get wrong", "Where to read on")  # fmt: skip
+FILES = ("README.md", "exercise.py", "test_exercise.py", "solution.py", "hints.json")
+WORDS, CODE_LINES = range(1500, 2501), 15
+FOLDER_BYTES, FIGURE_BYTES = 600_000, 100_000
+# What may stand in a formula without a row in the table of symbols.
+FUNCTIONS = set("softmax sigmoid sqrt log exp sum mean max min round sign abs norm tanh relu gelu silu var std diag "
+                "concat argmin argmax rank_of for of each and if where else otherwise".split())  # fmt: skip
+
+
+def problems(chapter: Chapter) -> list[str]:
+    """Everything that is wrong with a chapter, one sentence each; running its code is part of it."""
+    missing = [f"there is no {name}" for name in FILES if not (chapter.folder / name).exists()]
+    if missing:
+        return missing
+    text = chapter.text
+    return [
+        *shape_problems(chapter, text),
+        *symbol_problems(text),
+        *link_problems(chapter, text),
+        *table_problems(text, chapter.results),
+        *number_problems(text, chapter.results),
+        *code_problems(text),
+        *exercise_problems(chapter),
+        *judging_problems(chapter),
+        *size_problems(chapter),
+    ]
+
+
+def shape_problems(chapter: Chapter, text: str) -> list[str]:
+    """Title, sections, length, blocks of code, folded answers."""
+    found = []
+    plain = FENCE.sub("", text)
+    if not re.match(rf"# {chapter.number:02}\. [^:\n]+: .+\n", text):
+        found.append(f"the title is not '# {chapter.number:02}. Name: half a line'")
+    headings = tuple(re.findall(r"^## (.+)$", plain, re.M))
+    if headings != SECTIONS:
+        found.append(f"the sections are {headings}, not {SECTIONS}")
+    if word_count(text) not in WORDS:
+        found.append(f"{word_count(text)} words are not from {WORDS[0]} to {WORDS[-1]}")
+    for fence in fences(text):
+        if fence.info not in ("python", "text", "equation", "bash"):
+            found.append(f"a block has the info string {fence.info!r}")
+        if fence.info == "python" and len(fence.body.splitlines()) > CODE_LINES:
+            found.append(f"a block of code has more than {CODE_LINES} lines: {fence.body.splitlines()[0]}")
+    if "—" in text:
+        found.append("there is a dash (—): use a full stop, a colon or brackets")
+    if plain.partition("## Questions")[2].partition("\n## ")[0].count("<details>") < 3:
+        found.append("fewer than three questions have their answers folded in <details>")
+    return found
+
+
+def word_count(text: str) -> int:
+    """Words of prose: without code, tables, comments, and the addresses of links."""
+    text = re.sub(r"<!--.*?-->", " ", FENCE.sub("", text), flags=re.S)
+    text = re.sub(r"^\|.*$|^\[//\]: # .*$|</?\w+>|\]\([^)]*\)", " ", text, flags=re.M)
+    return len(re.findall(r"[\w'-]*[A-Za-z0-9][\w'-]*", text))
+
+
+def symbol_problems(text: str) -> list[str]:
+    """Symbols of formulas without a row in a table `| symbol | shape | meaning |`."""
+    explained = set()
+    for block in re.findall(r"^\| symbol \| shape \| meaning \|\n\|[-| :]+\|\n((?:\|.*\n)+)", text, re.M):
+        for row in block.splitlines():
+            symbol, shape, meaning = (cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:4])
+            if not (symbol and shape and meaning):
+                return [f"a row of the table of symbols has an empty cell: {row}"]
+            explained |= set(re.findall(r"\w+'?", symbol.replace("`", "")))
+    used = [
+        name for fence in fences(text) if fence.info == "equation" for name in re.findall(r"[^\W\d]\w*'?", fence.body)
+    ]
+    if not used:
+        return ["there is no formula"]
+    strangers = sorted(set(used) - explained - FUNCTIONS)
+    return [f"these symbols of formulas are not explained: {', '.join(strangers)}"] if strangers else []
+
+
+def link_problems(chapter: Chapter, text: str) -> list[str]:
+    """Links and pictures that lead nowhere, pictures without words, pictures that nobody shows."""
+    plain = FENCE.sub("", text)
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", plain) if "://" not in link]
+    found = [f"the link to {link} leads nowhere" for link in links if link and not (chapter.folder / link).exists()]
+    for words, picture in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", plain):
+        if len(words.split()) < 5:
+            found.append(f"the alt text of {picture} does not say what is seen")
+    shown = {(chapter.folder / link).resolve() for link in links}
+    drawn = chapter.folder.glob("figures/*")
+    return found + [f"the figure {file.name} is not shown" for file in drawn if file.resolve() not in shown]
+
+
+def table_problems(text: str, results: dict) -> list[str]:
+    asked = [match[2] for match in TABLE.finditer(text)]
+    unknown = [name for name in asked if name not in results.get("tables", {})]
+    if unknown:
+        return [f"results.json has no table {name!r}" for name in unknown]
+    return (
+        [] if fill(text, results) == text else ["a table is not that of results.json: python -m minipeft.course.pages"]
+    )
+
+
+def exercise_problems(chapter: Chapter) -> list[str]:
+    """Each exercise: three hints, a name in both files, at least one test, a word about it in the chapter."""
+    found = []
+    exercise, solution = (names_of((chapter.folder / file).read_text(encoding="utf-8")) for file in FILES[1:4:2])
+    tests = [exercise_of(test, chapter.exercises) for test in chapter.tests()]
+    about = chapter.text.partition("## Exercises")[2].partition("\n## ")[0]
+    for name, hints in chapter.hints.items():
+        if len(hints) != 3 or len(set(hints)) != 3:
+            found.append(f"{name} has no three hints")
+        where = [file for file, names in (("exercise.py", exercise), ("solution.py", solution)) if name not in names]
+        found += [f"{name} does not stand in {file}" for file in where]
+        if name not in tests:
+            found.append(f"{name} has no test")
+        if not re.search(rf"`{name}`", about, re.IGNORECASE):
+            found.append(f"the section Exercises does not speak of `{name}`")
+    return found
+
+
+def names_of(source: str) -> set[str]:
+    """The names that a file defines, in lower case."""
+    names = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name.lower())
+        elif isinstance(node, ast.Assign):
+            names |= {target.id.lower() for target in node.targets if isinstance(target, ast.Name)}
+    return names
+
+
+def judging_problems(chapter: Chapter) -> list[str]:
+    """Every test judges with `check`; no comparison is left without effect, no zip may drop what is too long."""
+    found = []
+    tree = ast.parse((chapter.folder / "test_exercise.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            calls = {
+                call.func.id
+                for call in ast.walk(node)
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+            }
+            if "check" not in calls:
+                found.append(f"{node.name} checks nothing")
+            if [argument.arg for argument in node.args.args] != ["answers"]:
+                found.append(f"{node.name} takes other arguments than answers")
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Compare):
+            found.append(f"line {node.lineno} of test_exercise.py compares and does nothing with it")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
+            if not any(keyword.arg == "strict" for keyword in node.keywords):
+                found.append(f"line {node.lineno} of test_exercise.py: zip without strict=True")
+    return found
+
+
+def size_problems(chapter: Chapter) -> list[str]:
+    sizes = {
+        file: file.stat().st_size
+        for file in chapter.folder.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    found = [
+        f"{file.name} has {size} bytes" for file, size in sizes.items() if file.suffix == ".png" and size > FIGURE_BYTES
+    ]
+    return found + ([f"the folder has {sum(sizes.values())} bytes"] if sum(sizes.values()) > FOLDER_BYTES else [])

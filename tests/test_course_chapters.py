@@ -1,0 +1,107 @@
+"""Every chapter that there is: well-made, true to code and results, and its exercises caught by their own mistakes."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from minipeft.course.chapters import LESSONS, ROOT, chapters, exercise_of, load_answers
+from minipeft.course.linter import problems
+from minipeft.course.progress import judge
+from minipeft.course.wrong_answers import wrong_answers, wrong_module
+
+CHAPTERS = chapters()
+MAP = (LESSONS / "README.md").read_text(encoding="utf-8")
+each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.folder.name)
+MEASURED = [chapter for chapter in CHAPTERS if (chapter.folder / "experiment.py").exists()]
+each_measured_chapter = pytest.mark.parametrize("chapter", MEASURED, ids=lambda chapter: chapter.folder.name)
+
+
+@each_chapter
+def test_a_chapter_is_what_a_chapter_must_be(chapter):
+    assert problems(chapter) == []
+
+
+@each_chapter
+def test_the_solution_passes(chapter):
+    outcomes = judge(chapter, chapter.answers("solution.py"))
+    assert {name: said for name, (state, said) in outcomes.items() if state != "done"} == {}
+
+
+@each_chapter
+def test_every_stub_is_to_do(chapter):
+    outcomes = judge(chapter, chapter.answers())
+    assert {name: said for name, (state, *said) in outcomes.items() if state != "to do"} == {}
+
+
+@each_chapter
+def test_every_wrong_answer_is_caught_and_named(chapter):
+    tests, unseen = chapter.tests(), []
+    for wrong in wrong_answers(chapter.folder.name):
+        messages = []
+        for name, test in tests.items():
+            if exercise_of(name, chapter.exercises) == wrong.exercise:
+                try:
+                    test(wrong_module(wrong, chapter.folder))
+                except AssertionError as error:
+                    messages.append(str(error))
+        if not any(f"when {wrong.name}" in message for message in messages):
+            unseen.append((wrong.exercise, wrong.name, messages or "passes every test"))
+    assert unseen == []
+
+
+@each_chapter
+def test_there_are_at_least_six_different_wrong_answers_for_each_exercise(chapter):
+    known = wrong_answers(chapter.folder.name)
+    assert {wrong.exercise for wrong in known} == set(chapter.exercises)
+    assert min(Counter(wrong.exercise for wrong in known).values()) >= 6
+    assert len({(wrong.exercise, wrong.name) for wrong in known}) == len(known)
+    solution = (chapter.folder / "solution.py").read_text(encoding="utf-8")
+    assert len({wrong.applied_to(solution) for wrong in known} | {solution}) == len(known) + 1
+
+
+@each_measured_chapter
+def test_tables_and_numbers_follow_from_the_runs(chapter):
+    results = chapter.results
+    tables, numbers = load_answers(chapter.folder / "experiment.py").summary(results["runs"])
+    assert json.loads(json.dumps([tables, numbers])) == [results["tables"], results["numbers"]]
+
+
+@each_measured_chapter
+def test_the_results_say_how_they_were_made(chapter):
+    results = chapter.results
+    assert results["command"].startswith(f"python lessons/{chapter.folder.name}/experiment.py")
+    assert re.fullmatch(r"[0-9a-f]{12}", results["provenance"]["commit"])
+    assert {"python", "torch", "hardware"} <= results["provenance"].keys()
+    assert results["seeds"] >= 5 and results["seconds"] > 0
+
+
+def rows_of_map() -> dict[str, str]:
+    """Folder -> its row in the map of the course."""
+    return {folder: row for row in MAP.splitlines() for folder in re.findall(r"^\| [^|]*?(\d\d_\w+)", row)}
+
+
+def test_the_map_links_the_chapters_that_exist_and_no_others():
+    linked = {folder for folder, row in rows_of_map().items() if f"]({folder}/README.md)" in row}
+    assert linked == {chapter.folder.name for chapter in CHAPTERS}
+    assert [folder[:2] for folder in rows_of_map()] == [f"{n:02}" for n in range(1, len(rows_of_map()) + 1)]
+
+
+def test_the_lessons_that_the_code_names_stand_on_the_map():
+    files = [file for folder in ("minipeft", "tests") for file in (ROOT / folder).rglob("*.py")]
+    named = {lesson for file in files for lesson in re.findall(r"lessons/(\d\d_\w+)", file.read_text(encoding="utf-8"))}
+    assert named - {"07_sample"} <= set(rows_of_map())
+
+
+def test_every_method_names_its_lesson():
+    for file in (Path(ROOT) / "minipeft" / "methods").glob("*/*.py"):
+        text = file.read_text(encoding="utf-8")
+        if re.search(r"^\s+name = \"", text, re.M):
+            assert re.search(r"[Ll]essons?:? lessons/\d\d_\w+", text), f"{file.name} names no lesson"
+
+
+def test_the_links_of_the_map_lead_somewhere():
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", MAP) if "://" not in link]
+    assert [link for link in links if not (LESSONS / link).exists()] == []
