@@ -28,10 +28,10 @@ from minipeft.quantization.linear import QuantizedLinear
 FORMATS = ("nf4", "fp4", "int4", "int8")
 BLOCKS = (16, 32, 64, 128, 256, 512, 1024)
 BASES = {"t5-0.4m": "prefix", "t5-0.8m": "prefix", "t5-1.7m": "prefix", "t5-3.5m": "prefix", "gpt-1.7m": "causal"}
-ROWS = ("full", "lora", "nf4=qlora", "fp4=qlora:format=fp4", "int4=qlora:format=int4", "loftq")
-STEPS = 400
+ROWS = ("full", "lora", "nf4=qlora", "fp4=qlora:format=fp4", "int4=qlora:format=int4")
+STEPS = 300
 NAMES = {"full": "full tuning", "lora": "LoRA, 32-bit base", "nf4": "QLoRA, NF4", "fp4": "QLoRA, FP4",
-         "int4": "QLoRA, Int4", "loftq": "LoftQ, NF4"}  # fmt: skip
+         "int4": "QLoRA, Int4"}  # fmt: skip
 
 
 def runs(args) -> dict:
