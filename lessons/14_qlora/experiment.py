@@ -17,7 +17,9 @@ import minipeft
 from minipeft.commands.table import interval
 from minipeft.course.experiment import main, race
 from minipeft.methods.low_rank.lora import LoRALinear
+from minipeft.methods.low_rank.loftq import LoftQ
 from minipeft.methods.low_rank.qlora import QLoRA
+from minipeft.methods.low_rank.qpissa import QPiSSA
 from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import held_out_batches, mean_loss
 from minipeft.provenance import write_json
@@ -42,6 +44,7 @@ def runs(args) -> dict:
         "normal": kept(args, "normal", lambda: [normal_weights(seed) for seed in range(seeds)]),
         "real": kept(args, "real", lambda: {base: real_weights(base) for base in BASES}),
         "loss": kept(args, "loss", lambda: {base: held_out(base, BASES[base], args.quick) for base in BASES}),
+        "starts": kept(args, "starts", lambda: {base: starts(base, args.quick) for base in ("t5-0.4m", "t5-0.8m")}),
         "speed": kept(args, "speed", lambda: {rows: speed(rows) for rows in (16, 256, 2048)}),
         "sentiment": race("sentiment", list(ROWS), "t5-0.8m", "sentiment", args, STEPS),
         "topic": race("topic", list(ROWS[:3]), "t5-0.8m", "topic", args, STEPS),
@@ -126,6 +129,30 @@ def held_out(base: str, objective: str, quick: bool) -> dict:
     return losses
 
 
+STARTS = {"qlora": QLoRA(), "loftq1": LoftQ(iterations=1), "loftq5": LoftQ(iterations=5), "qpissa": QPiSSA()}
+
+
+@torch.no_grad()
+def starts(base: str, quick: bool) -> dict:
+    """Before any training: how far the weight with its update is from W, and the loss, for three ways to start."""
+    batches = held_out_batches(TextStream(BASES[base]), 2 if quick else 12)
+    model = minipeft.load(base)
+    exact = {name: value.clone() for name, value in model.state_dict().items()}
+    found = {"exact": {"loss": [mean_loss(model, [batch]) for batch in batches]}}
+    for name, method in STARTS.items():
+        torch.manual_seed(0)
+        method.attach(model)
+        model.eval()
+        errors = [relative_distance(layer.weight, exact[f"{path}.weight"]) for path, layer in method.layers()]
+        found[name] = {"error": mean(errors), "loss": [mean_loss(model, [batch]) for batch in batches]}
+        method.detach()
+    return found
+
+
+def relative_distance(weight: Tensor, exact: Tensor) -> float:
+    return float((weight - exact).norm() / exact.norm())
+
+
 def speed(rows: int, rounds: int = 15) -> dict:
     """Milliseconds of a forward and backward pass of one adapted layer, plain and quantized by turns."""
     torch.manual_seed(0)
@@ -163,8 +190,7 @@ def merged(way: str, file: Path, task, limit: int | None) -> dict:
         layers = [layer for _, layer in method.layers()]
         outcome["update"] = mean(float(layer.update().norm() / layer.linear.weight.norm()) for layer in layers)
         outcome["lost"] = mean(
-            float((layer.linear.weight - base[f"{path}.weight"]).norm() / base[f"{path}.weight"].norm())
-            for path, layer in method.layers()
+            relative_distance(layer.linear.weight, base[f"{path}.weight"]) for path, layer in method.layers()
         )
     if way == "exact":
         method.merge()
@@ -191,6 +217,7 @@ def summary(measured: dict) -> tuple[dict, dict]:
         "bits": bits_table(measured["bits"]),
         "errors": errors_table(measured),
         "losses": losses_table(measured["loss"]),
+        "starts": starts_table(measured["starts"]),
         "race": race_table(measured),
         "merges": merges_table(measured["merges"]),
     }
@@ -227,6 +254,22 @@ def losses_table(measured: dict) -> dict:
     for name in FORMATS:
         rows.append([name, *(risen(loss_rise(losses, name)) for losses in measured.values())])
     return {"columns": ["format", *measured], "rows": rows}
+
+
+def starts_table(measured: dict) -> dict:
+    """Percent of the weights' size, and the rise of the loss, on each base."""
+    labels = {"qlora": "QLoRA", "loftq1": "LoftQ, 1 round", "loftq5": "LoftQ, 5 rounds", "qpissa": "QPiSSA"}
+    rows = []
+    for name, label in labels.items():
+        cells = []
+        for base in measured.values():
+            rise = [after - exact for after, exact in zip(base[name]["loss"], base["exact"]["loss"], strict=True)]
+            cells += [f"{100 * base[name]['error']:.2f}", risen(rise)]
+        rows.append([label, *cells])
+    return {
+        "columns": ["start", *(f"{base}: {what}" for base in measured for what in ("error %", "loss"))],
+        "rows": rows,
+    }
 
 
 def scores(measured: dict, task: str) -> dict[str, list[float]]:
