@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import minipeft
 from minipeft.commands.table import interval
 from minipeft.course.experiment import main, race
-from minipeft.methods.low_rank.lora import LoRALinear
 from minipeft.methods.low_rank.loftq import LoftQ
+from minipeft.methods.low_rank.lora import LoRALinear
 from minipeft.methods.low_rank.qlora import QLoRA
 from minipeft.methods.low_rank.qpissa import QPiSSA
 from minipeft.pretraining.batches import TextStream
