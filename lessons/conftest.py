@@ -54,7 +54,7 @@ def pytest_runtest_makereport(item, call):
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report):
     if getattr(report, "to_do", False):
-        return TO_DO, ".", ("TO DO", {"yellow": True})
+        return TO_DO, "-", ("TO DO", {"yellow": True})
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -409,3 +409,10 @@ def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
     assert outcome["learning_rates"] == best and {spec.learning_rate for spec in runs} == set(best.values())
     assert [row["scores"] for row in outcome["rows"]] == [[50.0, 51.0, 52.0]] * 2 and outcome["commits"] == ["c"]
     assert outcome["rows"][0]["of_full"] is None and json.dumps(outcome, allow_nan=False)
+    begun = tmp_path / "ranks" / "runs" / "low-seed0" / "resume.pt"
+    begun.parent.mkdir(parents=True)
+    begun.touch()
+    experiment.race("ranks", ["houlsby"], "t5-0.8m", "topic", args, steps=30)
+    assert begun.exists(), "rows may come and go"
+    experiment.race("ranks", ["houlsby"], "t5-0.8m", "topic", args, steps=40)
+    assert not begun.exists(), "a run of other settings cannot be gone on with"

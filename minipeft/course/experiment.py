@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -100,6 +101,7 @@ def race(
     rates, scores = {}, {}
     if args.quick:
         base = replace(base, **QUICK)
+    settle(Path(base.folder), asdict(replace(base, folder="", method="")))
     print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
     if not args.quick:
         print(f"Learning rates on dev: {forecast(sweep_specs(base, entries), args.workers)}", flush=True)
@@ -118,6 +120,15 @@ def race(
         "chance": results[0]["chance"],
         "commits": sorted({result["provenance"]["commit"] for result in results}),
     }
+
+
+def settle(folder: Path, settings: dict) -> None:
+    """Runs that were begun with other settings cannot be gone on with: they are removed."""
+    file, settings = folder / "settings.json", json.loads(json.dumps(settings))
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != settings:
+        print(f"The settings of {folder.name} have changed: its runs are made anew.")
+        shutil.rmtree(folder)
+    write_json(file, settings)
 
 
 def is_nan(value: Any) -> bool:

@@ -115,23 +115,30 @@ def exercise_problems(chapter: Chapter) -> list[str]:
     for name, hints in chapter.hints.items():
         if len(hints) != 3 or len(set(hints)) != 3:
             found.append(f"{name} has no three hints")
-        where = [file for file, names in (("exercise.py", exercise), ("solution.py", solution)) if name not in names]
+        where = [
+            file for file, names in (("exercise.py", exercise), ("solution.py", solution)) if plain(name) not in names
+        ]
         found += [f"{name} does not stand in {file}" for file in where]
         if name not in tests:
             found.append(f"{name} has no test")
-        if not re.search(rf"`{name}`", about, re.IGNORECASE):
+        if plain(name) not in map(plain, re.findall(r"`(\w+)", about)):
             found.append(f"the section Exercises does not speak of `{name}`")
     return found
 
 
+def plain(name: str) -> str:
+    """`SwitchableLoRA`, `SWITCHABLE_LORA` and `switchable_lora` are one name."""
+    return name.replace("_", "").lower()
+
+
 def names_of(source: str) -> set[str]:
-    """The names that a file defines, in lower case."""
+    """The plain names that a file defines."""
     names = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name.lower())
+            names.add(plain(node.name))
         elif isinstance(node, ast.Assign):
-            names |= {target.id.lower() for target in node.targets if isinstance(target, ast.Name)}
+            names |= {plain(target.id) for target in node.targets if isinstance(target, ast.Name)}
     return names
 
 
@@ -150,6 +157,9 @@ def judging_problems(chapter: Chapter) -> list[str]:
                 found.append(f"{node.name} checks nothing")
             if [argument.arg for argument in node.args.args] != ["answers"]:
                 found.append(f"{node.name} takes other arguments than answers")
+        if isinstance(node, ast.keyword) and node.arg == "section":
+            if not isinstance(node.value, ast.Constant) or node.value.value not in SECTIONS:
+                found.append(f"line {node.value.lineno} of test_exercise.py names a section that no chapter has")
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Compare):
             found.append(f"line {node.lineno} of test_exercise.py compares and does nothing with it")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":

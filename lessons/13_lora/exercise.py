@@ -1,0 +1,87 @@
+"""The exercises of chapter 13, LoRA. Write in place of `raise NotImplementedError` and `...`.
+
+Then: pytest lessons/13_lora
+
+Letters: x (batch, in) are inputs, one a row; w (out, in) is frozen; a (rank, in) and b (out, rank) are trained.
+"""
+
+import torch  # noqa: F401  you will need it
+
+
+def lora_output(x, w, a, b, alpha):
+    """Implement. What the layer gives, (batch, out): y = W x + (alpha / rank) B A x for every row x.
+
+    The rank can be read off `a`. Do not build the (out, in) matrix B A: go through the `rank` numbers in the middle.
+    """
+    raise NotImplementedError
+
+
+def initial_factors(inputs, outputs, rank, seed):
+    """Implement. The start (a, b): a (rank, inputs), b (outputs, rank), float32.
+
+    One of them is zero. The other is uniform between -1/sqrt(inputs) and +1/sqrt(inputs), and the same `seed` always
+    gives the same numbers.
+    """
+    raise NotImplementedError
+
+
+def merged_weight(w, a, b, alpha):
+    """Implement. One matrix (out, in) that alone does what w, a and b do together; `w` itself stays as it is."""
+    raise NotImplementedError
+
+
+# Predict. How many numbers does LoRA train? No code: write the arithmetic, as 3 * (4 + 5).
+TRAINED_NUMBERS = {
+    # 12 layers of width 768; rank 8 on the query and value matrices, which are 768 x 768.
+    "RoBERTa-base": ...,
+    # 96 layers of width 12,288; rank 4 on the query and value matrices, which are 12,288 x 12,288.
+    "GPT-3": ...,
+    # Our base: 2 encoder and 2 decoder layers of width 72. Attention has a query, key, value and output matrix, 72 x 72
+    # each; a decoder layer has two attentions (to itself, and to the source). A feed-forward layer has gate and up
+    # (72 -> 128) and down (128 -> 72). Rank 4 on all of these.
+    "t5-0.8m": ...,
+}
+
+
+class SwitchableLoRA:
+    """Repair. A layer whose update can be moved into its own copy of the weight, and out again.
+
+    Whatever has been called before, in whatever order and however often, `layer(x)` should give the same outputs.
+    """
+
+    def __init__(self, w, a, b, alpha):
+        raise NotImplementedError  # remove this line, then find the mistake below
+        self.w, self.a, self.b = w.clone(), a, b
+        self.factor = alpha / len(a)
+        self.merged = False
+
+    def update(self):
+        return self.factor * (self.b @ self.a)
+
+    def merge(self):
+        if not self.merged:
+            self.w += self.update()
+            self.merged = True
+
+    def unmerge(self):
+        if self.merged:
+            self.w -= self.update()
+            self.merged = False
+
+    def __call__(self, x):
+        y = x @ self.w.transpose(0, 1)
+        return y + x @ self.update().T
+
+
+def check_merge(merge):
+    """Prove. A test of other people's `merge(w, a, b, alpha)`, which should do what `merged_weight` does.
+
+    Return for a right one; fail with `assert`, or `torch.testing.assert_close`, for every wrong one. Make your own
+    inputs, such that no mistake can hide in them. A right one is exact up to the rounding of float64, for any shapes.
+    """
+    raise NotImplementedError
+
+
+def stabilised_output(x, w, a, b, alpha):
+    """Extend. As `lora_output`, with the factor of rank-stabilised LoRA: alpha / sqrt(rank) instead of alpha / rank."""
+    raise NotImplementedError

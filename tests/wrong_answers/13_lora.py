@@ -1,0 +1,259 @@
+"""What goes wrong with LoRA."""
+
+from minipeft.course.wrong_answers import WrongAnswer
+
+ATTENTION, FEED_FORWARD = "24 * (72 + 72)", "12 * (72 + 128)"
+ROBERTA, GPT3, OURS = "12 * 2 * 8 * (768 + 768)", "96 * 2 * 4 * (12288 + 12288)", f"4 * ({ATTENTION} + {FEED_FORWARD})"
+
+
+def counts(name: str, roberta: str, gpt3: str, ours: str | None = None) -> WrongAnswer:
+    """One way of miscounting, on every model."""
+    edits = [(ROBERTA, roberta), (GPT3, gpt3), *([(OURS, ours)] if ours else [])]
+    return WrongAnswer(name, "trained_numbers", edits)
+
+
+WRONG = [
+    WrongAnswer("alpha / rank is forgotten", "lora_output", [("(alpha / rank) * (low @ b.T)", "low @ b.T")]),
+    WrongAnswer("alpha is not divided by the rank", "lora_output", [("(alpha / rank) * (low", "alpha * (low")]),
+    WrongAnswer(
+        "alpha is divided by the number of inputs", "lora_output", [("rank = a.shape[0]", "rank = a.shape[1]")]
+    ),
+    WrongAnswer(
+        "the frozen part is scaled too",
+        "lora_output",
+        [("return base + (alpha / rank) * (low @ b.T)", "return (alpha / rank) * (base + low @ b.T)")],
+    ),
+    WrongAnswer(
+        "the frozen part is left out", "lora_output", [("return base + (alpha / rank)", "return (alpha / rank)")]
+    ),
+    WrongAnswer(
+        "the update is subtracted", "lora_output", [("return base + (alpha / rank)", "return base - (alpha / rank)")]
+    ),
+    WrongAnswer("the factor is rank / alpha", "lora_output", [("(alpha / rank) * (low", "(rank / alpha) * (low")]),
+    WrongAnswer(
+        "alpha is multiplied by the rank",
+        "lora_output",
+        [("(alpha / rank) * (low", "(alpha * rank) * (low")],
+    ),
+    WrongAnswer(
+        "the bound is taken from the rank, as when fan-in is read off the wrong side of a",
+        "initial_factors",
+        [("bound = inputs**-0.5", "bound = rank**-0.5")],
+    ),
+    WrongAnswer("the bound is taken from the outputs", "initial_factors", [("inputs**-0.5", "outputs**-0.5")]),
+    WrongAnswer(
+        "both factors are zero",
+        "initial_factors",
+        [("a = bound * (2 * torch.rand(rank, inputs, generator=generator) - 1)", "a = torch.zeros(rank, inputs)")],
+    ),
+    WrongAnswer(
+        "b is random too",
+        "initial_factors",
+        [("torch.zeros(outputs, rank)", "torch.rand(outputs, rank, generator=generator)")],
+    ),
+    WrongAnswer(
+        "a is zero and b is random",
+        "initial_factors",
+        [
+            ("a = bound * (2 * torch.rand(rank, inputs, generator=generator) - 1)", "a = torch.zeros(rank, inputs)"),
+            ("torch.zeros(outputs, rank)", "bound * (2 * torch.rand(outputs, rank, generator=generator) - 1)"),
+        ],
+    ),
+    WrongAnswer(
+        "a has no negative numbers",
+        "initial_factors",
+        [("(2 * torch.rand(rank, inputs, generator=generator) - 1)", "torch.rand(rank, inputs, generator=generator)")],
+    ),
+    WrongAnswer("the bound is 1 / inputs, without the root", "initial_factors", [("inputs**-0.5", "1 / inputs")]),
+    WrongAnswer("the seed is ignored", "initial_factors", [("manual_seed(seed)", "manual_seed(0)")]),
+    WrongAnswer(
+        "the shapes of a are the other way round",
+        "initial_factors",
+        [("torch.rand(rank, inputs,", "torch.rand(inputs, rank,")],
+    ),
+    WrongAnswer("alpha / rank is forgotten in merging", "merged_weight", [("w + scaling * (b @ a)", "w + b @ a")]),
+    WrongAnswer(
+        "alpha is not divided by the rank in merging",
+        "merged_weight",
+        [("scaling = alpha / a.shape[0]", "scaling = alpha")],
+    ),
+    WrongAnswer(
+        "alpha is divided by the number of inputs in merging",
+        "merged_weight",
+        [("scaling = alpha / a.shape[0]", "scaling = alpha / a.shape[1]")],
+    ),
+    WrongAnswer(
+        "the update is subtracted in merging", "merged_weight", [("w + scaling * (b @ a)", "w - scaling * (b @ a)")]
+    ),
+    WrongAnswer("only the update is returned", "merged_weight", [("w + scaling * (b @ a)", "scaling * (b @ a)")]),
+    WrongAnswer(
+        "the factors are multiplied in the other order",
+        "merged_weight",
+        [("(b @ a)\n\n\nTRAINED", "(a @ b)\n\n\nTRAINED")],
+    ),
+    WrongAnswer(
+        "w is changed in place",
+        "merged_weight",
+        [("return w + scaling * (b @ a)", "w += scaling * (b @ a)\n    return w")],
+    ),
+    WrongAnswer(
+        "w is scaled together with the update", "merged_weight", [("w + scaling * (b @ a)", "scaling * (w + b @ a)")]
+    ),
+    counts("only A is counted", "12 * 2 * 8 * 768", "96 * 2 * 4 * 12288", "4 * (24 * 72 + 8 * 72 + 4 * 128)"),
+    counts("one matrix in a layer is counted, not query and value", "12 * 8 * (768 + 768)", "96 * 4 * (12288 + 12288)"),
+    counts(
+        "the frozen matrices are counted", "12 * 2 * 768 * 768", "96 * 2 * 12288**2", "24 * 72 * 72 + 12 * 72 * 128"
+    ),
+    counts(
+        "in and out are multiplied, not added",
+        "12 * 2 * 8 * 768**2",
+        "96 * 2 * 4 * 12288**2",
+        "4 * (24 * 72 * 72 + 12 * 72 * 128)",
+    ),
+    counts("the rank is forgotten", "12 * 2 * (768 + 768)", "96 * 2 * (12288 + 12288)", "24 * 144 + 12 * 200"),
+    counts("key and output are counted too", "12 * 4 * 8 * (768 + 768)", "96 * 4 * 4 * (12288 + 12288)"),
+    WrongAnswer("the decoder's second attention is forgotten", "trained_numbers", [(ATTENTION, "16 * (72 + 72)")]),
+    WrongAnswer("the gate matrices are forgotten", "trained_numbers", [(FEED_FORWARD, "8 * (72 + 128)")]),
+    WrongAnswer(
+        "the feed-forward matrices are taken for square ones", "trained_numbers", [(FEED_FORWARD, "12 * (72 + 72)")]
+    ),
+    WrongAnswer(
+        "the update counts twice after merging",
+        "switchable_lora",
+        [("        if not self.merged:\n            y = y", "        if True:\n            y = y")],
+    ),
+    WrongAnswer(
+        "the update does not count before merging",
+        "switchable_lora",
+        [("        if not self.merged:\n            y = y", "        if False:\n            y = y")],
+    ),
+    WrongAnswer(
+        "the call asks for the opposite of what it should",
+        "switchable_lora",
+        [("        if not self.merged:\n            y = y", "        if self.merged:\n            y = y")],
+    ),
+    WrongAnswer(
+        "merging twice adds the update twice",
+        "switchable_lora",
+        [
+            (
+                "        if not self.merged:\n            self.w += self.update()",
+                "        if True:\n            self.w += self.update()",
+            )
+        ],
+    ),
+    WrongAnswer(
+        "unmerging twice subtracts the update twice",
+        "switchable_lora",
+        [("        if self.merged:\n            self.w -=", "        if True:\n            self.w -=")],
+    ),
+    WrongAnswer(
+        "unmerge leaves the layer marked as merged",
+        "switchable_lora",
+        [
+            (
+                "self.w -= self.update()\n            self.merged = False",
+                "self.w -= self.update()\n            self.merged = True",
+            )
+        ],
+    ),
+    WrongAnswer(
+        "unmerge adds instead of subtracting",
+        "switchable_lora",
+        [("self.w -= self.update()", "self.w += 2 * self.update()")],
+    ),
+    WrongAnswer(
+        "merge does not note that it has merged",
+        "switchable_lora",
+        [
+            (
+                "            self.w += self.update()\n            self.merged = True",
+                "            self.w += self.update()",
+            )
+        ],
+    ),
+    WrongAnswer(
+        "the caller's own weight is changed",
+        "switchable_lora",
+        [("w.clone(), a, b\n        self.factor", "w, a, b\n        self.factor")],
+    ),
+    WrongAnswer(
+        "alpha is the rank in your test, which hides a missing factor",
+        "check_merge",
+        [("(4, 6, 3, 7.0), (5, 5, 2, 1.0)", "(4, 6, 3, 3.0), (5, 5, 2, 2.0)")],
+    ),
+    WrongAnswer(
+        "B is zero in your test, which hides everything",
+        "check_merge",
+        [
+            (
+                "        before = w.clone()\n        merged",
+                "        b.zero_()\n        before = w.clone()\n        merged",
+            )
+        ],
+    ),
+    WrongAnswer(
+        "no square matrix is tried",
+        "check_merge",
+        [("(4, 6, 3, 7.0), (5, 5, 2, 1.0)", "(4, 6, 3, 7.0), (5, 7, 2, 1.0)")],
+    ),
+    WrongAnswer(
+        "only rank 1 is tried", "check_merge", [("(4, 6, 3, 7.0), (5, 5, 2, 1.0)", "(4, 6, 1, 7.0), (5, 5, 1, 3.0)")]
+    ),
+    WrongAnswer(
+        "only the shape is compared",
+        "check_merge",
+        [("        torch.testing.assert_close(merged @ x, expected, rtol=1e-9, atol=1e-9)\n", "")],
+    ),
+    WrongAnswer(
+        "the tolerance is so wide that rounding to 16 bit passes",
+        "check_merge",
+        [("rtol=1e-9, atol=1e-9", "rtol=0.2, atol=0.2")],
+    ),
+    WrongAnswer(
+        "w is not looked at again after the call", "check_merge", [("        assert torch.equal(w, before)\n", "")]
+    ),
+    WrongAnswer(
+        "the right merge is refused, for want of any tolerance",
+        "check_merge",
+        [
+            (
+                "        torch.testing.assert_close(merged @ x, expected, rtol=1e-9, atol=1e-9)",
+                "        assert torch.equal(merged @ x, expected)",
+            )
+        ],
+    ),
+    WrongAnswer(
+        "alpha is divided by the rank itself",
+        "stabilised_output",
+        [("alpha / a.shape[0] ** 0.5", "alpha / a.shape[0]")],
+    ),
+    WrongAnswer(
+        "alpha is under the root too",
+        "stabilised_output",
+        [("alpha / a.shape[0] ** 0.5", "(alpha / a.shape[0]) ** 0.5")],
+    ),
+    WrongAnswer(
+        "alpha is multiplied by the root of the rank",
+        "stabilised_output",
+        [("alpha / a.shape[0] ** 0.5", "alpha * a.shape[0] ** 0.5")],
+    ),
+    WrongAnswer(
+        "the root is taken of the number of inputs",
+        "stabilised_output",
+        [("alpha / a.shape[0] ** 0.5", "alpha / a.shape[1] ** 0.5")],
+    ),
+    WrongAnswer(
+        "alpha is divided by the square of the rank",
+        "stabilised_output",
+        [("alpha / a.shape[0] ** 0.5", "alpha / a.shape[0] ** 2")],
+    ),
+    WrongAnswer(
+        "no factor stands before the update", "stabilised_output", [("scale * (x @ a.T @ b.T)", "x @ a.T @ b.T")]
+    ),
+    WrongAnswer(
+        "the root is taken of alpha instead",
+        "stabilised_output",
+        [("alpha / a.shape[0] ** 0.5", "alpha ** 0.5 / a.shape[0]")],
+    ),
+]
