@@ -12,7 +12,7 @@ from minipeft.__main__ import main
 from minipeft.commands.every_method import fitting, with_bundled_starts
 from minipeft.commands.hyperparameters import parse_hyperparameters
 from minipeft.commands.runs import CONTROLS, RunSpec, finished
-from minipeft.commands.sweep import grid, sweep
+from minipeft.commands.sweep import grid, sweep, sweep_specs
 from minipeft.commands.table import interval, markdown, summarise
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
@@ -189,6 +189,11 @@ def test_the_rates_to_try_are_those_of_the_way_a_method_is_used():
         network, table = (grid(name, {"reparametrise": on}) for on in (True, False))
         assert max(network) < min(table), "keys and values themselves need larger steps than a network's weights"
         assert grid(name) == (table if name == "p_tuning_v2" else network)
+
+
+def test_what_a_method_takes_from_the_task_is_there_when_it_is_tuned():
+    specs = sweep_specs(RunSpec("x", "t5-0.8m", "topic", ""), ["prompt_tuning:init=labels"])
+    assert [spec.learning_rate for spec in specs] == list(grid("prompt_tuning"))
 
 
 def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own_data, tmp_path):
