@@ -88,6 +88,10 @@ def test_the_budget_falls_with_the_cube_of_what_is_left():
     assert [schedule.budget(step, 1000, 72, 72) for step in (0, 250, 999)] == [72, 72, 72]
 
 
+def test_the_budget_falls_at_once_where_nothing_lies_between_warm_up_and_final_phase():
+    assert [Schedule(0.1, 0.9, 10).budget(done, 100, 9, 3) for done in (0, 9, 10, 11, 100)] == [9, 9, 3, 3, 3]
+
+
 def test_pruning_happens_every_interval_between_warm_up_and_final_phase_and_at_its_start():
     schedule = Schedule(warmup=0.2, final=0.35, interval=4)
     assert [done for done in range(1, 21) if schedule.prunes(done, 20)] == [8, 12, 13]

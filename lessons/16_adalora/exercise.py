@@ -9,8 +9,9 @@ def importance_step(
 ) -> tuple[Tensor, Tensor]:
     """One step of the two moving averages that a score is made of.
 
-    weight, gradient, mean, jumps: all of one shape. `mean` is the average of the sensitivity so far, `jumps` that of
-    the uncertainty. Return both as they are after this step, new tensors of the same shape: (mean, jumps).
+    weight, gradient, mean, jumps: all of one shape; leave them as they are.
+    `mean` is the average of the sensitivity so far, `jumps` that of the uncertainty. Return both as they are after this
+    step, new tensors of the same shape: (mean, jumps).
     """
     raise NotImplementedError
 
@@ -27,8 +28,9 @@ def triplet_scores(values: Tensor, p: Tensor, q: Tensor) -> Tensor:
 def budget(done: int, total: int, first: int, last: int, warmup: float, final: float) -> int:
     """The cubic schedule: how many triplets the whole model may keep after `done` of `total` steps.
 
-    first, last: the budgets b_0 and b_T. warmup, final: the shares of all steps before t_i and after t_f; round both
-    stretches to whole steps. A budget that is no whole number is cut off, not rounded.
+    first, last: the budgets b_0 and b_T. warmup, final: the shares of all steps before t_i and after t_f, rounded to
+    whole steps: t_i = round(warmup * total), t_f = total - round(final * total). A budget that is no whole number is
+    cut off, not rounded.
     """
     raise NotImplementedError
 
@@ -38,7 +40,7 @@ def keep_best(scores: list[Tensor], budget: int) -> list[Tensor]:
 
     scores: one tensor (rank,) for each layer; ranks may differ. Return one mask (rank,) of bool for each layer, with
     exactly `budget` times True in all of them together. Among equal scores the earlier layer goes first, and in a layer
-    the earlier triplet.
+    the earlier triplet: sort with stable=True, as topk and a plain argsort promise no order of equals.
     """
     raise NotImplementedError
 

@@ -230,7 +230,7 @@ def label(row: str) -> str:
     """What a table calls a row: lora2 -> LoRA, rank 2."""
     method, rank = re.fullmatch(r"(\D+)(\d?)", row).groups()
     if rank:
-        return f"LoRA, rank {rank}" if method == "lora" else f"AdaLoRA, {rank} on average"
+        return f"LoRA, rank {rank}" if method == "lora" else f"AdaLoRA, {rank_at_start(row)} to {rank} on average"
     return NAMES[row] if row in ("adalora", "at_once", "no_penalty", "averaged") else f"score: {NAMES[row]}"
 
 
@@ -240,7 +240,7 @@ def summary(measured: dict) -> tuple[dict, dict]:
         rows = {row["method"]: row for row in measured[name]["rows"]}
         order = [entry.partition("=")[0] for entry in order]
         tables[name] = {
-            "columns": ["", "moved at first", "stored", "learning rate", "test score"],
+            "columns": ["", "trained", "stored", "learning rate", "test accuracy, %"],
             "rows": [
                 [label(row), f"{moved(row):,}", f"{rows[row]['trained']:,}"]
                 + [f"{measured[name]['learning_rates'][row] or 0:g}", cell(rows[row]["scores"])]
@@ -251,7 +251,7 @@ def summary(measured: dict) -> tuple[dict, dict]:
         numbers |= {f"{row}_interval": interval(rows[row]["scores"]) for row in order if len(rows[row]["scores"]) > 1}
     topic = measured["topic"]["rows"]
     tables["topic"] = {
-        "columns": ["600 steps on topic", "stored", "test score"],
+        "columns": ["600 steps on topic", "stored", "test accuracy, %"],
         "rows": [
             [label(row), f"{topic[row]['stored']:,}", cell(topic[row]["scores"])] for row in sorted(topic, reverse=True)
         ],
@@ -273,14 +273,20 @@ def summary(measured: dict) -> tuple[dict, dict]:
         numbers[f"{row}_gap_percent"] = 100 * numbers[f"{row}_singular_value_gap"]
     prunings = [seed["prunings"] for seed in measured["moves"]]
     numbers["prunings"] = len(prunings[0])
+    rate = f"{AdaLoRA.suggested_learning_rate:g}"  # at which `moves` trains
+    numbers["moves_rate_dev"] = measured["choices"]["sweep"]["adalora"].get(rate, 0.0)
     numbers |= {key: mean(sum(one[key] for one in seed) for seed in prunings) for key in ("came", "went")}
     return tables, numbers | rank_numbers(measured["ranks"])
 
 
-def moved(row: str) -> int:
-    """How many numbers of a row the optimizer moves at first: 24 matrices of the model are square, 12 are not."""
+def rank_at_start(row: str) -> int:
     entry = next(entry for entry in BUDGETS + CHOICES if entry.startswith(f"{row}="))
-    rank, lam = int(re.search(r":rank=(\d+)", entry)[1]), "adalora:" in entry
+    return int(re.search(r":rank=(\d+)", entry)[1])
+
+
+def moved(row: str) -> int:
+    """How many numbers of a row the optimizer moves: 24 matrices of the model are square, 12 are not."""
+    rank, lam = rank_at_start(row), not row.startswith("lora")
     return rank * (24 * (72 + 72 + lam) + 12 * (128 + 72 + lam))
 
 
@@ -293,6 +299,11 @@ def rank_numbers(ranks: dict[str, dict[str, list[int]]]) -> dict[str, float]:
             numbers[f"{row}_rank_{key}"] = mean(
                 mean(seeds) for path, seeds in matrices.items() if re.match(pattern, path)
             )
+        for kind, within in (("feed_forward", True), ("attention", False)):
+            chosen = [mean(seeds) for path, seeds in matrices.items() if ("feed_forward" in path) == within]
+            numbers[f"{row}_rank_{kind}"] = mean(chosen)
+        last = [mean(seeds) for path, seeds in matrices.items() if path.startswith("decoder.blocks.1.")]
+        numbers[f"{row}_last_block"] = sum(last)
         numbers[f"{row}_always_0"] = sum(not any(seeds) for seeds in matrices.values())
         numbers[f"{row}_ever_0"] = mean(sum(not rank for rank in seed) for seed in zip(*matrices.values(), strict=True))
         by_seed = list(zip(*matrices.values(), strict=True))
@@ -362,7 +373,9 @@ def draw_budget(pyplot, measured: dict, file: Path) -> None:
 def draw_cuts(pyplot, cuts: dict[str, list[dict]], file: Path) -> None:
     """Score against triplets left, one line for each way of choosing them; one panel for each penalty."""
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 4.6), dpi=150, facecolor="white", sharey=True)
-    for axes, (kind, title) in zip(panels, (("averaged", "mild penalty"), ("no_penalty", "no penalty")), strict=True):
+    for axes, (kind, title) in zip(
+        panels, (("averaged", "averaged penalty"), ("no_penalty", "no penalty")), strict=True
+    ):
         draw_panel(axes, cuts[kind])
         axes.set(title=title, xlabel=f"triplets left of {TRIPLETS}")
     panels[0].set_ylim(40, 104)

@@ -22,10 +22,10 @@ def triplet_scores(values: Tensor, p: Tensor, q: Tensor) -> Tensor:
 def budget(done: int, total: int, first: int, last: int, warmup: float, final: float) -> int:
     """How many triplets the whole model may keep after `done` of `total` steps."""
     start, end = round(warmup * total), total - round(final * total)
-    if done <= start:
-        return first
     if done >= end:
         return last
+    if done <= start:
+        return first
     left = 1 - (done - start) / (end - start)
     return int(last + (first - last) * left**3)
 

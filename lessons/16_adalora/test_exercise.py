@@ -36,7 +36,7 @@ def test_importance_step_over_four_steps_is_that_of_a_loop(answers):
     weights, gradients = numbers(4, 3, 2, seed=1), numbers(4, 3, 2, seed=2)
 
     def run(answers):
-        mean = jumps = torch.zeros(3, 2)
+        mean, jumps = torch.zeros(3, 2), torch.zeros(3, 2)
         for weight, gradient in zip(weights, gradients, strict=True):
             mean, jumps = answers.importance_step(weight, gradient, mean, jumps, 0.9, 0.7)
         return mean, jumps
@@ -68,12 +68,32 @@ def test_importance_step_is_the_librarys(answers):
     library.update({"w": weight})
     check(
         answers,
-        lambda answers: answers.importance_step(weight.detach(), weight.grad, *before.values(), 0.85, 0.6),
+        lambda answers: answers.importance_step(
+            weight.detach(), weight.grad, *(average.clone() for average in before.values()), 0.85, 0.6
+        ),
         (library.averages["w.sensitivity"], library.averages["w.uncertainty"]),
         holds="the averages are those of minipeft's Importance",
         inputs={"w": weight, "g": weight.grad, "beta1": 0.85, "beta2": 0.6},
         section="The mathematics",
         likely="a part of one of the two averages is missing",
+    )
+
+
+def test_importance_step_leaves_what_it_is_given_as_it_was(answers):
+    def run(answers):
+        given = [numbers(3, 4, seed=seed).abs() for seed in range(4)]
+        found = answers.importance_step(*given, 0.85, 0.6)
+        return found if found is None else given
+
+    check(
+        answers,
+        run,
+        [numbers(3, 4, seed=seed).abs() for seed in range(4)],
+        holds="w, g and the two averages that are given stay as they are; the new averages are new tensors",
+        inputs={"w, g, mean, jumps": "four tensors (3, 4)", "beta1": 0.85, "beta2": 0.6},
+        section="The mathematics",
+        likely="one of them is changed in place",
+        tolerance=0,
     )
 
 
@@ -138,6 +158,20 @@ def test_budget_falls_as_fractions_say(answers):
         [exact_budget(done, *setting) for done in steps],
         holds="every budget is the exact b(t), cut off to a whole number",
         inputs={"done": steps, "total": 620, "first": 144, "last": 36, "warmup": 0.1, "final": 0.3},
+        section="The mathematics",
+        likely="the rounding, or where the fall begins and ends",
+        tolerance=0,
+    )
+
+
+def test_budget_rounds_the_two_outer_stretches(answers):
+    setting = (15, 60, 20, 0.1, 0.3)
+    check(
+        answers,
+        lambda answers: [answers.budget(done, *setting) for done in range(16)],
+        [exact_budget(done, *setting) for done in range(16)],  # round(1.5) = 2 and round(4.5) = 4 steps: 2 to 11
+        holds="t_i = round(warmup * total) and t_f = total - round(final * total)",
+        inputs={"done": "0 to 15", "total": 15, "first": 60, "last": 20, "warmup": 0.1, "final": 0.3},
         section="The mathematics",
         likely="the rounding, or where the fall begins and ends",
         tolerance=0,

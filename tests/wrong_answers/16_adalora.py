@@ -37,6 +37,8 @@ WRONG = [
     WrongAnswer("I - I_mean is squared", "importance_step", [(JUMPS, JUMPS.replace(".abs()", ".square()"))]),
     WrongAnswer("the averages are not averages but sums", "importance_step", [
         (MEAN, "new_mean = mean + now"), (JUMPS, "new_jumps = jumps + (now - new_mean).abs()")]),
+    WrongAnswer("the averages that are given are changed in place", "importance_step", [
+        (MEAN, "new_mean = mean.mul_(beta1).add_((1 - beta1) * now)")]),
     WrongAnswer("the two averages come back in the other order", "importance_step", [
         ("return new_mean, new_jumps", "return new_jumps, new_mean")]),
 
@@ -57,6 +59,8 @@ WRONG = [
     WrongAnswer("the power is 2", "budget", [(FALL, FALL.replace("**3", "**2"))]),
     WrongAnswer("the final phase is not taken off the end", "budget", [
         (STRETCH, "round(warmup * total), total")]),
+    WrongAnswer("t_f is rounded, not the length of the final phase", "budget", [
+        (STRETCH, "round(warmup * total), round((1 - final) * total)")]),
     WrongAnswer("the fall begins at step 0", "budget", [(STRETCH, "0, total - round(final * total)")]),
     WrongAnswer("the fall is as long as all the steps", "budget", [(SHARE, "left = 1 - (done - start) / total")]),
     WrongAnswer("the budget is rounded to the nearest", "budget", [(FALL, FALL.replace("int(", "round("))]),

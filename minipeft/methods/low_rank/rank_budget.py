@@ -51,7 +51,9 @@ class Schedule:
     def budget(self, done: int, total: int, first: int, last: int) -> int:
         """b(t) after `done` steps, from `first` down to `last` ranks in the whole model."""
         start, end = self.phases(total)
-        left = 0.0 if done >= end else 1 - max(0, done - start) / (end - start)  # 1 ... 0
+        left = (
+            0.0 if done >= end else 1 - max(0, done - start) / max(1, end - start)
+        )  # 1 ... 0; at once where t_i = t_f
         return int(last + (first - last) * left**3)
 
 
