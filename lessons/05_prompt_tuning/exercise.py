@@ -16,8 +16,8 @@ from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderC
 def prepend_prompt(prompt: Tensor, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Put the same prompt before every text of a batch: [P; X], and the mask that goes with it.
 
-    prompt: (p, d). vectors: (batch, n, d), embedded texts. mask: (batch, n), True on real tokens, False on padding.
-    Returns (batch, p + n, d) and (batch, p + n). Gradients must reach `prompt`.
+    prompt: (p, d). vectors: (batch, n, d), embedded texts. mask: (batch, n), bool, True on real tokens and False on
+    padding. Returns (batch, p + n, d) and (batch, p + n). Gradients must reach `prompt`.
     """
     raise NotImplementedError
 
@@ -26,7 +26,7 @@ def prompted_logits(model, prompt: Tensor, source: Tensor, source_mask: Tensor, 
     """The logits of every answer token of a T5 that reads `prompt` before the source.
 
     source: (batch, n) token ids with their mask (batch, n). answer: (batch, m) token ids without padding.
-    Returns (batch, m, vocabulary). Use prepend_prompt and the model's parts:
+    Returns (batch, m, vocabulary). All masks are bool. Use prepend_prompt and the model's parts:
 
         model.embedding(ids)                            (batch, length) -> (batch, length, d)
         model.encoder(vectors, mask)                    -> hidden states (batch, length, d), mask
@@ -66,7 +66,7 @@ COST = {
     "encoder_scores": ...,  # the attention scores of one head of the encoder
     "cross_scores": ...,  # the cross-attention scores of one head of the decoder
     "decoder_scores": ...,  # the self-attention scores of one head of the decoder
-    # and how many whole prompts of 20 vectors are no larger than this one model?
+    # and how many prompts of 20 vectors take together no more numbers than the model? (whole prompts)
     "prompts_per_model": ...,
 }
 
@@ -105,9 +105,15 @@ def check_reading(read) -> None:
     """Your test of somebody's prompt tuning: raise AssertionError where `read` breaks a law, return where it keeps all.
 
     read(model, prompt, batch) -> (batch, vocabulary): what the model writes first when it reads `prompt` before each
-    text of `batch`. Take model, prompt and batch from `example()`. The laws: the base's weights do not change; without
-    the prompt the model answers as before; the order of the batch changes nothing but the order of the answers; more
-    padding changes nothing; a prompt of word embeddings is the same as these words written before the text.
+    text of `batch`. Take model, prompt and batch from `example()`. batch.source are its token ids, batch.source_mask is
+    True on real tokens; pad(rows) returns these two, Batch(ids, mask) makes a batch of them.
+
+    The laws: the base's weights do not change; without the prompt the model answers as before; the order of the batch
+    changes nothing but the order of the answers; more padding changes nothing; a prompt of word embeddings is the same
+    as these words written before the text.
+
+    A wrong `read` may leave modules in the model, and then the names in state_dict() change: to compare the weights,
+    keep list(model.parameters()) and a copy of each before the reading.
     """
     raise NotImplementedError
 
@@ -116,7 +122,8 @@ def mixed_prompts(prompts: list[Tensor], rows: Tensor, vectors: Tensor, mask: Te
     """Many tasks in one batch: row i reads the prompt of its own task, rows[i]. The prompts may differ in length.
 
     prompts: (p_k, d) each. rows: (batch,), numbers of prompts. vectors: (batch, n, d) and mask: (batch, n) as above.
-    With P the longest prompt's length, returns (batch, P + n, d) and (batch, P + n). Each row must be read as it is
-    alone with its prompt: what a shorter prompt lacks are zero vectors in front of it, and the mask hides them.
+    With P the length of the longest of all prompts, used in this batch or not, returns (batch, P + n, d) and
+    (batch, P + n). Each row must be read as it is alone with its prompt: what a shorter prompt lacks are zero vectors
+    in front of it, and the mask hides them.
     """
     raise NotImplementedError

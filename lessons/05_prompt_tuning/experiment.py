@@ -63,7 +63,7 @@ def races(args) -> dict:
     """Prompts trained on bases of four sizes, from three starts, in four lengths; the slowest base last."""
     told = {"args": args, "steps": STEPS}
     found = {size: race(size, ["prompt_tuning", "full"], size, TASK, **told) for size in SIZES[:-1]}
-    starts = ["uniform=prompt_tuning:init=uniform", "labels=prompt_tuning:init=labels"]
+    starts = ["uniform=prompt_tuning:init=uniform", "labels=prompt_tuning:init=labels:labels=task"]
     found["starts"] = race("starts", starts, BASE, TASK, **told)
     lengths = [f"length {n}=prompt_tuning:prompt_length={n}" for n in LENGTHS if n != PromptTuning.prompt_length]
     found["lengths"] = race("lengths", lengths, BASE, TASK, **told)

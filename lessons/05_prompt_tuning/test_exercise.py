@@ -190,13 +190,23 @@ def test_first_prompt_labels_are_means_and_what_is_left_is_sampled(answers):
     def parts(answers):
         prompt = start(answers, "labels", 7)
         tokens = prompt[3:, 0].round().long().tolist()
-        return [prompt[:3], len(set(tokens)), sum(50 <= token < 90 for token in tokens)]
+        return {
+            "vectors": len(prompt),
+            "the first three": prompt[:3],
+            "different tokens behind them": len(set(tokens)),
+            "frequent tokens behind them": sum(50 <= token < 90 for token in tokens),
+        }
 
     means = torch.tensor([7.0, (20 + 30) / 2, (3 + 4 + 8) / 3])[:, None] + 0.01 * torch.arange(6)
     check(
         answers,
         parts,
-        [means, 4, 4],
+        {
+            "vectors": 7,
+            "the first three": means,
+            "different tokens behind them": 4,
+            "frequent tokens behind them": 4,
+        },
         holds="vector i is the mean of label i's token embeddings; the places left over are different frequent tokens",
         inputs={"init": "labels", "length": 7, "labels": [[7], [20, 30], [3, 4, 8]]},
         section="The mathematics",
@@ -294,7 +304,7 @@ def test_answer_loss_is_that_of_the_library(answers):
         answers,
         lambda answers: answers.answer_loss(model, prompt, source, answer),
         expected,
-        holds="answer token i is predicted at place p + n + i - 1, one before its own",
+        holds="answer token i (from 1) is predicted at place p + n + i - 2 (from 0), one before its own",
         inputs={"prompt": prompt, "source": source, "answer": answer},
         section="The code",
         likely="the loss is read at other places",
@@ -423,6 +433,21 @@ def test_mixed_prompts_fills_short_prompts_up_in_front(answers):
         inputs={"lengths of the prompts": [1, 3, 2], "rows": rows.tolist(), "vectors": vectors, "mask": mask},
         section="The code",
         likely="a row has another task's prompt, or the hidden places stand elsewhere",
+    )
+
+
+def test_mixed_prompts_leaves_room_for_the_longest_prompt_also_where_no_row_reads_it(answers):
+    prompts, _, source, mask = mixture()
+    rows, vectors = torch.tensor([2, 0, 0, 2, 2]), tiny_t5().embedding(source).detach()
+    check(
+        answers,
+        lambda answers: [list(part.shape) for part in answers.mixed_prompts(prompts, rows, vectors, mask)],
+        [[5, 3 + 5, 12], [5, 3 + 5]],
+        holds="the shapes are (batch, P + n, d) and (batch, P + n), P the length of the longest of all prompts",
+        inputs={"lengths of the prompts": [1, 3, 2], "rows": rows.tolist(), "vectors": vectors, "mask": mask},
+        section="The code",
+        likely="P is another length",
+        tolerance=0,
     )
 
 

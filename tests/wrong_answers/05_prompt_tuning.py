@@ -18,6 +18,7 @@ PREPEND = [
 ]
 HEARD = "context, mask)\n"
 LOGITS = [
+    ("cross-attention gets the mask of the text alone", HEARD, "context, source_mask)\n"),
     ("cross-attention sees the padding", HEARD, "context, torch.ones_like(mask))\n"),
     (
         "the cross-attention mask grows at the wrong end",
@@ -63,6 +64,7 @@ START = [
         DRAWN,
         "frequent[torch.randint(len(frequent), (length - len(means),))]",
     ),
+    ("the labels' places are drawn once more", DRAWN, "frequent[torch.randperm(len(frequent))[:length]]"),
     ("only a label's first token is taken", MEAN, "table[ids[:1]]"),
     ("a label's tokens are summed", MEAN, "table[ids].sum(0, keepdim=True)"),
     (
@@ -161,6 +163,10 @@ MIXED = "return torch.cat([table[rows], vectors], dim=1), torch.cat([seen[rows],
 SEEN = "torch.arange(longest) >= fill for"
 MIXTURE = [
     (
+        "a prompt that no row reads is not counted for P",
+        [("max(len(prompt) for prompt in prompts)", "max(len(prompts[row]) for row in rows)")],
+    ),
+    (
         "the hidden places stand between prompt and text",
         [("(0, 0, fill, 0)", "(0, 0, 0, fill)"), (SEEN, "torch.arange(longest) < longest - fill for")],
     ),
@@ -196,6 +202,7 @@ WRONG = [
     WrongAnswer(
         "the prompt is cut off from its gradient", "prepend_prompt", [("prompt.expand(", "prompt.detach().expand(")]
     ),
+    WrongAnswer("the mask is no longer bool", "prepend_prompt", [("mask.new_ones(", "torch.ones(")]),
     WrongAnswer("the mask hides the prompt", "prepend_prompt", [("mask.new_ones(", "mask.new_zeros(")]),
     *(WrongAnswer(name, "prompted_logits", [(old, new)]) for name, old, new in LOGITS),
     *(WrongAnswer(name, "first_prompt", [(old, new)]) for name, old, new in START),
