@@ -75,9 +75,10 @@ def rebuild(source: list[int], target: list[int], sentinel: Callable[[int], int]
 def check_corruption(implementation: Callable) -> None:
     """A property test: raise AssertionError unless `implementation(ids, sentinel, rng)` corrupts every text rightly.
 
-    It returns (source, target) with T5's settings. Right means: the counts are those of `noise_counts`; each side has
-    the sentinels 0, 1, 2, ... once, in this order; and no token of the text is lost, doubled or moved. Use your own
-    functions from above, `sentinel` from the top of this file, and texts and seeds of your choice.
+    It returns (source, target) with T5's settings, both without end-of-sequence. Right means: the counts are those of
+    `noise_counts`; each side has the sentinels 0, 1, 2, ... once, in this order; and no token of the text is lost,
+    doubled or moved. Use your own functions from above, `sentinel` from the top of this file, and texts and seeds of
+    your choice.
     """
     raise NotImplementedError
 

@@ -34,10 +34,10 @@ def tenths(values: list[int]) -> dict[int, int]:
 def test_noise_counts_are_those_worked_out_by_hand(answers):
     check(
         answers,
-        lambda answers: [answers.noise_counts(length) for length in (8, 20, 57, 110, 200, 568)],
-        [(1, 1), (3, 1), (9, 3), (16, 5), (30, 10), (85, 28)],  # 1.2, 3.0, 8.55, 16.5, 30.0 and 85.2 tokens, rounded
+        lambda answers: [answers.noise_counts(length) for length in (8, 20, 57, 70, 200, 333)],
+        [(1, 1), (3, 1), (9, 3), (10, 3), (30, 10), (50, 17)],  # 1.2, 3.0, 8.55, 10.5, 30.0 and 49.95 tokens, rounded
         holds="hidden = round(0.15 length), spans = round(hidden / 3)",
-        inputs={"lengths": [8, 20, 57, 110, 200, 568]},
+        inputs={"lengths": [8, 20, 57, 70, 200, 333]},
         section="The mathematics",
         likely="a count is rounded otherwise, or worked out from another number",
         tolerance=0,
@@ -80,7 +80,7 @@ def test_noise_counts_agree_with_the_library(answers):
         holds="the counts are those of minipeft/pretraining/span_corruption.py",
         inputs={"lengths": "2 ... 128", "noise_density": 0.3, "mean_span": 2.0},
         section="The code",
-        likely="noise_density or mean_span is not the one that was given",
+        likely="noise_density or mean_span is not the one that was given, or a count is rounded otherwise",
         tolerance=0,
     )
 
@@ -137,6 +137,28 @@ def test_random_composition_draws_every_way_equally_often(answers):
         inputs={"items": 6, "parts": 3, "draws": DRAWS},
         section="The mathematics",
         likely="some ways are likelier than others",
+        tolerance=0,
+    )
+
+
+def test_random_composition_makes_long_parts_as_rare_as_they_are(answers):
+    def run(answers):
+        rng = random.Random(6)
+        drawn = [answers.random_composition(8, 4, rng) for _ in range(DRAWS)]
+        return {
+            "smallest part": min(map(min, drawn)),
+            "some part is 5": tenths([5 in parts for parts in drawn]).get(True, 0),
+            "the first part is 5": tenths([parts[0] == 5 for parts in drawn]).get(True, 0),
+        }
+
+    check(
+        answers,
+        run,
+        {"smallest part": 1, "some part is 5": 10, "the first part is 5": 0},  # 11.4 and 2.9 percent
+        holds="of the 35 ways, 4 have a part of 5, and 1 has it first: 10 and 0 percent of all draws, in whole tens",
+        inputs={"items": 8, "parts": 4, "draws": DRAWS},
+        section="What people get wrong",
+        likely="long parts are likelier or rarer than they should be, wherever they stand",
         tolerance=0,
     )
 

@@ -10,6 +10,10 @@ ONE_BY_ONE = """    cuts = [0]
         cuts.append(rng.randint(cuts[-1] + 1, items - left))
     cuts.append(items)
 """
+SHUFFLED = """    sizes = [after - before for before, after in pairwise(cuts)]
+    rng.shuffle(sizes)
+    cuts = [sum(sizes[:part]) for part in range(parts + 1)]
+"""
 THROWN = """    sizes = [1] * parts
     for _ in range(items - parts):
         sizes[rng.randrange(parts)] += 1
@@ -55,6 +59,7 @@ WRONG = [
     WrongAnswer("the parts are made as equal as they can be", "random_composition", [
         (CUTS, "    cuts = [items * part // parts for part in range(parts + 1)]\n")]),
     WrongAnswer("each part is drawn from what the ones before have left", "random_composition", [(CUTS, ONE_BY_ONE)]),
+    WrongAnswer("the parts of the loop are shuffled afterwards", "random_composition", [(CUTS, ONE_BY_ONE + SHUFFLED)]),
     WrongAnswer("the items are thrown into the parts one by one", "random_composition", [(CUTS, THROWN)]),
 
     WrongAnswer("every hidden token gets a sentinel of its own", "source_and_target", [(START, "if mask[place]:")]),
@@ -85,6 +90,7 @@ WRONG = [
     WrongAnswer("target and source are exchanged", "lengths", [("(100, 22)", "(22, 100)")]),
 
     WrongAnswer("end-of-sequence is counted on neither side", "longest_text", [("(568, 114)", "(569, 113)")]),
+    WrongAnswer("the source of this text no longer fits", "longest_text", [("(568, 114)", "(569, 114)")]),
     WrongAnswer("the text itself is held to 512 tokens", "longest_text", [("(568, 114)", "(512, 104)")]),
     WrongAnswer("the sentinels are left out of the source", "longest_text", [("(568, 114)", "(601, 121)")]),
     WrongAnswer("a closing sentinel is counted in the target", "longest_text", [("(568, 114)", "(568, 115)")]),
