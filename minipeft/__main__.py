@@ -1,16 +1,16 @@
 """The command line: `python -m minipeft compare | train | evaluate | generate | memory | progress | ...`."""
 
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from minipeft.commands import memory_plan, pretrain_prompt, transfer
-from minipeft.commands.arguments import FIRST_RACE, build_parser
+from minipeft.commands.arguments import build_parser
 from minipeft.commands.compare import compare
-from minipeft.commands.hyperparameters import make_method, nearest, parse_hyperparameters, split_entries
+from minipeft.commands.every_method import fitting, with_bundled_starts
+from minipeft.commands.hyperparameters import nearest, parse_hyperparameters, split_entries
 from minipeft.commands.pool import default_workers
 from minipeft.commands.prompts import compare_prompts
 from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, is_first_process, new_method, run
@@ -56,8 +56,7 @@ def run_compare(args) -> None:
     if args.methods and args.methods != "all":
         methods = split_entries(args.methods, known)
     else:
-        race = known if args.methods else [*FIRST_RACE, *CONTROLS]
-        methods = fitting(race, args.model)
+        methods = fitting(with_bundled_starts(known, spec.task), args.model)
     task = get_task(spec)
     for entry in entry_specs(spec, methods):
         if entry.method not in known:
@@ -66,19 +65,6 @@ def run_compare(args) -> None:
             new_method(entry, task)
     seeds = args.seeds or (1 if args.quick else 5)
     compare(spec, methods, seeds, args.workers or default_workers(args.device), args.tune)
-
-
-def fitting(race: Iterable[str], model_name: str) -> list[str]:
-    """Those methods of `race` that can act on the model as they are; says which are left out, and why."""
-    methods = []
-    for name in race:
-        try:
-            if name not in CONTROLS:  # BitFit needs biases, which T5 has not; AdapterFusion needs trained adapters
-                make_method(name, {}).attach(load(model_name))
-            methods.append(name)
-        except UserError as error:
-            print(f"Left out: {name}. {error}")
-    return methods
 
 
 def run_train(args) -> None:

@@ -78,6 +78,13 @@ def tiny_gpt():
     return make_tiny_gpt()
 
 
+# For tests that are run for every method and take long: the second family is left to `pytest -m slow`.
+second_family_slow = pytest.mark.parametrize(
+    "make_tiny_model", [name if name == "t5" else pytest.param(name, marks=pytest.mark.slow) for name in MAKERS],
+    indirect=True,
+)  # fmt: skip
+
+
 @pytest.fixture(params=MAKERS)
 def make_tiny_model(request):
     """A function that makes the same tiny model again and again; the test runs once for each family."""

@@ -115,7 +115,7 @@ def test_scores_over_five_steps_are_those_of_a_loop_over_single_numbers():
             expected = score(f"{path}.values", i)
             expected += sum(score(f"{path}.P", row * rank + i) for row in range(outputs)) / outputs
             expected += sum(score(f"{path}.Q", i * inputs + column) for column in range(inputs)) / inputs
-            assert float(method.importance.triplets(path)[i]) == pytest.approx(expected, rel=1e-4)
+            assert float(method.importance.triplets(path, layer)[i]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_best_triplets_of_the_whole_model_keep_their_values_and_all_vectors_stay():
@@ -124,7 +124,8 @@ def test_the_best_triplets_of_the_whole_model_keep_their_values_and_all_vectors_
     steps(method, model, 0, 4, total=10)
     del method.after_step
     before = {name: parameter.detach().clone() for name, parameter in method.named_parameters().items()}
-    scores = [(float(score), path, i) for path in "02" for i, score in enumerate(method.importance.triplets(path))]
+    triplets = {path: method.importance.triplets(path, layer) for path, layer in method.layers()}
+    scores = [(float(score), path, i) for path in "02" for i, score in enumerate(triplets[path])]
     budget = method.schedule.budget(4, 10, 6, 2)
     assert budget == 2  # of 6
     kept = {(path, i) for _, path, i in sorted(scores)[-budget:]}
@@ -133,6 +134,33 @@ def test_the_best_triplets_of_the_whole_model_keep_their_values_and_all_vectors_
         expected = [float(before[f"{path}.values"][i]) if (path, i) in kept else 0.0 for i in range(3)]
         assert layer.values.tolist() == expected
         assert torch.equal(layer.P, before[f"{path}.P"]) and torch.equal(layer.Q, before[f"{path}.Q"])
+
+
+def test_the_other_criteria_are_the_sensitivity_alone_and_the_size_of_lam():
+    scores = {}
+    for criterion in ("sensitivity_uncertainty", "sensitivity", "magnitude"):
+        model, method = attached(criterion=criterion, warmup=1.0, final=0.0)
+        steps(method, model, 0, 5, total=100)
+        scores[criterion] = {path: method.importance.triplets(path, layer) for path, layer in method.layers()}
+    averages = method.importance.averages  # the same in all three: nothing was pruned
+    for path, layer in method.layers():
+        mean = averages[f"{path}.values.sensitivity"] + averages[f"{path}.P.sensitivity"].mean(0)
+        mean = mean + averages[f"{path}.Q.sensitivity"].mean(1)
+        torch.testing.assert_close(scores["sensitivity"][path], mean)
+        assert torch.equal(scores["magnitude"][path], layer.values.detach().abs())
+        assert not torch.allclose(scores["sensitivity_uncertainty"][path], mean)
+
+
+def test_without_smoothing_the_sensitivity_alone_is_that_of_the_last_step():
+    model, method = attached(criterion="sensitivity", beta1=0.0, warmup=1.0, final=0.0)
+    last = {}
+
+    def keep(step):
+        last.update({name: (each * each.grad).abs().detach() for name, each in method.named_parameters().items()})
+
+    steps(method, model, 0, 3, total=100, scale=keep)
+    for name, now in last.items():
+        torch.testing.assert_close(method.importance.score(name), now)
 
 
 def test_a_pruned_triplet_comes_back_when_it_becomes_important_and_not_in_the_final_phase():
@@ -289,6 +317,8 @@ def test_a_run_killed_while_pruning_and_resumed_equals_an_unbroken_one_bit_for_b
         ({"final": -0.1}, "shares of the steps"),
         ({"interval": 0}, "interval .* at least 1"),
         ({"beta1": 1.0}, "beta1 and beta2"),
+        ({"beta1": 0.0}, "every score is 0"),
+        ({"criterion": "size"}, "criterion must be one of sensitivity_uncertainty, sensitivity, magnitude"),
     ],
 )
 def test_hyper_parameters_that_make_no_sense_are_refused(settings, words):

@@ -8,12 +8,14 @@ import sys
 import pytest
 import torch
 
-from minipeft.__main__ import fitting, main
+from minipeft.__main__ import main
+from minipeft.commands.every_method import fitting, with_bundled_starts
 from minipeft.commands.hyperparameters import parse_hyperparameters
-from minipeft.commands.runs import RunSpec, finished
-from minipeft.commands.sweep import grid, sweep
+from minipeft.commands.runs import CONTROLS, RunSpec, finished
+from minipeft.commands.sweep import grid, sweep, sweep_specs
 from minipeft.commands.table import interval, markdown, summarise
 from minipeft.errors import UserError
+from minipeft.methods.registry import METHODS
 from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.transformer.checkpoints import save_checkpoint
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -189,6 +191,11 @@ def test_the_rates_to_try_are_those_of_the_way_a_method_is_used():
         assert grid(name) == (table if name == "p_tuning_v2" else network)
 
 
+def test_what_a_method_takes_from_the_task_is_there_when_it_is_tuned():
+    specs = sweep_specs(RunSpec("x", "t5-0.8m", "topic", ""), ["prompt_tuning:init=labels"])
+    assert [spec.learning_rate for spec in specs] == list(grid("prompt_tuning"))
+
+
 def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own_data, tmp_path):
     flags = ["--model", base_folder, "--data", own_data, "--steps", "2", "--set", "inner=6", "--set", "prefix_length=3"]
     assert main(["train", *flags, "--method", "prefix_tuning", "--out", str(tmp_path)]) == 0
@@ -217,11 +224,12 @@ def test_the_interval_is_students():
 
 
 def test_the_table_sorts_by_score_and_gives_shares_of_full_tuning():
-    def result(method, score, trained):
+    def result(method, score, trained, seconds):
         return {"spec": {"method": method}, "test": score, "trained_parameters": trained, "total_parameters": 1000,
-                "adapter_bytes": 2_500_000, "memory": {}}  # fmt: skip
+                "adapter_bytes": 2_500_000, "memory": {}, "seconds_per_step": seconds}  # fmt: skip
 
-    rows = summarise([result("lora", 60.0, 50), result("full", 80.0, 1000), result("lora", 70.0, 50)])
+    rows = summarise([result("lora", 60.0, 50, 0.5), result("full", 80.0, 1000, 0.4), result("lora", 70.0, 50, 0.3)])
+    assert [row["seconds_per_step"] for row in rows] == [0.4, 0.3], "of the run that was disturbed least"
     assert [(row["method"], row["mean"], row["of_full"], row["percent"]) for row in rows] == [
         ("full", 80.0, 100.0, 100.0),
         ("lora", 65.0, 81.25, 5.0),
@@ -236,3 +244,20 @@ def test_what_cannot_act_on_a_model_is_left_out_with_its_reason(base_folder, cap
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(".")[0] for line in lines] == [f"Left out: {name}" for name in left]
     assert "norm_tuning" in lines[0] and "pfeiffer" in lines[1]
+
+
+def test_in_the_whole_race_ppt_and_spot_start_from_another_tasks_prompt():
+    assert with_bundled_starts(["full", "spot"], "sentiment") == ["full", "spot=spot:source=sentiment_food"]
+    entries = with_bundled_starts(["ppt", "spot"], "topic")
+    assert entries == ["ppt=ppt:pretrained=ppt-single", "spot=spot:source=sentiment"]
+    assert fitting(entries, "t5-0.8m") == entries
+
+
+def test_compare_races_every_method_that_fits_unless_told(base_folder, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("minipeft.__main__.compare", lambda spec, methods, *rest: asked.append(methods))
+    for flags in ([], ["--methods", "all"]):
+        assert main(["compare", "--model", str(base_folder), "--out", str(tmp_path), *flags]) == 0
+    unfit = ("bitfit", "adapter_fusion", "ppt", "spot", "oft")  # the bundled prompts belong to another base, and
+    # oft's blocks of 8 do not divide this base's 12 inner activations
+    assert asked[0] == asked[1] == [name for name in (*METHODS, *CONTROLS) if name not in unfit]

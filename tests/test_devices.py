@@ -14,7 +14,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_trains_scores_and_writes(make_tiny_model, tiny_task, name, dtype, device):
     model = make_tiny_model().to(device, dtype)

@@ -126,7 +126,7 @@ def test_a_plan_is_what_the_ledger_counts_on_the_bundled_models(name, base):
 SMALL = {"oft": {"block_size": 4}, "p_tuning": {"encoder": "mlp"}, "mam": {"inner": 30}}
 
 
-@pytest.mark.parametrize("family", MAKERS)
+@pytest.mark.parametrize("family", ["t5", pytest.param("gpt", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in ("hard_prompt", "adapter_fusion")])
 def test_every_method_can_be_planned_and_the_ledger_agrees(name, family):
     model, told = MAKERS[family](), SMALL.get(name, {})
@@ -145,7 +145,7 @@ def test_every_method_can_be_planned_and_the_ledger_agrees(name, family):
 
 @pytest.mark.parametrize("base", ["t5-0.8m", "gpt-1.7m"])
 @pytest.mark.parametrize("checkpointing", [True, False])
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("dtype", [pytest.param(torch.bfloat16, marks=pytest.mark.slow), torch.float32])
 def test_a_plan_holds_in_16_bit_and_under_gradient_checkpointing(base, checkpointing, dtype):
     model, planned = load(base, dtype=dtype), plan(base, "lora", dtype=dtype)
     model.set_gradient_checkpointing(checkpointing)
@@ -213,6 +213,7 @@ def test_dropout_is_counted_as_in_training_and_nothing_is_left_changed():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_plan(capsys):
     flags = ["--model", "chatglm-6b", "--set", "rank=8", "--set", "targets=query_key_value", "--batch", "1"]
     assert main(["memory", *flags, "--length", "16", "--answer-length", "4", "--gigabytes", "32"]) == 0

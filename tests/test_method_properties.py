@@ -22,6 +22,10 @@ CASES = [(name, family) for name, row in TABLE.items() for family in ("t5", "gpt
 IDENTITY = [case for case in CASES if METHODS[case[0]].starts_at_identity]
 few = settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 every_case = pytest.mark.parametrize("name, family", CASES)
+# The costliest laws are tried on one family here and on the other by `pytest -m slow`.
+every_case_slowly = pytest.mark.parametrize(
+    "name, family", [case if case[1] == "t5" else pytest.param(*case, marks=pytest.mark.slow) for case in CASES]
+)
 # 16-bit cases take as long again as the others and are left to `pytest -m slow`, which CI runs too.
 both_types = pytest.mark.parametrize(
     "dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)], ids=["float32", "bfloat16"]
@@ -148,7 +152,7 @@ def test_training_moves_what_is_trained_and_not_one_bit_of_the_frozen_base(name,
     assert all(moved) if dtype is torch.float32 else any(moved)  # bfloat16 rounds a small step on a large number away
 
 
-@every_case
+@every_case_slowly
 @few
 @given(data=st.data())
 def test_gradients_are_the_same_under_gradient_checkpointing(name, family, data):
@@ -313,7 +317,7 @@ def greedy_without_cache(model, source, length):
 
 
 @torch.no_grad()
-@every_case
+@every_case_slowly
 @few
 @given(data=st.data())
 def test_decoding_with_caches_equals_decoding_without(name, family, data):

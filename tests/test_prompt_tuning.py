@@ -19,6 +19,9 @@ class Tokenizer:
     def most_frequent(self, count):
         return list(range(20, 25))[:count]
 
+    def sentinel(self, index):
+        return 30 - index
+
 
 def with_tokenizer(model):
     model.tokenizer = Tokenizer()
@@ -138,3 +141,14 @@ def test_a_hybrid_prompt_reads_hand_written_words_around_the_source():
     method.detach()
     with pytest.raises(UserError, match="A template needs"):
         PromptTuning(template="no source")
+
+
+def test_an_answer_behind_a_sentinel_begins_with_the_first_one():
+    model = with_tokenizer(tiny_t5())
+    for method, answers in (
+        (PromptTuning(prompt_length=3), [[6, 9, 11]]),
+        (PromptTuning(3, sentinel=True), [[30, 6, 9, 11]]),
+    ):
+        method.attach(model)
+        assert method.answers("no") == answers
+        method.detach()

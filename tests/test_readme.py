@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from minipeft.__main__ import main
 from minipeft.commands.tables import MARK, PAGES, fill
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names
@@ -56,6 +57,13 @@ def test_the_sample_of_any_module_runs():
     exec(compile(README.split("```python\n", 2)[2].split("```", 1)[0], "README.md", "exec"), names)
     assert len(names["optimizer"].param_groups[0]["params"]) == 4, "A and B of two layers"
     assert [type(layer).__name__ for layer in names["net"]] == ["Linear", "ReLU", "Linear"]
+
+
+@pytest.mark.slow
+def test_the_plan_of_memory_is_what_the_command_prints(capsys):
+    command, printed = README.split("```bash\npython -m minipeft memory ", 1)[1].split("```text\n", 1)
+    assert main(["memory", *command.split("\n", 1)[0].split()]) == 0
+    assert capsys.readouterr().out == printed.split("```", 1)[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from minipeft.methods.registry import METHODS
 from minipeft.tasks.task import DATA
 
 TASKS = ("sentiment", "sentiment_food", "topic", "category")
@@ -172,3 +173,59 @@ def test_what_is_said_of_shared_layers():
     speed_up = {(row["shape"], row["tasks"], row["free_layers"]): row["speed_up"][1] for row in results}
     assert f"{speed_up['t5-8.9m', 8, 4]:.2f}" == "2.76" and f"{speed_up['t5-8.9m', 2, 4]:.2f}" == "1.57"
     assert all(0.9 < value < 1.1 for (_, _, free), value in speed_up.items() if not free), "nothing to share"
+
+
+NEAR_FULL = ("lora", "rslora", "lora_plus", "dora", "pissa", "vera", "oft", "adalora", "qlora", "loftq", "qpissa",
+             "mam", "houlsby", "compacter", "multi_head_parallel_adapter")  # fmt: skip
+ONE_PLACE = ("pfeiffer", "parallel_adapter", "scaled_parallel_adapter")
+
+
+def test_the_whole_race_holds_what_the_readme_says():
+    rows, topic = race("sentiment-all"), race("topic-adapters")
+    assert rows.keys() == {*METHODS, *CONTROLS} - {"bitfit", "adapter_fusion"}
+    mean = {method: row["mean"] for method, row in rows.items()}
+    assert all(abs(mean["full"] - mean[method]) <= 3 for method in NEAR_FULL)
+    for method in ONE_PLACE:
+        assert mean["full"] - mean[method] > 3 >= abs(topic["full"]["mean"] - topic[method]["mean"])
+    assert mean["hard_prompt"] + 15 < mean["prompt_tuning"] < mean["ia3"] < mean["lora"]
+    assert mean["prompt_tuning"] < mean["norm_tuning"] < mean["lora"]
+    assert mean["random_base"] < 55 and mean["random_base"] + 20 < mean["prompt_tuning"]
+    fastest = [row["seconds_per_step"] for method, row in rows.items() if method not in ("untuned", "hard_prompt")]
+    assert 0.01 < min(fastest) and max(fastest) < 0.06, "no run was timed beside much other work"
+
+
+def test_what_the_readme_says_of_adapters_in_one_place():
+    wide, attention = race("sentiment-parallel_places")["wide"], race("sentiment-parallel_places")["attention"]
+    assert f"{wide['mean']:.1f} ± {wide['interval']:.1f}" == "94.1 ± 3.6"
+    assert f"{attention['mean']:.1f} ± {attention['interval']:.1f}" == "91.6 ± 4.5"
+    assert max(wide["mean"], attention["mean"]) < race("sentiment-all")["houlsby"]["mean"]
+
+
+def test_what_the_readme_says_of_four_bits():
+    sentiment, ten = race("sentiment-quantized"), race("sentiment-quantized_10")
+    assert f"{sentiment['lora']['mean'] - sentiment['qlora']['mean']:.1f}" == "1.8"
+    assert f"{ten['lora']['mean'] - ten['qlora']['mean']:.1f}" == "0.5"
+    assert [f"{ten[row]['mean']:.1f} ± {ten[row]['interval']:.1f}" for row in ("qlora", "lora")] == [
+        "97.8 ± 1.4",
+        "98.3 ± 0.7",
+    ]
+    for rows in (sentiment, race("topic-quantized")):
+        four = [rows[row] for row in ("qlora", "loftq", "qpissa", "int8")]
+        assert all(abs(row["mean"] - rows["full"]["mean"]) < 2 for row in four)
+        ends = [(row["mean"] - row["interval"], row["mean"] + row["interval"]) for row in four]
+        assert max(low for low, _ in ends) <= min(high for _, high in ends), "all intervals overlap"
+    rows = race("sentiment-all")
+    assert 3.5 < rows["qlora"]["memory"]["activations"] / rows["qlora"]["memory"]["weights"] < 4.5
+    assert 1.25 < rows["qlora"]["seconds_per_step"] / rows["lora"]["seconds_per_step"] < 1.45
+
+
+def test_what_the_readme_says_of_a_step_beside_peft():
+    report = json.loads((DATA.parent / "tests" / "benchmarks" / "step_time.json").read_text(encoding="utf-8"))
+    prefix = [row for row in report["results"] if row["method"] == "prefix_tuning" and row["shape"].startswith("t5")]
+    others = [row for row in report["results"] if row not in prefix]
+    times = [row["time_ratio"][1] for row in others]
+    assert (f"{min(times):.2f}", f"{max(times):.2f}") == ("0.58", "0.87")
+    assert max(row["memory_ratio"] for row in others) < 0.76 and all(row["time_ratio"][1] > 1.2 for row in prefix)
+    larger = [row["time_ratio"][1] for row in others if row["shape"] == "t5-8.9m" and row["method"] != "p_tuning"]
+    assert 0.8 < min(larger)
+    assert max(row["time_ratio"][1] for row in others if row["shape"].startswith("gpt")) < 0.8

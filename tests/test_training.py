@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import MAKERS
+from conftest import MAKERS, second_family_slow
 from method_table import TABLE, new_method
 
 from minipeft.errors import UserError
@@ -84,6 +84,7 @@ def test_a_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(
     assert list(tmp_path.iterdir()) == [], "a finished run needs no file to resume from"
 
 
+@second_family_slow
 @pytest.mark.parametrize("name", [name for name in METHODS if not TABLE[name].trains_nothing])
 def test_every_method_resumes_as_if_never_killed(make_tiny_model, tiny_task, tmp_path, name):
     settings = TrainingSettings(steps=6, batch_size=16, evaluate_every=2, learning_rate=0.02)

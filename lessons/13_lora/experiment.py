@@ -31,7 +31,7 @@ from minipeft.transformer.batch import Batch
 
 BASE, LARGER, TASK, STEPS = "t5-0.8m", "t5-3.5m", "topic", 200
 RANKS = (1, 2, 4, 8, 16, 32)
-CUTS = (*RANKS, 72)  # 72: nothing is cut
+CUTS = (0, *RANKS, 72)  # 0: no update at all; 72: nothing is cut
 # The paper's table 5: seven choices of matrices with as many numbers; two more that it has not.
 PLACES = {
     "query": (8, "query"),
@@ -256,7 +256,7 @@ def summary(measured: dict) -> experiment.Summary:
     rows = {row["method"]: row for row in measured["race"]["rows"]}
     cut_scores, kept = measured["cut"]["scores"], measured["cut"]["with_the_rest"]
     shares, noise = measured["cut"]["share"], measured["cut"]["share_of_noise"]
-    counted, steps = measured["counts"], measured["steps"]
+    counted, steps, rates = measured["counts"], measured["steps"], measured["race"]["learning_rates"]
     numbers = {"full": rows["full"]["mean"], "chance": measured["race"]["chance"]}
     numbers["full_interval"], numbers["full_trained"] = rows["full"]["interval"] or 0.0, rows["full"]["trained"]
     for rank in RANKS:
@@ -266,6 +266,13 @@ def summary(measured: dict) -> experiment.Summary:
     for rank in map(str, CUTS):
         numbers |= {f"cut{rank}": mean(cut_scores[rank]), f"kept{rank}": mean(kept[rank])}
         numbers |= {f"share{rank}": mean(shares[rank]), f"noise{rank}": mean(noise[rank])}
+    for name in PLACES:
+        numbers["place " + name] = rows["rank 1" if name == "everything" else name]["mean"]
+    for rank in (1, 32):  # empty after --quick, which does not tune
+        dev = measured["race"]["sweep"].get(f"rank {rank}", {})
+        numbers |= {f"rank{rank} dev at {rate}": score for rate, score in dev.items()}
+    numbers["extra_forward_time"] = 100 * (mean(steps["lora"]["forward"]) / mean(steps["full"]["forward"]) - 1)
+    numbers["extra_forward_operations"] = 100 * (counted["lora"]["forward"] / counted["full"]["forward"] - 1)
     full, lora = counted["full"], counted["lora"]
     for name in ("lora", "lora q, v"):
         key = name.replace(" q, v", "_qv")
@@ -284,11 +291,11 @@ def summary(measured: dict) -> experiment.Summary:
             numbers[key] = 100 * (mean(ratios) - 1)
     tables = {
         "ranks": {
-            "columns": ["rank", "trained", "LoRA, test", "full tuning's update cut to this rank", "GPT-3, paper"],
-            "rows": [[str(rank), f"{rows[f'rank {rank}']['trained']:,}", cell(rows[f"rank {rank}"]["scores"]),
-                      cell(cut_scores[str(rank)]), PAPER_RANKS.get(rank, "-")] for rank in RANKS]
+            "columns": ["rank", "trained", "test", "best rate", "GPT-3, paper"],
+            "rows": [[str(rank), f"{row['trained']:,}", cell(row["scores"]), f"{rates[row['method']] or 0:g}",
+                      PAPER_RANKS.get(rank, "-")] for rank in RANKS for row in [rows[f"rank {rank}"]]]
                     + [["full", f"{rows['full']['trained']:,}", cell(rows["full"]["scores"]),
-                        cell(cut_scores["72"]), "73.8 / 89.5"]],
+                        f"{rates['full'] or 0:g}", "73.8 / 89.5"]],
         },
         "places": {
             "columns": ["matrices", "rank", "trained", "test", "GPT-3, paper"],
@@ -382,7 +389,7 @@ def matplotlib_rectangle(x: float, y: float, width: float, height: float, colour
 
 def draw_ranks(measured: dict, path: Path) -> None:
     """Score by rank: LoRA trained at that rank, full tuning's update cut to it; full tuning as a band."""
-    figure, axes = new_axes((7, 3.8))
+    figure, axes = new_axes((7, 4.2))
     rows = {row["method"]: row for row in measured["race"]["rows"]}
     full = rows["full"]
     axes.axhspan(full["mean"] - (full["interval"] or 0), full["mean"] + (full["interval"] or 0), color="0.88")
@@ -391,15 +398,17 @@ def draw_ranks(measured: dict, path: Path) -> None:
     axes.errorbar([0.97 * rank for rank in RANKS], [row["mean"] for row in trained],
                   [row["interval"] or 0 for row in trained],
                   fmt="o-", capsize=4, label="LoRA of this rank")  # fmt: skip
-    cuts = [measured["cut"]["scores"][str(rank)] for rank in CUTS]
-    axes.errorbar([1.03 * rank for rank in CUTS], [mean(scores) for scores in cuts],
-                  [interval(scores) if len(scores) > 1 else 0 for scores in cuts],
-                  fmt="s--", capsize=4, label="full tuning's update, cut to this rank")  # fmt: skip
+    for key, style, label in (("with_the_rest", "s--", "full tuning's update, cut to this rank"),
+                              ("scores", "^:", "the same, embeddings, norms and head as before")):  # fmt: skip
+        cuts = [measured["cut"][key][str(rank)] for rank in CUTS[1:]]
+        axes.errorbar([1.03 * rank for rank in CUTS[1:]], [mean(scores) for scores in cuts],
+                      [interval(scores) if len(scores) > 1 else 0 for scores in cuts],
+                      fmt=style, capsize=4, label=label)  # fmt: skip
     axes.set_xscale("log", base=2)
-    axes.set_xticks(CUTS, [str(rank) for rank in CUTS])
+    axes.set_xticks(CUTS[1:], [str(rank) for rank in CUTS[1:]])
     axes.set_xlabel("rank")
     axes.set_ylabel(f"test accuracy on {TASK} (%)")
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
     save(figure, path)
 
 

@@ -10,9 +10,9 @@ import json
 import shlex
 from pathlib import Path
 
-from minipeft.__main__ import fitting
-from minipeft.commands.arguments import DEFAULT_MODEL, FIRST_RACE
+from minipeft.commands.arguments import DEFAULT_MODEL
 from minipeft.commands.compare import compare
+from minipeft.commands.every_method import fitting, with_bundled_starts
 from minipeft.commands.hyperparameters import split_entries
 from minipeft.commands.picture import picture
 from minipeft.commands.pool import default_workers
@@ -23,6 +23,7 @@ from minipeft.provenance import write_json
 from minipeft.tasks.task import DATA
 
 RESULTS = DATA / "results"
+FIRST_RACE = ("full", "bitfit", "norm_tuning", "lora", "houlsby", "prompt_tuning", "prefix_tuning")  # one of each kind
 TASKS = ("sentiment", "sentiment_food", "topic", "category")
 
 
@@ -46,16 +47,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--methods", help="as for compare")
+    parser.add_argument("--methods", help=f"as for compare, or all (default: {','.join(FIRST_RACE)} and the controls)")
     parser.add_argument("--name", default="", help="goes behind the task in the names of the files")
     parser.add_argument("--shots", type=int, help="as for compare")
     parser.add_argument("--steps", type=int, default=RunSpec.steps)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", default="runs/acceptance")
     args = parser.parse_args()
-    if args.methods:
+    if args.methods and args.methods != "all":
         methods = split_entries(args.methods, [*METHODS, *CONTROLS])
-    else:
+    elif not args.methods:
         methods = fitting((*FIRST_RACE, *CONTROLS), args.model)
     for task in args.tasks.split(","):
         flags = vars(args) | {"tasks": task}
@@ -64,6 +65,8 @@ def main() -> None:
         folder = Path(args.out) / (f"{task}-{args.shots}shots" if args.shots else task)
         base = RunSpec(folder=str(folder), model=args.model, task=task, method="", steps=args.steps, shots=args.shots)
         name = f"{task}-{args.name}" if args.name else task
+        if args.methods == "all":
+            methods = fitting(with_bundled_starts((*METHODS, *CONTROLS), task), args.model)
         accept(base, methods, args.seeds, default_workers("cpu"), name, command)
 
 

@@ -8,7 +8,6 @@ from minipeft.methods.registry import METHODS
 from minipeft.pretraining import pretrain
 
 DEFAULT_MODEL, DEFAULT_TASK = "t5-0.8m", "sentiment"
-FIRST_RACE = ("full", "bitfit", "norm_tuning", "lora", "houlsby", "prompt_tuning", "prefix_tuning")  # one of each kind
 PATIENCE = "stop after so many dev scores (one every 100 steps) without a better one (default: train all steps)"
 
 
@@ -42,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     entry = command("compare", "Race several methods on one task: every seed, one table, one picture.")
     entry.add_argument(
         "--methods",
-        help=f"comma-separated, or all (default: {','.join(FIRST_RACE)} where they fit the model, and the controls); "
+        help="comma-separated (default: all that fit the model, and the controls); "
         "hyper-parameters follow a colon each, a name of your own may stand before: low=lora:rank=1:alpha=2",
     )
     entry.add_argument("--shots", type=int, help="train on so many examples a seed, with as many for dev")

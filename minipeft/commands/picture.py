@@ -11,6 +11,7 @@ from pathlib import Path
 from minipeft.commands.runs import CONTROLS
 
 NAMED = 8  # so many points have their names beside them; more are told apart by a legend
+POINTS = 20  # more than so many get a line each
 
 
 def picture(report: dict, path: str | Path) -> bool:
@@ -22,6 +23,18 @@ def picture(report: dict, path: str | Path) -> bool:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    if len(report["rows"]) > POINTS:
+        figure = line_by_line(report, pyplot)
+    else:
+        figure = points(report, pyplot)
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+    return True
+
+
+def points(report: dict, pyplot):
+    """A point for each method: its score over the numbers it trains."""
     lines = [row for row in report["rows"] if row["method"] in CONTROLS or not row["trained"]]  # a logarithm has no 0
     trained = sorted((row for row in report["rows"] if row not in lines), key=lambda row: row["trained"])
     crowded = len(trained) > NAMED
@@ -55,12 +68,38 @@ def picture(report: dict, path: str | Path) -> bool:
     axes.margins(x=0.12, y=0.12)
     axes.set_xlabel("trained parameters" + (" (equal ones side by side)" if crowded else ""))
     axes.set_ylabel("test score (%), mean and 95% interval")
-    seeds = f"{report['seeds']} seeds" if report["seeds"] > 1 else "1 seed"
-    axes.set_title(f"{report['title']}, {seeds}", fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
-    return True
+    axes.set_title(title(report), fontsize=11)
+    return figure
+
+
+def line_by_line(report: dict, pyplot):
+    """A line for each method, best first: its score on the left, the numbers it trains on the right."""
+    rows = report["rows"]
+    figure, (left, right) = pyplot.subplots(
+        1, 2, sharey=True, figsize=(8, 1.2 + 0.21 * len(rows)), dpi=150, facecolor="white", width_ratios=(3, 1)
+    )
+    names = []
+    for place, row in enumerate(rows):
+        spread = row["interval"] if len(row["scores"]) > 1 else 0.0
+        color = "gray" if row["method"] in CONTROLS or not row["trained"] else "tab:blue"
+        left.errorbar(row["mean"], place, xerr=spread, fmt="o", capsize=3, markersize=5, color=color)
+        names.append(f"{row['method']}  {row['mean']:.1f}")
+        if row["trained"]:  # a logarithm has no 0
+            right.plot(row["trained"], place, "s", markersize=5, color=color)
+    left.set_yticks(range(len(rows)), names, fontsize=8)
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set_xlabel("test score (%), mean and 95% interval", fontsize=9)
+    left.set_title(title(report), fontsize=10)
+    right.set_xscale("log")
+    right.set_xlabel("trained parameters", fontsize=9)
+    for axes in (left, right):
+        axes.grid(color="lightgray", linewidth=0.5)
+        axes.tick_params(axis="x", labelsize=8)
+    return figure
+
+
+def title(report: dict) -> str:
+    return f"{report['title']}, {report['seeds']} seed{'s' if report['seeds'] > 1 else ''}"
 
 
 def side_by_side(rows: list[dict]) -> list[float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from minipeft.commands.hyperparameters import make_method, parse_entry
 from minipeft.commands.pool import run_all
-from minipeft.commands.runs import RunSpec
+from minipeft.commands.runs import RunSpec, get_task, new_method
 from minipeft.errors import UserError
 from minipeft.provenance import provenance, write_json
 from minipeft.tasks.task import DATA
@@ -54,12 +54,12 @@ def folder_name(row: str) -> str:
 
 def sweep_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
     """One run for each entry of `methods` and rate, scored on dev."""
-    folder = Path(base.folder) / "sweep"
+    folder, task = Path(base.folder) / "sweep", get_task(base)
     return [
         replace(spec, folder=str(folder / f"{folder_name(spec.row)}-{rate:g}"), learning_rate=rate,
                 seed=SWEEP_SEED, split="dev")
         for spec in entry_specs(base, methods) if spec.method != "untuned"
-        for rate in grid(spec.method, spec.hyperparameters)
+        for rate in new_method(spec, task).learning_rate_grid  # which may depend on what the method takes from the task
     ]  # fmt: skip
 
 

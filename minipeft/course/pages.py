@@ -18,7 +18,7 @@ from minipeft.course.chapters import LESSONS, ROOT, chapters, find_chapter
 FENCE = re.compile(
     r"(?:^\[//\]: # \(excerpt of (?P<file>[^)]+)\)\n)?^```(?P<info>\w*)[ \t]*\n(?P<body>.*?)^```[ \t]*$", re.M | re.S
 )
-TABLE = re.compile(r"(\[//\]: # \(table (\w+)\)\n\n)((?:\|.*(?:\n|\Z))*)")
+TABLE = re.compile(r"(\[//\]: # \(table (\w+)\)\n\n)((?:\|.*(?:\n|\Z))*)\n?")
 # A number, its sign, a percent sign, and the mark right behind it. No numbers: T5, v1.1, GPT-3, t5-0.8m.
 NUMBER = re.compile(
     r"(?P<number>(?<![\w.,])(?<![A-Za-z]-)(?<![A-Za-z]\d-)[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?)"
@@ -111,8 +111,8 @@ def table(content: dict) -> str:
 
 
 def fill(text: str, results: dict) -> str:
-    """`text` with the table under every mark made from the results."""
-    return TABLE.sub(lambda match: match[1] + table(results["tables"][match[2]]), text)
+    """`text` with the table under every mark made from the results, and a blank line, which ends a table, below it."""
+    return TABLE.sub(lambda match: f"{match[1]}{table(results['tables'][match[2]])}\n", text)
 
 
 def prose(text: str) -> str:

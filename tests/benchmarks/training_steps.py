@@ -1,6 +1,7 @@
 """One training step of minipeft, and the same of transformers + peft, as functions: see benchmark_step_time.py."""
 
 import unittest.mock
+from itertools import count
 
 import torch
 
@@ -29,7 +30,18 @@ OURS = {
     "prefix_tuning": {"prefix_length": PROMPT, "reparametrise": False},
 }
 CASES = [(shape, method) for shape in SHAPES for method in OURS]
-CASES += [(shape, "decoder_prefix") for shape in SHAPES if shape.startswith("t5")]
+# On T5 alone, whose matrices are the same ones on both sides; GPT-2's query, key and value are one matrix there.
+PLACES = ("query", "value")
+T5_OURS = {
+    "ia3": {},
+    "dora": {"rank": RANK, "targets": PLACES},
+    "vera": {"rank": 64, "targets": PLACES},
+    "oft": {"block_size": 8, "targets": PLACES},
+    "adalora": {"rank": 12, "target_rank": RANK, "targets": PLACES},
+    "p_tuning": {"template": "[V]" * PROMPT + " {source}"},
+}
+CASES += [(shape, method) for shape in SHAPES if shape.startswith("t5") for method in ("decoder_prefix", *T5_OURS)]
+ADALORA_STEPS = (1000, 200)  # in all, and made before the first timed one: where ranks are being pruned
 
 
 def random_batch() -> Batch:
@@ -58,15 +70,20 @@ def our_step(folder: str, method: str, batch: Batch):
     model = from_hugging_face(folder).train()
     places = ("decoder.blocks.*.attention",) if method == "decoder_prefix" else PrefixTuning.places
     method = "prefix_tuning" if method == "decoder_prefix" else method
-    tuning = METHODS[method](**OURS[method])
+    tuning = METHODS[method](**(OURS | T5_OURS)[method])
     with unittest.mock.patch.object(PrefixTuning, "places", places):
         tuning.attach(model)
     optimizer = make_optimizer("adamw", tuning.parameter_groups(1e-4), 1e-4)
+    total, first = ADALORA_STEPS
+    numbers = count(first)
 
     def step() -> float:
+        number = next(numbers)
         loss = model.loss(batch)
-        loss.backward()
+        (loss + tuning.penalty()).backward()
+        tuning.after_backward(number, total)
         optimizer.step()
+        tuning.after_step(number, total)
         optimizer.zero_grad()
         return loss.item()
 
@@ -89,6 +106,8 @@ def their_step(folder: str, method: str, batch: Batch):
         settings = peft.PromptTuningConfig(task_type=task, num_virtual_tokens=PROMPT)
     elif method in ("prefix_tuning", "decoder_prefix"):
         settings = peft.PrefixTuningConfig(task_type=task, num_virtual_tokens=PROMPT)
+    elif method in T5_OURS:
+        settings = their_t5_settings(method, model.config.d_model)
     if method != "full":
         model = peft.get_peft_model(model, settings)
     model.train()
@@ -104,12 +123,40 @@ def their_step(folder: str, method: str, batch: Batch):
         if method in ("full", "lora"):  # peft makes its own where it puts a prompt in front
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-4, weight_decay=0.0)
+    numbers = count(ADALORA_STEPS[1])
 
     def step() -> float:
-        loss = model(**inputs).loss
+        loss = model(**inputs).loss  # AdaLoRA's with its penalty, which the first step's comparison leaves out
         loss.backward()
         optimizer.step()
+        if method == "adalora":
+            model.base_model.update_and_allocate(next(numbers))
         optimizer.zero_grad()
         return loss.item()
 
     return step
+
+
+def their_t5_settings(method: str, hidden: int):
+    """peft's configuration of a method that is compared on T5 alone."""
+    import peft
+
+    places = ["q", "v"]
+    total, _ = ADALORA_STEPS
+    if method == "ia3":
+        return peft.IA3Config(target_modules=["k", "v", "wo"], feedforward_modules=["wo"])
+    if method == "dora":
+        return peft.LoraConfig(r=RANK, lora_alpha=16, target_modules=places, use_dora=True)
+    if method == "vera":
+        return peft.VeraConfig(r=64, target_modules=places)
+    if method == "oft":
+        return peft.OFTConfig(r=0, oft_block_size=8, target_modules=places, use_cayley_neumann=False)
+    if method == "adalora":
+        return peft.AdaLoraConfig(
+            task_type="SEQ_2_SEQ_LM", init_r=12, target_r=RANK, lora_alpha=24, target_modules=places,
+            tinit=total // 10, tfinal=3 * total // 10, deltaT=10, total_step=total, orth_reg_weight=0.1,
+        )  # fmt: skip
+    return peft.PromptEncoderConfig(
+        task_type="SEQ_2_SEQ_LM", num_virtual_tokens=PROMPT, num_transformer_submodules=1,
+        encoder_reparameterization_type="LSTM", encoder_hidden_size=hidden // 2,
+    )  # fmt: skip

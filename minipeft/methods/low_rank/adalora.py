@@ -1,12 +1,12 @@
 """AdaLoRA: give each matrix the rank it needs, by pruning the least important parts of all updates while training.
 
     y = W x + b + (alpha / rank) P diag(lam) Q x     P: (out, rank)   lam: (rank,)   Q: (rank, in)   W: (out, in)
-    loss + gamma * sum over matrices of |P^T P - I|^2 + |Q Q^T - I|^2        squared Frobenius norms
+    loss + gamma * sum over matrices of |P^T P - I|^2 + |Q Q^T - I|^2    squared Frobenius norms (released code: mean)
 
 The penalty keeps P and Q near orthogonal, so that lam plays the singular values without an SVD. Every `interval` steps
-those triplets (lam_i, column i of P, row i of Q) of all layers together that matter most keep their lam, as many as the
-budget allows (rank_budget.py); the other lam are set to 0, their vectors stay, and the next steps may bring them back.
-At the end the choice is fixed. The scaling keeps the starting rank, as peft's; the released code takes the current one.
+the most important triplets (lam_i, column i of P, row i of Q) of all layers together keep their lam, as many as the
+budget allows (rank_budget.py); the other lam are set to 0, their vectors stay, and the next steps may bring them back,
+until the choice is fixed. The scaling keeps the starting rank, as peft's; the released code takes the current one.
 Start: P and Q ~ N(0, 0.02), lam = 0, so the first forward pass is the base model's.
 Trainable: rank * (in + out + 1) numbers per adapted weight. Stored: lam, and P and Q of the triplets left.
 Paper: Zhang et al. 2023, arXiv:2303.10512. Lesson: lessons/16_adalora.
@@ -63,8 +63,7 @@ class AdaLoRALinear(nn.Module):
 class AdaLoRA(RankPruning):
     """AdaLoRA on the linear layers that `targets` name, from `rank` each down to `target_rank` on average.
 
-    `warmup` and `final` are the shares of all steps before the first pruning and after the last; `orthogonality` is
-    gamma; `beta1` and `beta2` are the importance's.
+    `warmup` and `final` are the shares of steps before the first pruning and after the last; `orthogonality` is gamma.
     """
 
     rank: int = 12
@@ -77,6 +76,7 @@ class AdaLoRA(RankPruning):
     interval: int = 10
     beta1: float = 0.85
     beta2: float = 0.85
+    criterion: str = "sensitivity_uncertainty"
 
     name = "adalora"
     suggested_learning_rate = 2e-2
@@ -89,10 +89,10 @@ class AdaLoRA(RankPruning):
         if self.alpha <= 0:
             raise UserError(f"AdaLoRA's alpha must be above 0, not {self.alpha}: at 0 the update does nothing.")
         self.schedule = Schedule(self.warmup, self.final, self.interval)
-        self.importance = Importance(self.beta1, self.beta2)
+        self.importance = Importance(self.beta1, self.beta2, self.criterion)
 
     def install(self, model: nn.Module) -> None:
-        self.importance = Importance(self.beta1, self.beta2)
+        self.importance = Importance(self.beta1, self.beta2, self.criterion)
         self.replace_linears(self.targets, lambda linear: AdaLoRALinear(linear, self.rank, self.alpha))
 
     def penalty(self) -> Tensor:

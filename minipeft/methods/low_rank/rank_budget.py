@@ -3,7 +3,10 @@
     I = |w g|                                        sensitivity of a number w with gradient g: what removing it costs
     I_mean <- beta1 I_mean + (1 - beta1) I           it jumps from batch to batch, so: its moving average
     U_mean <- beta2 U_mean + (1 - beta2) |I - I_mean|        and how much it jumps, with the new I_mean
-    s(w) = I_mean U_mean
+    s(w) = I_mean U_mean                             its score, by the criterion "sensitivity_uncertainty"
+    S_i = s(lam_i) + mean over j of s(P_ji) + mean over j of s(Q_ij)      a triplet's score
+
+By the criterion "sensitivity" s(w) is I_mean alone; by "magnitude" S_i is |lam_i|.
 
     b(t) = b_T + (b_0 - b_T) (1 - (t - t_i) / (t_f - t_i))^3      from step t_i to t_f; before it b_0, after it b_T
 
@@ -18,6 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
+
+CRITERIA = ("sensitivity_uncertainty", "sensitivity", "magnitude")
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,14 @@ class Schedule:
 class Importance:
     """Both moving averages of every trained number, in float32; they start at 0."""
 
-    def __init__(self, beta1: float, beta2: float):
+    def __init__(self, beta1: float, beta2: float, criterion: str = CRITERIA[0]):
+        if criterion not in CRITERIA:
+            raise UserError(f"criterion must be one of {', '.join(CRITERIA)}, not {criterion!r}.")
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
             raise UserError(f"beta1 and beta2 must be from 0 to below 1: {beta1} and {beta2} given.")
-        self.beta1, self.beta2 = beta1, beta2
+        if beta1 == 0 and criterion == CRITERIA[0]:
+            raise UserError("With beta1 = 0 nothing is smoothed, so nothing is uncertain and every score is 0.")
+        self.beta1, self.beta2, self.criterion = beta1, beta2, criterion
         self.averages: dict[str, Tensor] = {}  # "<parameter's name>.sensitivity" and "<parameter's name>.uncertainty"
 
     @torch.no_grad()
@@ -75,16 +84,19 @@ class Importance:
 
     def score(self, name: str) -> Tensor:
         """s(w) of every number of a parameter, in its shape."""
-        return self.averages[f"{name}.sensitivity"] * self.averages[f"{name}.uncertainty"]
+        sensitivity = self.averages[f"{name}.sensitivity"]
+        return sensitivity if self.criterion == "sensitivity" else sensitivity * self.averages[f"{name}.uncertainty"]
 
-    def triplets(self, path: str) -> Tensor:
-        """The score of each triplet of the layer at `path`, (rank,): its value's, and the means of its two vectors'."""
+    def triplets(self, path: str, layer: nn.Module) -> Tensor:
+        """S_i of each triplet of the layer at `path`, (rank,): its value's score, and the means of its two vectors'."""
+        if self.criterion == "magnitude":
+            return layer.values.detach().float().abs()
         return self.score(f"{path}.values") + self.score(f"{path}.P").mean(0) + self.score(f"{path}.Q").mean(1)
 
 
 def keep_best(layers: list[tuple[str, nn.Module]], importance: Importance, budget: int) -> None:
     """Set `kept`, (rank,) bool, of each (path, layer): True for the `budget` best triplets of all layers together."""
-    scores = [importance.triplets(path) for path, _ in layers]
+    scores = [importance.triplets(path, layer) for path, layer in layers]
     kept = torch.zeros(sum(map(len, scores)), dtype=torch.bool, device=scores[0].device)
     kept[torch.cat(scores).topk(budget).indices] = True  # exactly so many, also where scores are equal
     for (_, layer), part in zip(layers, kept.split([len(score) for score in scores]), strict=True):

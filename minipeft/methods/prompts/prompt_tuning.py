@@ -51,13 +51,15 @@ class PromptTuning(Method):
 
     init: "vocabulary" samples from the most frequent tokens, "labels" takes the words of `labels` (a label of several
     tokens is averaged, places left over are sampled), "uniform" needs no tokenizer. template: hand-written words around
-    the source, such as "{source} It was".
+    the source, such as "{source} It was". sentinel: answers begin with the first sentinel, as the
+    targets of span corruption do, for bases that know nothing else (paper, section 3.2).
     """
 
     prompt_length: int = 20
     init: str = "vocabulary"
     labels: Sequence[str] = ()
     template: str = "{source}"
+    sentinel: bool = False
 
     start: ClassVar[torch.Tensor | None] = None  # set by start_from, on the instance
     name = "prompt_tuning"
@@ -82,6 +84,10 @@ class PromptTuning(Method):
 
     def read(self, text: str) -> list[int]:
         return Template(self.template).encode(text, self.model.tokenizer)
+
+    def answers(self, text: str) -> list[list[int]]:
+        opening = [self.model.tokenizer.sentinel(0)] if self.sentinel else []
+        return [[*opening, *ids] for ids in super().answers(text)]
 
     def install(self, model: nn.Module) -> None:
         place = "encoder" if hasattr(model, "encoder") else "decoder"

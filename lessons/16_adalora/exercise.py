@@ -1,0 +1,83 @@
+"""Chapter 16, AdaLoRA: your answers. `pytest lessons/16_adalora` tests them, `python -m minipeft hint 16` helps."""
+
+import torch
+from torch import Tensor
+
+
+def importance_step(
+    weight: Tensor, gradient: Tensor, mean: Tensor, jumps: Tensor, beta1: float, beta2: float
+) -> tuple[Tensor, Tensor]:
+    """One step of the two moving averages that a score is made of.
+
+    weight, gradient, mean, jumps: all of one shape. `mean` is the average of the sensitivity so far, `jumps` that of
+    the uncertainty. Return both as they are after this step, new tensors of the same shape: (mean, jumps).
+    """
+    raise NotImplementedError
+
+
+def triplet_scores(values: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    """The score S_i of every triplet of one layer.
+
+    values: (rank,), the scores s of the numbers in lam. p: (out, rank), the scores of the numbers in P. q: (rank, in),
+    the scores of the numbers in Q. Return (rank,).
+    """
+    raise NotImplementedError
+
+
+def budget(done: int, total: int, first: int, last: int, warmup: float, final: float) -> int:
+    """The cubic schedule: how many triplets the whole model may keep after `done` of `total` steps.
+
+    first, last: the budgets b_0 and b_T. warmup, final: the shares of all steps before t_i and after t_f; round both
+    stretches to whole steps. A budget that is no whole number is cut off, not rounded.
+    """
+    raise NotImplementedError
+
+
+def keep_best(scores: list[Tensor], budget: int) -> list[Tensor]:
+    """Which triplets keep their lam: the `budget` best of all layers together.
+
+    scores: one tensor (rank,) for each layer; ranks may differ. Return one mask (rank,) of bool for each layer, with
+    exactly `budget` times True in all of them together. Among equal scores the earlier layer goes first, and in a layer
+    the earlier triplet.
+    """
+    raise NotImplementedError
+
+
+def orthogonality_penalty(p: Tensor, q: Tensor) -> Tensor:
+    """The penalty of one matrix: |P^T P - I|^2 + |Q Q^T - I|^2, squared Frobenius norms.
+
+    p: (out, rank). q: (rank, in). Return a number (a tensor without dimensions).
+    """
+    raise NotImplementedError  # remove this line, then find the mistake below
+    gram_p, gram_q = p @ p.T, q @ q.T
+    identity_p, identity_q = torch.eye(len(gram_p)), torch.eye(len(gram_q))
+    return (gram_p - identity_p).square().sum() + (gram_q - identity_q).square().sum()
+
+
+# AdaLoRA(rank=6, target_rank=4) on t5-0.8m, which has 24 matrices of (72, 72) in its attentions and 12 of (128, 72) or
+# (72, 128) in its feed-forward layers. 600 steps, warmup=0.1, final=0.3, float32. Whole numbers, or arithmetic.
+COUNTS = {
+    # Numbers that the optimizer moves from the first step on.
+    "trained": ...,
+    # Triplets in the whole model before the first pruning.
+    "triplets_at_first": ...,
+    # Triplets in the whole model after the last pruning.
+    "triplets_at_last": ...,
+    # Triplets that the schedule allows after 240 steps.
+    "triplets_after_240_steps": ...,
+    # Numbers in the file, if at the end every attention matrix has 3 triplets and every feed-forward matrix 6.
+    "stored": ...,
+    # Bytes of the two moving averages while training: float32, one of each kind for every trained number.
+    "importance_bytes": ...,
+}
+
+
+def check_prune(prune) -> None:
+    """Write a test of pruning: raise AssertionError where `prune` is wrong, return where it is right.
+
+    prune(p, values, q, kept) -> (p, values, q), with p: (out, rank), values: (rank,), q: (rank, in) and
+    kept: (rank,) bool. It may work in place or return new tensors, as it likes. It has to keep two laws:
+    1. The update P diag(lam) Q afterwards is that of the kept triplets alone, as they were.
+    2. All vectors are still there, bit for bit, so that a pruned triplet can come back.
+    """
+    raise NotImplementedError
