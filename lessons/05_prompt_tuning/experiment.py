@@ -204,19 +204,22 @@ def race_tables(measured: dict) -> tuple[dict, dict]:
         rows.append([length, f"{row['trained']:,}", *small, f"{found['activations'] / 1e6:.1f}", score_cell(row)])
         numbers[f"length_{length}"] = row["mean"]
     columns = ["vectors", "trained", "gradients, kB", "optimizer, kB", "activations, MB", "score"]
-    tables["scores_by_length"] = {"columns": columns, "rows": rows}
+    tables["lengths"] = {"columns": columns, "rows": rows}
 
     starts = {"uniform in ±1/2": races["starts"]["uniform"], "frequent tokens": base,
               "class labels": races["starts"]["labels"]}  # fmt: skip
     tables["starts"] = {"columns": ["start", "score"], "rows": [[name, score_cell(r)] for name, r in starts.items()]}
     numbers |= {f"start_{name}": races["starts"][name]["mean"] for name in ("uniform", "labels")}
-
+    sweeps = {"uniform": measured["races"]["starts"]["sweep"]["uniform"],
+              "tokens": measured["races"][BASE]["sweep"]["prompt_tuning"]}  # fmt: skip
+    for name, by_rate in sweeps.items():
+        numbers |= {f"{name}_worst_rate": min(by_rate.values()), f"{name}_best_rate": max(by_rate.values())}
     return tables, numbers
 
 
 def summary(measured: dict) -> tuple[dict, dict]:
     """Tables and numbers of the chapter, from the measurements alone."""
-    tables, numbers = race_tables(measured) if "races" in measured else ({}, {})
+    tables, numbers = race_tables(measured)
     rows = []
     for task, found in measured["bundled"]["votes"].items():
         kinds = ("average", "best", "ensemble")
@@ -237,45 +240,33 @@ def summary(measured: dict) -> tuple[dict, dict]:
     for name, found in measured["bases"].items():
         adapted = f"{found['steps']:,}" if found["objective"] == "prefix" else "0"
         shares = (f"{found[kind]:.0f}" for kind in ("sentinel", "legal"))
-        rows.append([f"`{name}`", f"{found['parameters']:,}", adapted, *shares, f"{found['ranked']:.1f}"])
+        if name.startswith(BASE):  # the other sizes stand in the ladder
+            rows.append([f"`{name}`", adapted, *shares, f"{found['ranked']:.1f}"])
         short = name.removeprefix("t5-").replace(".", "_").replace("-", "_")
         numbers |= {f"{kind}_{short}": found[kind] for kind in ("sentinel", "legal", "ranked")}
-    columns = ["base", "parameters", "LM adaptation, steps", "sentinel first, %", "a label, %", "ranked, %"]
+    columns = ["base", "LM adaptation, steps", "sentinel first, %", "a label, %", "ranked, %"]
     tables["bases"] = {"columns": columns, "rows": rows}
 
     first = measured["memory"]["1"]["activations"]
-    rows = []
-    for length, found in measured["memory"].items():
-        small = [f"{found[part] / 1e3:.1f}" for part in ("gradients", "optimizer")]
-        rows.append([length, f"{found['gradients'] // 4:,}", *small, f"{found['activations'] / 1e6:.1f}"])
-        numbers[f"activations_{length}"] = found["activations"] / first
-    columns = ["vectors", "trained", "gradients, kB", "optimizer, kB", "activations, MB"]
-    tables["lengths"] = {"columns": columns, "rows": rows}
-
+    numbers |= {f"activations_{n}": found["activations"] / first for n, found in measured["memory"].items()}
     for name, found in measured["tokens"]["prompts"].items():
         numbers |= {f"{key}_{name}": found[key] for key in ("trained", "nearest", "cosine")}
         numbers[f"length_ratio_{name}"] = found["length"] / measured["tokens"]["length_of_tokens"]
     numbers["token_length"] = measured["tokens"]["length_of_tokens"]
-    rows = []
     for task, found in measured["bundled"]["scores"].items():
-        chance = f"{measured['bundled']['chance'][task]:.0f}"
-        order = ("hard_prompt", "prompt_tuning", "full")
-        rows.append([task, chance, *(score_cell(found[method]) for method in order)])
-        numbers |= {f"bundled_{method}_{task}": found[method]["mean"] for method in order}
-    columns = ["task", "blind guess", "hard prompt", "prompt tuning", "full tuning"]
-    tables["tasks"] = {"columns": columns, "rows": rows}
+        numbers |= {f"bundled_{method}_{task}": row["mean"] for method, row in found.items()}
+        numbers |= {f"bundled_{method}_{task}_interval": row["interval"] for method, row in found.items()}
     return tables, numbers
 
 
 def figures(results: dict, folder: Path) -> None:
-    """picture.png and ladder.png."""
+    """picture.png, ladder.png and ablations.png."""
     import matplotlib
 
     matplotlib.use("Agg")
     picture(folder)
     ladder(results["runs"], folder)
-    if "races" in results["runs"]:
-        ablations(results["runs"]["races"], folder)
+    ablations(results["runs"]["races"], folder)
 
 
 def picture(folder: Path) -> None:
@@ -330,7 +321,7 @@ def ladder(measured: dict, folder: Path) -> None:
         colour = COLOURS[name.removesuffix(" (GPT-3)")]
         theirs.plot(PAPER_MILLIONS, scores, "o-", color=colour, label=name, markersize=4)
     theirs.set(xscale="log", title="T5 v1.1, SuperGLUE dev", xlabel="million parameters", ylabel="score", ylim=(0, 103))
-    (our_ladder if "races" in measured else our_tasks)(ours, measured)
+    our_ladder(ours, measured)
     theirs.set_xticks(PAPER_MILLIONS, [f"{m:,}" for m in PAPER_MILLIONS], fontsize=8)
     theirs.minorticks_off()
     for axes in (theirs, ours):
@@ -340,20 +331,6 @@ def ladder(measured: dict, folder: Path) -> None:
     figure.tight_layout(pad=0.6)
     figure.savefig(folder / "ladder.png", dpi=150, facecolor="white")
     pyplot.close(figure)
-
-
-def our_tasks(ours, measured: dict) -> None:
-    names = {"hard_prompt": "hard prompt", "prompt_tuning": "prompt tuning", "full": "full tuning"}
-    for place, (task, found) in enumerate(measured["bundled"]["scores"].items()):
-        for shift, (method, name) in enumerate(names.items()):
-            row = found[method]
-            ours.bar(
-                place + 0.26 * (shift - 1), row["mean"], 0.24, yerr=row["interval"], capsize=3, color=COLOURS[name]
-            )
-        chance = measured["bundled"]["chance"][task]
-        ours.plot([place - 0.42, place + 0.42], [chance, chance], ":", color="white", linewidth=1.5)
-    ours.set_xticks(range(len(TASKS)), [f"{task}\n(guess {measured['bundled']['chance'][task]:.0f})" for task in TASKS])
-    ours.set(title="ours, 0.8 million parameters", ylim=(0, 103))
 
 
 def our_ladder(ours, measured: dict) -> None:
