@@ -249,6 +249,11 @@ WRONG = [
         [("alpha / a.shape[0] ** 0.5", "alpha / a.shape[0] ** 2")],
     ),
     WrongAnswer(
+        "alpha / sqrt(rank) is handed to lora_output, which divides by the rank again",
+        "stabilised_output",
+        [("alpha / a.shape[0] ** 0.5", "alpha / a.shape[0] ** 1.5")],
+    ),
+    WrongAnswer(
         "no factor stands before the update", "stabilised_output", [("scale * (x @ a.T @ b.T)", "x @ a.T @ b.T")]
     ),
     WrongAnswer(

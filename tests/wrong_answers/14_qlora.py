@@ -72,6 +72,11 @@ WRONG = [
         [(NEAREST, "codes.append(torch.searchsorted(levels, scaled, right=True) - 1)")],
     ),
     WrongAnswer(
+        "the next level above is taken and not the nearest one: compare with the midpoints between levels",
+        "quantize_blocks",
+        [(NEAREST, "codes.append(torch.bucketize(scaled, levels))")],
+    ),
+    WrongAnswer(
         "the sign is lost before the nearest level is sought",
         "quantize_blocks",
         [("(scaled[:, None] - levels)", "(scaled[:, None].abs() - levels)")],
