@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import resource
 import zipfile
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +17,8 @@ from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.training.adapter_files import load_adapter, save_adapter
 from minipeft.transformer import tensor_files
+
+resource = pytest.importorskip("resource", reason="limits of memory are set as POSIX systems do")
 
 QUERY = "decoder.blocks.0.attention.query.A"
 BIG = torch.ones(30_000)
