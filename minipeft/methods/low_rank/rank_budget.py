@@ -51,9 +51,9 @@ class Schedule:
     def budget(self, done: int, total: int, first: int, last: int) -> int:
         """b(t) after `done` steps, from `first` down to `last` ranks in the whole model."""
         start, end = self.phases(total)
-        left = (
-            0.0 if done >= end else 1 - max(0, done - start) / max(1, end - start)
-        )  # 1 ... 0; at once where t_i = t_f
+        if done <= start or done >= end:  # also where t_i = t_f, and the budget falls at once
+            return last if done >= end else first
+        left = 1 - (done - start) / (end - start)  # 1 ... 0
         return int(last + (first - last) * left**3)
 
 
