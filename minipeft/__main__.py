@@ -6,20 +6,21 @@ from pathlib import Path
 
 import torch
 
-from minipeft.commands import memory_plan, pretrain_prompt, transfer
+from minipeft.commands import memory as memory_plan
+from minipeft.commands import pretrain_prompt, transfer
 from minipeft.commands.arguments import build_parser
 from minipeft.commands.compare import compare
-from minipeft.commands.every_method import fitting, with_bundled_starts
-from minipeft.commands.hyperparameters import nearest, parse_hyperparameters, split_entries
-from minipeft.commands.pool import default_workers
 from minipeft.commands.prompts import compare_prompts
-from minipeft.commands.runs import CONTROLS, RunSpec, finished, get_task, is_first_process, new_method, run
-from minipeft.commands.sweep import entry_specs
 from minipeft.course import hints, progress
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names
 from minipeft.pretraining import pretrain
+from minipeft.racing.entries import nearest, parse_hyperparameters, split_entries
+from minipeft.racing.every_method import fitting, with_bundled_starts
+from minipeft.racing.pool import default_workers
+from minipeft.racing.runs import CONTROLS, RunSpec, finished, get_task, is_first_process, new_method, run
+from minipeft.racing.sweep import entry_specs
 from minipeft.tasks.registry import load_task, task_names
 from minipeft.training.adapter_files import load_adapter
 from minipeft.training.batches import encode_source

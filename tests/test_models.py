@@ -6,7 +6,7 @@ import sys
 import pytest
 import tokenizers
 import torch
-from tiny_models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
+from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
 
 import minipeft.models as models
 from minipeft.errors import UserError

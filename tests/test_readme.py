@@ -2,17 +2,16 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 from minipeft.__main__ import main
-from minipeft.commands.tables import MARK, PAGES, fill
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names
+from minipeft.racing.tables import MARK, PAGES, fill
 from minipeft.tasks.task import DATA
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = sorted((DATA / "results").glob("*.json"))
 RACES = [file for file in RESULTS if "rows" in json.loads(file.read_text(encoding="utf-8"))]
@@ -70,7 +69,7 @@ def test_the_plan_of_memory_is_what_the_command_prints(capsys):
 def test_the_tables_are_the_committed_results(page):
     text = page.read_text(encoding="utf-8")
     assert text.count("[//]: # (") == len(MARK.findall(text)) > 0, "every mark is one that the command knows"
-    assert fill(text) == text, "run: python -m minipeft.commands.tables"
+    assert fill(text) == text, "run: python -m minipeft.racing.tables"
 
 
 def test_a_table_with_another_number_is_mended():

@@ -17,7 +17,9 @@ ALLOWED = {
     "tasks": (),
     "quantization": ("minipeft.transformer", "minipeft.tasks"),
     "methods": ("minipeft.transformer", "minipeft.quantization"),
+    "serving": ("minipeft.transformer", "minipeft.methods"),
     "training": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods.method"),
+    "memory": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training"),
     "pretraining": ("minipeft.transformer", "minipeft.tasks", "minipeft.training.optimizers"),
 }
 OUTSIDE = {"torch", "numpy", "tokenizers", "tqdm"} | set(sys.stdlib_module_names)

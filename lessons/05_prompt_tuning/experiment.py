@@ -15,19 +15,19 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from minipeft.commands.table import interval, score_cell
 from minipeft.course.experiment import main, race
-from minipeft.methods.mixed_batch import MixedBatch
+from minipeft.memory.counting import step_memory
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.prompt_files import prompt_names, read_prompt_file
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.models import CHECKPOINTS, load
-from minipeft.tasks.hand_written import first_prompt
+from minipeft.racing.table import interval, score_cell
+from minipeft.serving.mixed_batch import MixedBatch
+from minipeft.tasks.making.hand_written import first_prompt
 from minipeft.tasks.registry import load_task
 from minipeft.tasks.task import DATA
 from minipeft.training.batches import encode_source
 from minipeft.training.evaluating import evaluate
-from minipeft.training.memory import step_memory
 from minipeft.transformer.batch import Batch, pad
 
 TASK, STEPS, BASE = "topic", 300, "t5-0.8m"

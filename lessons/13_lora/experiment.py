@@ -17,15 +17,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import minipeft
-from minipeft.commands.table import interval
 from minipeft.course import experiment
+from minipeft.memory.counting import step_memory
 from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.selective.full import Full
 from minipeft.provenance import write_json
+from minipeft.racing.table import interval
 from minipeft.training.adapter_files import read_adapter
 from minipeft.training.batches import collate, encode_examples
-from minipeft.training.memory import step_memory
 from minipeft.training.optimizers import make_optimizer
 from minipeft.transformer.batch import Batch
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 import minipeft
-from minipeft.commands.table import interval
 from minipeft.course.experiment import main, race
 from minipeft.methods.low_rank.loftq import LoftQ
 from minipeft.methods.low_rank.lora import LoRALinear
@@ -26,6 +25,7 @@ from minipeft.provenance import write_json
 from minipeft.quantization.blockwise import dequantize, quantize, scale_to_one
 from minipeft.quantization.data_types import LEVELS
 from minipeft.quantization.linear import QuantizedLinear
+from minipeft.racing.table import interval
 
 FORMATS = ("nf4", "fp4", "int4", "int8")
 BLOCKS = (16, 32, 64, 128, 256, 512, 1024)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from minipeft.commands.arguments import DEFAULT_MODEL
 from minipeft.commands.compare import compare
-from minipeft.commands.every_method import fitting, with_bundled_starts
-from minipeft.commands.hyperparameters import split_entries
-from minipeft.commands.picture import picture
-from minipeft.commands.pool import default_workers
-from minipeft.commands.runs import CONTROLS, RunSpec
-from minipeft.commands.sweep import TUNED
 from minipeft.methods.registry import METHODS
 from minipeft.provenance import write_json
+from minipeft.racing.entries import split_entries
+from minipeft.racing.every_method import fitting, with_bundled_starts
+from minipeft.racing.picture import picture
+from minipeft.racing.pool import default_workers
+from minipeft.racing.runs import CONTROLS, RunSpec
+from minipeft.racing.sweep import TUNED
 from minipeft.tasks.task import DATA
 
 RESULTS = DATA / "results"

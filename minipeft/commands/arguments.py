@@ -2,7 +2,8 @@
 
 import argparse
 
-from minipeft.commands import memory_plan, pretrain_prompt, transfer
+from minipeft.commands import memory as memory_plan
+from minipeft.commands import pretrain_prompt, transfer
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.pretraining import pretrain

@@ -4,12 +4,12 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from minipeft.commands.picture import picture
-from minipeft.commands.pool import forecast, run_all
-from minipeft.commands.runs import CONTROLS, RunSpec
-from minipeft.commands.sweep import bundled_rates, entry_specs, folder_name, sweep, sweep_specs
-from minipeft.commands.table import markdown, summarise
 from minipeft.provenance import provenance, write_json
+from minipeft.racing.picture import picture
+from minipeft.racing.pool import forecast, run_all
+from minipeft.racing.runs import CONTROLS, RunSpec
+from minipeft.racing.sweep import bundled_rates, entry_specs, folder_name, sweep, sweep_specs
+from minipeft.racing.table import markdown, summarise
 
 
 def make_specs(base: RunSpec, methods: list[str], seeds: int, rates: dict[str, float]) -> list[RunSpec]:

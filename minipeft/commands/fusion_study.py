@@ -13,14 +13,14 @@ from pathlib import Path
 
 from minipeft.commands.acceptance import RESULTS
 from minipeft.commands.arguments import DEFAULT_MODEL
-from minipeft.commands.picture import picture
-from minipeft.commands.pool import default_workers, run_all
-from minipeft.commands.runs import RunSpec, get_task
-from minipeft.commands.sweep import SWEEP_SEED, bundled_rates, grid
-from minipeft.commands.table import summarise
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.provenance import provenance, write_json
+from minipeft.racing.picture import picture
+from minipeft.racing.pool import default_workers, run_all
+from minipeft.racing.runs import RunSpec, get_task
+from minipeft.racing.sweep import SWEEP_SEED, bundled_rates, grid
+from minipeft.racing.table import summarise
 from minipeft.training.adapter_files import load_adapter
 from minipeft.training.evaluating import evaluate
 

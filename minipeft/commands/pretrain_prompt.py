@@ -10,15 +10,15 @@ from pathlib import Path
 
 import torch
 
-from minipeft.commands.prompt_data import made_task
-from minipeft.commands.runs import RunSpec, get_task
 from minipeft.methods.prompts.ppt import PPT
 from minipeft.methods.prompts.prompt_files import save_prompt
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.models import load
 from minipeft.provenance import provenance
+from minipeft.racing.runs import RunSpec, get_task
 from minipeft.training.settings import TrainingSettings
 from minipeft.training.trainer import fine_tune
+from minipeft.transfer.prompt_data import made_task
 
 KINDS = ("pair", "choice", "single", "unified", "task")
 

@@ -8,7 +8,7 @@ from minipeft.errors import UserError
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.provenance import provenance, write_json
 from minipeft.tasks.demonstrations import draw_demonstrations
-from minipeft.tasks.hand_written import HAND_WRITTEN, HandWritten
+from minipeft.tasks.making.hand_written import HAND_WRITTEN, HandWritten
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter
 from minipeft.training.prompt_variation import score_prompts, table, variation

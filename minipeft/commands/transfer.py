@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from minipeft.commands.pool import default_workers, run_all
-from minipeft.commands.runs import RunSpec, get_task
-from minipeft.commands.sweep import folder_name
 from minipeft.errors import UserError
 from minipeft.methods.prompts.prompt_files import save_prompt
-from minipeft.methods.prompts.task_embeddings import SIMILARITIES, most_similar, weighted_average
 from minipeft.provenance import provenance, write_json
+from minipeft.racing.pool import default_workers, run_all
+from minipeft.racing.runs import RunSpec, get_task
+from minipeft.racing.sweep import folder_name
 from minipeft.training.adapter_files import read_adapter
+from minipeft.transfer.task_embeddings import SIMILARITIES, most_similar, weighted_average
 
 EARLY = 100  # steps of a task embedding; up to here a run is evaluated once, at its end, so that the end is kept
 RETRIEVALS = ("best", "average", "mixture")

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from minipeft.commands.compare import make_specs
-from minipeft.commands.pool import default_workers, forecast, run_all
-from minipeft.commands.runs import RunSpec
-from minipeft.commands.sweep import sweep, sweep_specs
-from minipeft.commands.table import summarise
 from minipeft.course.chapters import ROOT
 from minipeft.provenance import provenance, write_json
+from minipeft.racing.pool import default_workers, forecast, run_all
+from minipeft.racing.runs import RunSpec
+from minipeft.racing.sweep import sweep, sweep_specs
+from minipeft.racing.table import summarise
 
 QUICK = {"steps": 20, "test_limit": 100}
 

@@ -6,7 +6,7 @@ A method is a dataclass. Its fields are its hyper-parameters; `install` puts its
     method.detach()          the model as it was before, bit for bit
     method.merge()           a plain model with the same outputs, where the mathematics allows
 
-To add a method: a subclass in a file of its own, a line in `registry.py`, a row in `tests/method_table.py`.
+To add a method: a subclass in a file of its own, a line in `registry.py`, a row in `tests/helpers/method_table.py`.
 """
 
 import dataclasses

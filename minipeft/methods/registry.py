@@ -14,13 +14,14 @@ from minipeft.methods.low_rank.dora import DoRA
 from minipeft.methods.low_rank.loftq import LoftQ
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
-from minipeft.methods.low_rank.oft import OFT
 from minipeft.methods.low_rank.pissa import PiSSA
 from minipeft.methods.low_rank.qlora import QLoRA
 from minipeft.methods.low_rank.qpissa import QPiSSA
 from minipeft.methods.low_rank.rslora import RSLoRA
 from minipeft.methods.low_rank.vera import VeRA
 from minipeft.methods.method import Method
+from minipeft.methods.multiplicative.ia3 import IA3
+from minipeft.methods.multiplicative.oft import OFT
 from minipeft.methods.prompts.embedding_prefix import EmbeddingPrefix
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.infix_tuning import InfixTuning
@@ -31,7 +32,6 @@ from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.spot import SPoT
-from minipeft.methods.rescaling.ia3 import IA3
 from minipeft.methods.selective.bitfit import BitFit
 from minipeft.methods.selective.freeze_layers import FreezeLayers
 from minipeft.methods.selective.full import Full

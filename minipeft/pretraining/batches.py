@@ -18,7 +18,7 @@ from typing import NamedTuple
 from minipeft.pretraining.language_modeling import causal, prefix_split
 from minipeft.pretraining.span_corruption import corrupt
 from minipeft.pretraining.tokenizer import Tokenizer
-from minipeft.tasks.corpus import documents
+from minipeft.tasks.making.corpus import documents
 from minipeft.transformer.batch import Batch, pad
 
 CHUNK = 2048  # documents

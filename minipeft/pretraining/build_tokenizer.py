@@ -5,7 +5,7 @@ import os
 import re
 
 from minipeft.pretraining.tokenizer import BUNDLED, train_tokenizer
-from minipeft.tasks.corpus import TRAINING_SEED, documents
+from minipeft.tasks.making.corpus import TRAINING_SEED, documents
 from minipeft.tasks.registry import RECIPES
 from minipeft.tasks.task import DATA
 

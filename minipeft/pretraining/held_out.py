@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from minipeft.pretraining.batches import TextStream, as_batch, prepare_chunk
-from minipeft.tasks.corpus import VALIDATION_SEED
+from minipeft.tasks.making.corpus import VALIDATION_SEED
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.encoder_decoder import EncoderDecoder
 from minipeft.transformer.language_model import LanguageModel

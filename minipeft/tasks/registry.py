@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from minipeft.errors import UserError
-from minipeft.tasks import causes, meanings, opinions, prose, topics, world_tasks
 from minipeft.tasks.jsonl import read_jsonl
 from minipeft.tasks.lettering import lettered
+from minipeft.tasks.making import causes, meanings, opinions, prose, topics, world_tasks
 from minipeft.tasks.multi_task import mixture
 from minipeft.tasks.task import DATA, SPLITS, Example, Task
 

@@ -15,8 +15,8 @@ from benchmark_step_time import quartiles
 from training_steps import ROWS, SHAPES, SOURCE, TARGET, new_model, random_batch
 
 from minipeft.methods.adapters.adapter_drop import AdapterDrop
-from minipeft.methods.adapters.shared_lower_layers import SharedLowerLayers
 from minipeft.provenance import provenance, write_json
+from minipeft.serving.shared_lower_layers import SharedLowerLayers
 
 BOTTLENECK = 16
 LAYERS = {"t5-8.9m": 8, "gpt-5.6m": 6}

@@ -17,9 +17,9 @@ import torch
 from benchmark_step_time import quartiles
 from training_steps import SHAPES, SOURCE, VOCABULARY, new_model
 
-from minipeft.methods.mixed_batch import MixedBatch
 from minipeft.methods.registry import METHODS
 from minipeft.provenance import provenance, write_json
+from minipeft.serving.mixed_batch import MixedBatch
 from minipeft.transformer.batch import Batch, pad
 
 TOKENS = 8  # written for each row; no row ends early, as there is no end-of-sequence

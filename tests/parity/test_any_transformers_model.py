@@ -14,7 +14,7 @@ from test_peft_methods import their_model  # noqa: E402
 from minipeft.errors import UserError  # noqa: E402
 from minipeft.methods.low_rank.lora import LoRA, LoRALinear  # noqa: E402
 from minipeft.methods.low_rank.rslora import RSLoRA  # noqa: E402
-from minipeft.methods.rescaling.ia3 import IA3  # noqa: E402
+from minipeft.methods.multiplicative.ia3 import IA3  # noqa: E402
 from minipeft.methods.selective.bitfit import BitFit  # noqa: E402
 from minipeft.methods.selective.norm_tuning import NormTuning  # noqa: E402
 

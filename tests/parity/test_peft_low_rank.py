@@ -15,10 +15,10 @@ from test_peft_rescaling import assert_same_to_five_digits  # noqa: E402
 
 from minipeft.methods.low_rank.adalora import AdaLoRA, AdaLoRALinear  # noqa: E402
 from minipeft.methods.low_rank.dora import DoRA, DoRALinear  # noqa: E402
-from minipeft.methods.low_rank.oft import OFT, OFTLinear  # noqa: E402
 from minipeft.methods.low_rank.pissa import PiSSA, PiSSALinear  # noqa: E402
 from minipeft.methods.low_rank.rank_budget import Schedule, keep_best  # noqa: E402
 from minipeft.methods.low_rank.vera import VeRA, VeRALinear  # noqa: E402
+from minipeft.methods.multiplicative.oft import OFT, OFTLinear  # noqa: E402
 
 FAMILIES = pytest.mark.parametrize("family", ["t5", "gpt2"])
 THEIR_TARGETS = {"t5": ["q", "v"], "gpt2": ["c_proj"]}  # c_proj: the outputs of attention and feed-forward

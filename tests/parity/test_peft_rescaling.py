@@ -9,7 +9,7 @@ pytest.importorskip("safetensors", reason="needs minipeft[parity]")
 
 from test_peft_methods import pair, random_batch, their_answer  # noqa: E402
 
-from minipeft.methods.rescaling.ia3 import IA3, ScaledInput, ScaledOutput  # noqa: E402
+from minipeft.methods.multiplicative.ia3 import IA3, ScaledInput, ScaledOutput  # noqa: E402
 from minipeft.methods.selective.norm_tuning import NormTuning  # noqa: E402
 from minipeft.transformer.normalization import RMSNorm  # noqa: E402
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from minipeft.training.memory_plan import FullBatch
-from minipeft.training.shapes.llama import LLaMA
+from minipeft.memory.planning import FullBatch
+from minipeft.memory.shapes.llama import LLaMA
 from minipeft.transformer.decoder_only import DecoderOnlyConfig
 
 transformers = pytest.importorskip("transformers", reason="the parity tests need transformers")

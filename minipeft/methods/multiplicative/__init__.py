@@ -1,0 +1,1 @@
+"""Methods that multiply: by vectors, or by orthogonal matrices."""

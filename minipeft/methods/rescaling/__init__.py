@@ -1,1 +1,0 @@
-"""Methods that multiply what flows through the frozen model by learned vectors."""

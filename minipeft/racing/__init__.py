@@ -1,0 +1,1 @@
+"""Many runs compared: entries, sweeps, worker processes, one table and one picture."""

@@ -1,0 +1,143 @@
+"""One run: one model, one task, one method, one seed. `train` makes one; `compare` makes many in worker processes."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from minipeft.memory.counting import step_memory
+from minipeft.methods.method import Method
+from minipeft.models import load, random_init
+from minipeft.provenance import provenance, write_json
+from minipeft.racing.entries import make_method
+from minipeft.tasks.making.hand_written import first_prompt
+from minipeft.tasks.registry import few_shot, load_jsonl, load_task
+from minipeft.tasks.task import Task
+from minipeft.training.adapter_files import save_adapter
+from minipeft.training.evaluating import evaluate
+from minipeft.training.trainer import TrainingSettings, fine_tune
+
+CONTROLS = {
+    "untuned": "the frozen base as it is: no training",
+    "random_base": "full tuning of the same network from random weights: what pretraining is worth",
+}
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that decides a run's outcome; `folder` is where its files go.
+
+    label: what tables call the run, "" for the method's name. shots: train on so many examples, drawn by the seed.
+    """
+
+    folder: str
+    model: str
+    task: str
+    method: str
+    seed: int = 0
+    data: str | None = None
+    hyperparameters: dict = field(default_factory=dict)
+    learning_rate: float | None = None
+    steps: int = 600
+    batch_size: int = 32
+    patience: int | None = None
+    test_limit: int | None = None
+    split: str = "test"
+    device: str = "cpu"
+    label: str = ""
+    shots: int | None = None
+
+    @property
+    def row(self) -> str:
+        """The row of a table in which the run counts."""
+        return self.label or self.method
+
+    @property
+    def result_file(self) -> Path:
+        return Path(self.folder) / "result.json"
+
+
+def finished(spec: RunSpec) -> dict | None:
+    """The result of an earlier run with exactly these settings, if there is one."""
+    try:
+        result = json.loads(spec.result_file.read_text(encoding="utf-8"))
+        earlier = asdict(RunSpec(**result["spec"]))  # an older file lacks the fields that came later: their defaults
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return None
+    return result if earlier == json.loads(json.dumps(asdict(spec))) else None  # JSON knows no tuples
+
+
+def is_first_process() -> bool:
+    """Whether this process writes files and prints: always, except under torchrun, where only number 0 does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def own_device(device: str) -> str:
+    """Under torchrun, "cuda" is this process's own GPU."""
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+
+
+def get_task(spec: RunSpec) -> Task:
+    """The bundled task of that name, or the user's own JSONL; of either, with `shots`, a few examples."""
+    task = load_jsonl(spec.data) if spec.data else load_task(spec.task)
+    return task if spec.shots is None else few_shot(task, total=spec.shots, seed=spec.seed)
+
+
+def new_method(spec: RunSpec, task: Task) -> Method:
+    """The run's method; what it needs of the task and was not told, or told as labels=task, it takes from the task."""
+    name, told = "full" if spec.method == "random_base" else spec.method, dict(spec.hyperparameters)
+    if name == "hard_prompt" and not told and not spec.data:
+        told = first_prompt(task.name)
+    if told.get("init") == "labels" or told.get("format") == "unified":
+        told.setdefault("labels", task.labels)
+    if list(told.get("labels", ())) == ["task"]:
+        told["labels"] = task.labels
+    return make_method(name, told)
+
+
+def run(spec: RunSpec, progress: bool = False) -> dict:
+    """Train, read the evaluation split once, measure, and keep everything in `spec.folder`; returns the result."""
+    task = get_task(spec)
+    model = random_init(spec.model, spec.seed) if spec.method == "random_base" else load(spec.model)
+    model.to(own_device(spec.device))
+    result = {"spec": asdict(spec), "metric": task.metric, "chance": task.chance, "provenance": provenance()}
+    if spec.method == "untuned":
+        result |= {"trained_parameters": 0, "moved_parameters": 0, "adapter_bytes": 0}
+    else:
+        result |= train(spec, task, model, progress)
+    result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
+    result[spec.split] = evaluate(model, task, spec.split, limit=spec.test_limit)["score"]
+    if is_first_process():
+        write_json(spec.result_file, result)
+    return result
+
+
+def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
+    """Fine-tune `model` in place as `spec` says; the numbers of the training itself."""
+    torch.manual_seed(spec.seed)
+    method = new_method(spec, task)
+    method.attach(model)
+    settings = TrainingSettings(
+        steps=spec.steps,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        patience=spec.patience,
+        seed=spec.seed,
+    )
+    # Both now: a prefix drops its training network at the end.
+    memory, moved = step_memory(model, method, task, spec.batch_size), method.trained_parameter_count()
+    outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)
+    adapter = Path(spec.folder) / "adapter.pt"
+    if is_first_process():
+        save_adapter(adapter, model, method)
+    return {
+        "dev": outcome.best_dev,
+        "trained_parameters": method.parameter_count(),
+        "moved_parameters": moved,
+        "seconds_per_step": outcome.seconds_per_step,
+        "memory": memory,
+        "adapter_bytes": adapter.stat().st_size if is_first_process() else 0,
+        "losses": [round(loss, 4) for loss in outcome.losses[:: max(1, len(outcome.losses) // 50)]],
+    }

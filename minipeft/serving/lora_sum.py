@@ -1,0 +1,100 @@
+"""Sum of LoRAs: several trained adapters active at once, each with a weight that can be changed at any time.
+
+    y = W x + sum_i w_i s_i B_i A_i x    A_i: (rank_i, in)   B_i: (out, rank_i)   s_i: alpha / rank, or rsLoRA's
+      = W x + B (scales * A x)           A: (R, in), all A_i stacked   B: (out, R), all B_i side by side
+                                         scales: (R,), w_i s_i for each row of A_i   R: the sum of the ranks
+
+The second line is one LoRA of rank R: combine_loras.py makes it.
+Start: the trained updates. Trainable: nothing.
+Paper of the parts: Hu et al. 2021, arXiv:2106.09685. Lesson: lessons/19_merging_and_serving.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+from minipeft.methods.linear_layers import as_linear, linear_kinds
+from minipeft.methods.low_rank.additive import AdditiveMethod
+from minipeft.methods.low_rank.lora import LoRA
+from minipeft.serving.trained_loras import PLAIN_LORAS, trained_layers
+
+
+class LoRASumLinear(nn.Module):
+    """A frozen linear layer plus several updates: row i of A belongs to adapter owner[i] and counts scaling[i]."""
+
+    def __init__(self, linear: nn.Linear, A: torch.Tensor, B: torch.Tensor, scaling: torch.Tensor, owner: torch.Tensor):
+        super().__init__()
+        self.linear = linear
+        for name, value in {"A": A, "B": B, "scaling": scaling, "owner": owner, "scales": scaling}.items():
+            self.register_buffer(name, value)  # A (ranks, in), B (out, ranks), the others (ranks,)
+
+    def set_weights(self, weights: torch.Tensor) -> None:
+        """weights: (adapters,)"""
+        self.scales = self.scaling * weights.to(self.scaling)[self.owner]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        low = self.scales * (x @ self.A.T)  # (..., ranks)
+        return self.linear(x) + low @ self.B.T  # (..., out)
+
+    def update(self) -> torch.Tensor:
+        """What merging adds to W, (out, in)."""
+        return (self.scales * self.B) @ self.A
+
+
+@dataclass
+class LoRASum(AdditiveMethod):
+    """The trained numbers `states[i]` of the LoRA, rsLoRA or LoRA+ `methods[i]`, times `weights[i]`.
+
+    They need not share ranks, alphas or targets; dropout is left out. An adapter file gives method and state with
+    `lora = load_adapter(path, model)`, `state = lora.state_dict()`, `lora.detach()`, and is refused on another base.
+    """
+
+    methods: Sequence[LoRA]
+    states: Sequence[dict[str, Tensor]]
+    weights: Sequence[float]
+
+    name = "lora_sum"
+    layer_kind = LoRASumLinear
+
+    def __post_init__(self):
+        for method in self.methods:
+            if type(method) not in PLAIN_LORAS:
+                raise UserError(f"A sum of LoRAs takes lora, rslora and lora_plus, not {method.name}.")
+        if not len(self.methods) == len(self.states) == len(self.weights) > 0:
+            raise UserError("Give one method, one state and one weight for each adapter, and at least one adapter.")
+        each = [[method.targets] if isinstance(method.targets, str) else method.targets for method in self.methods]
+        self.targets = tuple(dict.fromkeys(target for targets in each for target in targets))
+
+    def attach(self, model: nn.Module) -> None:
+        parts: dict[nn.Module, list] = {}  # a layer of the model -> what each adapter has there
+        for owner, (method, state) in enumerate(zip(self.methods, self.states, strict=True)):
+            for path, layer in trained_layers(method, state, model).items():
+                A, B = layer.A.detach(), layer.B.detach()
+                scaling, owners = A.new_full((len(A),), layer.scaling), torch.full((len(A),), owner, device=A.device)
+                parts.setdefault(model.get_submodule(path), []).append((A, B, scaling, owners))
+        self.parts = {layer: list(zip(*each, strict=True)) for layer, each in parts.items()}
+        super().attach(model)
+
+    def install(self, model: nn.Module) -> None:
+        self.replace(self.targets, self.new_layer, linear_kinds(model))
+        self.set_weights(self.weights)
+
+    def new_layer(self, plain: nn.Module) -> LoRASumLinear:
+        A, B, scaling, owner = self.parts[plain]
+        return LoRASumLinear(as_linear(plain), torch.cat(A), torch.cat(B, 1), torch.cat(scaling), torch.cat(owner))
+
+    def set_weights(self, weights: Sequence[float]) -> None:
+        """How much of each adapter there is from now on; 0 switches one off."""
+        self.require_attached()
+        if len(weights) != len(self.states) or not torch.tensor(weights).isfinite().all():
+            raise UserError(f"Give {len(self.states)} finite weights, one for each adapter; got {list(weights)}.")
+        self.weights = tuple(weights)
+        for _, layer in self.layers():
+            layer.set_weights(torch.tensor(self.weights, dtype=torch.float64))
+
+    def hyperparameters(self) -> dict[str, Any]:
+        raise UserError("A sum of LoRAs is not saved itself: combine_loras makes one LoRA of it, which can be.")

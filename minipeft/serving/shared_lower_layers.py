@@ -1,0 +1,100 @@
+"""Several tasks, one text: the layers below all adapters are computed once, those above once for each task.
+
+    x -> free layers, once -> h         h -> the other layers with the adapters of task t -> logits of task t
+
+What comes out is what each task gives alone; what is saved is the free layers of all tasks but the first. This is for
+serving: nothing is trained, and the texts to read and to write are the same for all tasks.
+Paper: Rücklé et al. 2021, arXiv:2010.11918, section 3. Lesson: lessons/10_adapter_fusion.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+from minipeft.methods.adapters.adapter_drop import AdapterDrop
+from minipeft.methods.method import Method
+from minipeft.methods.targets import find_modules
+from minipeft.serving.shared_modules import SharedBlock, TaskSublayer
+from minipeft.transformer.batch import Batch
+
+
+@dataclass
+class SharedLowerLayers(Method):
+    """The adapters `states`, each the `state_dict` of a method with the hyper-parameters of `method`.
+
+        shared = SharedLowerLayers(AdapterDrop(dropped=3), [adapters_of_topic, adapters_of_sentiment])
+        shared.attach(model)
+        logits_of_topic, logits_of_sentiment = shared.outputs(batch)
+
+    free: how many of the lowest layers do without adapters, where it is not the method's own number.
+    """
+
+    method: AdapterDrop
+    states: Sequence[dict[str, Tensor]]
+    free: int | None = None
+
+    name = "shared_lower_layers"
+    why_no_merge = "every task has adapters of its own. Keep it attached."
+
+    def attach(self, model: nn.Module) -> None:
+        if not self.states:
+            raise UserError("There are no adapters to share layers: give at least one state_dict.")
+        self.banks: list[dict[str, nn.Module]] = [self.trained_adapters(model, state) for state in self.states]
+        super().attach(model)
+
+    def trained_adapters(self, model: nn.Module, state: dict[str, Tensor]) -> dict[str, nn.Module]:
+        """The adapters of one task by the paths of their sublayers; refuses a state that does not fit."""
+        self.method.attach(model)
+        try:
+            self.method.load_state_dict(state)
+            self.method.drop(self.method.dropped if self.free is None else self.free)
+            return self.method.adapters()
+        finally:
+            self.method.detach()
+
+    def install(self, model: nn.Module) -> None:
+        self.tops, self.shared = [], []
+        for path, _ in find_modules(model, ["feed_forward"]):
+            adapters = [bank[path].requires_grad_(False) for bank in self.banks if path in bank]
+            if adapters:
+                self.replace([path], lambda sublayer, own=adapters: TaskSublayer(sublayer, own))
+                self.tops.append(model.get_submodule(path))
+            else:
+                block = path.rpartition(".")[0]  # "encoder.blocks.0.feed_forward" -> "encoder.blocks.0"
+                self.replace([block], SharedBlock)
+                self.shared.append(model.get_submodule(block))
+
+    @contextmanager
+    def only(self, task: int) -> Iterator[None]:
+        """Inside, the model is that of this one task: it answers, scores and writes as with its adapters alone."""
+        self.require_attached()
+        if not 0 <= task < len(self.states):
+            raise UserError(f"Tasks are numbers from 0 to {len(self.states) - 1}, not {task}.")
+        for top in self.tops:
+            top.task = task
+        try:
+            yield
+        finally:
+            for top in self.tops:
+                top.task = None
+
+    @torch.no_grad()
+    def outputs(self, batch: Batch) -> list[Tensor]:
+        """The logits of each task, (batch, target_length, vocabulary)."""
+        self.require_attached()
+        for block in self.shared:
+            block.sharing = True
+        try:
+            return [self.logits(task, batch) for task in range(len(self.states))]
+        finally:
+            for block in self.shared:
+                block.sharing, block.output = False, None
+
+    def logits(self, task: int, batch: Batch) -> Tensor:
+        """The logits of one task."""
+        with self.only(task):
+            return self.model(batch)

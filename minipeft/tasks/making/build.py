@@ -1,0 +1,69 @@
+"""Rebuilds the bundled data bit for bit: `python -m minipeft.tasks.making.build`, or with `--check` only compares.
+
+The files of `data/tasks`, `data/corpus_sample.txt` and `data/prose/prose.jsonl` are made here from the lexicon and the
+interpreter's own documentation; the tokenizer is rebuilt by `python -m minipeft.pretraining.tokenizer`.
+"""
+
+import argparse
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from minipeft.tasks.jsonl import to_jsonl
+from minipeft.tasks.making.corpus import TRAINING_SEED, documents
+from minipeft.tasks.making.prose import DocumentTask
+from minipeft.tasks.making.prose_extraction import EXTRACTED_FROM, extract, version_matches
+from minipeft.tasks.making.prose_extraction import to_jsonl as prose_to_jsonl
+from minipeft.tasks.making.recipes import generate
+from minipeft.tasks.registry import RECIPES
+from minipeft.tasks.task import DATA, SPLITS
+
+SAMPLE_DOCUMENTS = 1000
+
+
+def files() -> Iterator[tuple[Path, str]]:
+    """Every file this module makes, with its text. Prose first: passages and docstring tasks are drawn from it."""
+    if version_matches():
+        yield DATA / "prose" / "prose.jsonl", prose_to_jsonl(extract())
+    else:
+        print(f"Prose is left as it is: it was extracted from Python {EXTRACTED_FROM}, this is another.")
+    for name, split in itertools.product(RECIPES, SPLITS):
+        yield DATA / "tasks" / name / f"{split}.jsonl", build_task(name, split)
+    yield DATA / "corpus_sample.txt", "\n\n".join(documents(TRAINING_SEED, 0, SAMPLE_DOCUMENTS)) + "\n"
+
+
+def build_task(name: str, split: str) -> str:
+    """The text of `data/tasks/<name>/<split>.jsonl`."""
+    recipe = RECIPES[name]
+    return to_jsonl(recipe.examples(split) if isinstance(recipe, DocumentTask) else generate(recipe, split))
+
+
+def differing() -> list[Path]:
+    """The bundled files that are missing or are not what would be built now."""
+    return [path for path, text in files() if not path.is_file() or path.read_bytes() != text.encode()]
+
+
+def write(path: Path, text: str) -> None:
+    """Writes beside the file first, so that a stopped build leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(text.encode())
+    os.replace(temporary, path)
+
+
+def main() -> int:
+    """The command; exit status 1 when --check finds a difference."""
+    parser = argparse.ArgumentParser(prog="python -m minipeft.tasks.making.build", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; say which files differ")
+    if parser.parse_args().check:
+        different = differing()
+        print("\n".join(f"differs: {path.relative_to(DATA)}" for path in different) or "Every file is as built.")
+        return 1 if different else 0
+    for path, text in files():
+        write(path, text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,125 @@
+"""Hand-written prompts for bundled tasks: words around the source, and words that stand for each answer.
+
+They ask as the pretraining texts do ("... Was it good or bad? Good."), so that a base can answer without training. Of a
+source "a | b" the two parts are {first} and {second}. The first template and the first verbalizer of a task are what
+`compare` takes; how much the choice matters is measured by `python -m minipeft prompts`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from minipeft.tasks.making import meanings, topics
+from minipeft.tasks.making.telling import capital
+from minipeft.tasks.making.world import PHRASES
+
+
+@dataclass(frozen=True)
+class HandWritten:
+    """Every template can be read with every verbalizer, which maps each answer of the task to its words."""
+
+    templates: Sequence[str]
+    verbalizers: Sequence[Mapping[str, Sequence[str]]]
+
+
+OPINION = HandWritten(
+    templates=(
+        "{source} Verdict:",
+        "{source} Was it good or bad?",
+        "{source} All in all, it was",
+        "{source} Opinion:",
+        "{source} Did everyone like it?",
+    ),
+    verbalizers=(
+        {"good": ["good."], "bad": ["bad."]},
+        {"good": ["Good."], "bad": ["Bad."]},
+        {"good": ["Yes."], "bad": ["No."]},
+        {"good": ["good.", "Good.", "great."], "bad": ["bad.", "Bad.", "terrible."]},
+    ),
+)
+YES_NO = (
+    {"yes": ["Yes."], "no": ["No."]},
+    {"yes": ["yes."], "no": ["no."]},
+    {"yes": ["Yes.", "yes."], "no": ["No.", "no."]},
+)
+HAND_WRITTEN = {
+    "sentiment": OPINION,
+    "sentiment_food": OPINION,
+    "topic": HandWritten(
+        templates=(
+            "{source} What did they talk about?",
+            "{source} Topic:",
+            "{source} Subject:",
+            "{source} It was all about",
+        ),
+        verbalizers=(
+            {label: [f"{capital(label)}."] for label in topics.LABELS},
+            {label: [f"{label}."] for label in topics.LABELS},
+            {label: [f"{label}.", f"{capital(label)}."] for label in topics.LABELS},
+        ),
+    ),
+    "category": HandWritten(
+        templates=(
+            "{source} What was it?",
+            "{source} It was",
+            "{source} Category:",
+            "{source} Kind of thing:",
+        ),
+        verbalizers=(
+            {label: [f"{capital(meanings.kind_of(label))}."] for label in meanings.LABELS},
+            {label: [f"{meanings.kind_of(label)}."] for label in meanings.LABELS},
+            {label: [f"{label}."] for label in meanings.LABELS},
+            {label: [f"{capital(label)}."] for label in meanings.LABELS},
+            {label: [f"{label}.", f"{capital(label)}."] for label in meanings.LABELS},
+        ),
+    ),
+    "entailment": HandWritten(
+        templates=(
+            "{first} {second} Is that right?",
+            "{first} Check: {second}",
+            "{first} True or false: {second}",
+            "{first} {second} This is",
+        ),
+        verbalizers=(
+            {"yes": ["Yes."], "maybe": ["Maybe."], "no": ["No."]},
+            {"yes": ["True."], "maybe": ["Unknown."], "no": ["False."]},
+            {"yes": ["true."], "maybe": ["unknown."], "no": ["false."]},
+            {"yes": ["Yes.", "True."], "maybe": ["Maybe.", "Unknown."], "no": ["No.", "False."]},
+        ),
+    ),
+    "next_sentence": HandWritten(
+        templates=(
+            "{first} Next: {second} Fits?",
+            "{first} Can this be next? {second}",
+            '{first} Does "{second}" fit?',
+        ),
+        verbalizers=YES_NO,
+    ),
+    "where_is": HandWritten(
+        templates=(
+            "{second} Question: Where is the {first}? Answer:",
+            "{second} Where is the {first}?",
+            "{second} Find the {first}:",
+            "{second} Place of the {first}:",
+        ),
+        verbalizers=(
+            {place: [f"{capital(place)}."] for place in PHRASES},
+            {place: [f"{place}."] for place in PHRASES},
+            {place: [f"{capital(phrase)}."] for place, phrase in PHRASES.items()},
+        ),
+    ),
+    "word_sense": HandWritten(
+        templates=(
+            "{second} Does {first} mean the same in both?",
+            "{second} Same meaning of {first}:",
+            "{second} Is the meaning of {first} the same both times?",
+        ),
+        verbalizers=YES_NO,
+    ),
+}
+
+
+def first_prompt(task: str) -> dict:
+    """The first template and verbalizer for a bundled task, as hyper-parameters; nothing where there are none."""
+    if task not in HAND_WRITTEN:
+        return {}
+    return {"template": HAND_WRITTEN[task].templates[0], "verbalizer": HAND_WRITTEN[task].verbalizers[0]}

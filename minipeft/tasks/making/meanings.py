@@ -1,0 +1,161 @@
+"""Meanings: what kind of thing a noun names, and which sense of an ambiguous word a sentence holds.
+
+`category` gives a sentence that fits every noun, with one noun that is meant and one that is not ("Anna forgot about
+the hammer and remembered the robin."): the answer takes knowledge of the words, which is worth half of the points
+alone, and those of dev and test are not those of train. `word_sense` gives two sentences with one ambiguous word and
+asks whether it means the same; what stands around it ("asked for a loan", "rowed the boat") belongs to one field of
+life or another, and the splits share neither ambiguous words nor surroundings.
+"""
+
+import random as random_module
+from functools import cache
+
+from minipeft.tasks.making.people import NAMES, split_names
+from minipeft.tasks.making.recipes import TaskRecipe
+from minipeft.tasks.making.telling import capital
+from minipeft.tasks.task import Example, read_lexicon, split_words
+
+LEXICON = read_lexicon("meanings")
+CATEGORIES, SENSES, FIELDS = LEXICON["categories"], LEXICON["senses"], LEXICON["fields"]
+LABELS = tuple(CATEGORIES)
+NO_ARTICLE = {*CATEGORIES["drink"], "scissors", "pliers", "trousers", "pyjamas", "garlic", "spinach", "broccoli"}
+MEMBER = {"clothes": "one of the clothes", "furniture": "a piece of furniture"}
+PLURAL = {"fish": "fish", "clothes": "clothes", "furniture": "furniture"}
+# {noun} and {other} with article, {bare}; {kind} "a bird", {kinds} "birds", {label}; {wrong} of another category.
+DEFINITIONS = (
+    "{Noun} is {kind}.",
+    "{Noun} is {kind} that {trait}.",
+    "What is {noun}? {Kind}.",
+    "Is {noun} {kind}? Yes.",
+    "Is {noun} {wrong_kind}? No, it is {kind}.",
+    "The {bare}, the {bare_other} and other {kinds} were in the book.",
+    "{Kinds} such as the {bare} and the {bare_other} are well known.",
+    "Which one is {kind}: the {bare} or the {wrong}? The {bare}.",
+    "{Noun} and {other} are both {kinds}.",
+    "{bare}: {label}.",
+    "Not {noun} but {wrong_noun} is {wrong_kind}.",
+)
+LABELLED = ("Category: {label}.", "It was {kind}.", "What was it? {Kind}.", "Kind of thing: {label}.", "{Label}.")
+# {y} is the noun that is meant, {x} the other one; half of the forms name it first.
+CONTRASTS = (
+    "{n} remembered the {y} but forgot about the {x}.",
+    "{n} talked about the {y} and not about the {x}.",
+    "{n} knew the word for the {y}, but not the word for the {x}.",
+    "{n} drew the {y} on a page and not the {x}.",
+    "It was the {y}, not the {x}.",
+    "{n} forgot about the {x} and remembered the {y}.",
+    "{n} talked not about the {x} but about the {y}.",
+    "Not the {x} but the {y} was in the book.",
+    "{n} drew not the {x} but the {y} on a page.",
+    "It was not the {x}, it was the {y}.",
+)
+SAME = ("Does {word} mean the same in both? Yes.", "Both times {word} has to do with {field}.", "Same meaning: yes.",
+        "Here {word} has one meaning: {field}.")  # fmt: skip
+DIFFERENT = ("Does {word} mean the same in both? No.", "First {word} has to do with {field}, then with {second}.",
+             "Same meaning: no.", "Here {word} has two meanings: {field} and {second}.")  # fmt: skip
+
+
+def _a(word: str) -> str:
+    """The word with its indefinite article, where it takes one."""
+    if word in NO_ARTICLE:
+        return word
+    return ("an " if word[0] in "aeiou" and word not in ("ukulele", "eucalyptus") else "a ") + word
+
+
+def kind_of(label: str) -> str:
+    """The category as one says it of a thing: "a bird", "one of the clothes"."""
+    return MEMBER.get(label) or _a(label)
+
+
+def _define(random: random_module.Random, label: str, noun: str) -> str:
+    """A sentence that says, or lets one see, that `noun` belongs to `label`."""
+    wrong_label = random.choice([other for other in LABELS if other != label])
+    other, wrong = random.choice(CATEGORIES[label]), random.choice(CATEGORIES[wrong_label])
+    kind, kinds = kind_of(label), PLURAL.get(label, label + "s")
+    return random.choice(DEFINITIONS).format(
+        noun=_a(noun), Noun=capital(_a(noun)), bare=noun, bare_other=other, other=_a(other), wrong=wrong,
+        wrong_noun=_a(wrong), kind=kind, Kind=capital(kind), kinds=kinds, Kinds=capital(kinds), label=label,
+        wrong_kind=kind_of(wrong_label), trait=random.choice(LEXICON["traits"][label]),
+    )  # fmt: skip
+
+
+def _mention(random: random_module.Random, label: str, noun: str) -> str:
+    """A small event with the noun, typical for its category or possible for all, often followed by the category."""
+    forms = LEXICON["uses"][label] if random.random() < 0.6 else LEXICON["neutral"]
+    text = f"{random.choice(NAMES)} {random.choice(forms).replace('{x}', noun)}."
+    if random.random() < 0.5:
+        kind = kind_of(label)
+        ending = random.choice(LABELLED).format(label=label, Label=capital(label), kind=kind, Kind=capital(kind))
+        text = f"{text} {ending}"
+    return text
+
+
+def _category_passage(random: random_module.Random) -> str:
+    sentences = []
+    for label in random.sample(LABELS, 2):
+        nouns = random.sample(CATEGORIES[label], 2)
+        sentences += [_define(random, label, nouns[0]), _mention(random, label, random.choice(nouns))]
+    random.shuffle(sentences)
+    return " ".join(sentences)
+
+
+def _use_word(random: random_module.Random, word: str, phrases: list[str], names: list[str]) -> str:
+    """A sentence whose first part places `word` in a field: "Anna asked for a loan and noticed the bank."."""
+    return f"{random.choice(names)} {random.choice(phrases)} and {random.choice(LEXICON['noticed'])} the {word}."
+
+
+def _sense_passage(random: random_module.Random) -> str:
+    field = random.choice(list(FIELDS))
+    word = random.choice([word for word, fields in SENSES.items() if field in fields])
+    other = next(place for place in SENSES[word] if place != field)
+    same = random.random() < 0.5
+    second = field if same else other
+    texts = [_use_word(random, word, FIELDS[place], NAMES) for place in (field, second)]
+    if random.random() < 0.3:  # the field said after each sentence
+        return f"{texts[0]} Meaning of {word}: {field}. {texts[1]} Meaning of {word}: {second}."
+    return " ".join([*texts, random.choice(SAME if same else DIFFERENT).format(word=word, field=field, second=second)])
+
+
+def passage(random: random_module.Random) -> str:
+    """A pretraining text: definitions and scenes for nouns of two categories, or an ambiguous word in two sentences."""
+    return _category_passage(random) if random.random() < 0.5 else _sense_passage(random)
+
+
+@cache
+def split_nouns(split: str) -> dict[str, list[str]]:
+    """The nouns of one split, by category."""
+    return {label: split_words(nouns, split, f"category {label}") for label, nouns in CATEGORIES.items()}
+
+
+@cache
+def split_senses(split: str) -> tuple[list[str], dict[str, list[str]]]:
+    """The ambiguous words of one split, and its phrases by field."""
+    phrases = {field: split_words(texts, split, f"field {field}") for field, texts in FIELDS.items()}
+    return split_words(SENSES, split, "senses"), phrases
+
+
+def _make_category(random: random_module.Random, split: str) -> Example:
+    label, wrong = random.sample(LABELS, 2)
+    nouns = split_nouns(split)
+    form, name = random.choice(CONTRASTS), random.choice(split_names(split))
+    return Example(form.format(n=name, y=random.choice(nouns[label]), x=random.choice(nouns[wrong])), label)
+
+
+def _make_word_sense(random: random_module.Random, split: str) -> Example:
+    words, phrases = split_senses(split)
+    word, answer = random.choice(words), random.choice(("yes", "no"))
+    first, second = random.sample(SENSES[word], 2)
+    fields = (first, first if answer == "yes" else second)
+    texts = [_use_word(random, word, phrases[field], split_names(split)) for field in fields]
+    return Example(f"{word} | {texts[0]} | {texts[1]}", answer)
+
+
+TASKS = {
+    "category": TaskRecipe(
+        "category", "What kind of thing is meant?", "accuracy", LABELS, _make_category, "people and nouns"
+    ),
+    "word_sense": TaskRecipe(
+        "word_sense", "Does the marked word mean the same in both sentences?", "accuracy", ("yes", "no"),
+        _make_word_sense, "people, ambiguous words and their surroundings",
+    ),
+}  # fmt: skip

@@ -1,0 +1,137 @@
+"""Opinions on films and on food: short reviews in which counting good and bad words misleads.
+
+A review has a final judgement, and words of the opposite kind that lose against it:
+
+    "Although the plot was dull, the acting was superb."      -> good
+    "The waiter was never rude."                              -> good
+
+The pretraining passages use every word; a task's splits use disjoint adjectives and aspects, so what a model knows of a
+test word it knows from pretraining. Films and food share the forms and a few general words, no more: a domain shift.
+"""
+
+import random as random_module
+from functools import cache
+
+from minipeft.tasks.making.people import NAMES, split_names
+from minipeft.tasks.making.recipes import TaskRecipe
+from minipeft.tasks.task import Example, read_lexicon, split_words
+
+OPINIONS = read_lexicon("opinions")
+DOMAINS = ("films", "food")
+LABELS = ("good", "bad")
+OPPOSITE = {"good": "bad", "bad": "good"}
+
+# {a} and {b} are aspects, {y} and {z} adjectives of the final judgement, {x} one of the opposite kind.
+CONTRASTS = (
+    "The {a} was {x}, but the {b} was {y}.",
+    "The {a} seemed {x} at first, but in the end the {b} was {y}.",
+    "Although the {a} was {x}, the {b} was {y}.",
+    "Even though the {a} was {x}, the {b} was {y}.",
+    "In spite of the {x} {a}, the {b} was {y}.",
+    "The {b} was {y}, although the {a} was {x}.",
+    "The {b} was {y} even though the {a} was {x}.",
+    "The {b} was {y} in spite of the {x} {a}.",
+    "The {b} was {y}, though the {a} was {x}.",
+    "The {b} was {y} despite the {x} {a}.",
+)
+NEGATIONS = (
+    "The {a} was not {x}.",
+    "The {a} was never {x}.",
+    "Nobody found the {a} {x}.",
+    "The {a} was not {x} and the {b} was {y}.",
+    "The {a} was {y}, and the {b} was never {x}.",
+)
+PLAIN = (
+    "The {a} was {y}.",
+    "The {a} was {y} and the {b} was {z}.",
+    "The {a} was as {y} as the {b}.",
+    "What a {y} {a}, and the {b} was {z} too.",
+)
+ECHOES = ("It was {y}, {z} and {w}.", "People called it {y} and {z}.", "The {a} and the {b} were both {y} and {z}.")
+VERDICTS = {
+    "good": ("Verdict: good.", "So it was worth it.", "Rating: great.", "{n} {liked} it.", "Did {n} like it? Yes.",
+             "Was it good or bad? Good.", "All in all, it was good.", "Opinion: good.", "{n} was glad.", "Good."),
+    "bad": ("Verdict: bad.", "So it was not worth it.", "Rating: terrible.", "{n} {liked} it.", "Did {n} like it? No.",
+            "Was it good or bad? Bad.", "All in all, it was bad.", "Opinion: bad.", "{n} was sorry.", "Bad."),
+}  # fmt: skip
+GLOSSES = (
+    "To call {t} {y} is to say that it is {verdict}.",
+    "Is {y} good or bad for {t}? {Verdict}.",
+    "{Y} means {verdict} here, and so does {z}, but {x} means {other}.",
+)
+
+
+@cache
+def split_adjectives(domain: str, split: str | None) -> dict[str, list[str]]:
+    """The domain's aspects, good and bad adjectives: all of them, or one split's share."""
+    lists = {part: OPINIONS[domain][part] for part in ("aspects", *LABELS)}
+    if split is None:
+        return lists
+    return {part: split_words(words, split, f"opinions {domain} {part}") for part, words in lists.items()}
+
+
+def _fill(random: random_module.Random, words: dict[str, list[str]], label: str, form: str, **more: str) -> str:
+    """`form` with aspects and adjectives drawn so that its final judgement is `label`."""
+    a, b = random.sample(words["aspects"], 2)
+    y, z, w = random.sample(words[label], 3)
+    x = random.choice(words[OPPOSITE[label]])
+    text = form.format(a=a, b=b, x=x, y=y, z=z, w=w, Y=y.capitalize(), **more)
+    return text.replace("What a ", "What an ") if form.startswith("What a ") and y[0] in "aeiou" else text
+
+
+def _judgement(random: random_module.Random, words: dict[str, list[str]], label: str) -> str:
+    """One sentence whose final judgement is `label`; half of them hold a word of each kind."""
+    draw = random.random()
+    forms = CONTRASTS if draw < 0.5 else NEGATIONS if draw < 0.7 else PLAIN
+    return _fill(random, words, label, random.choice(forms))
+
+
+def _verdict(random: random_module.Random, label: str, name: str) -> str:
+    liked = random.choice(OPINIONS["loved" if label == "good" else "hated"])
+    return random.choice(VERDICTS[label]).format(n=name, liked=liked)
+
+
+def passage(random: random_module.Random) -> str:
+    """A pretraining text: one or two short reviews of a film, a meal and the like, mostly with their verdict."""
+    domain = random.choice(DOMAINS)
+    words, thing = split_adjectives(domain, None), random.choice(OPINIONS[domain]["things"])
+    name, other = random.sample(NAMES, 2)
+    label = random.choice(LABELS)
+    sentences = []
+    if random.random() < 0.35:  # a dialogue
+        sentences.append(f'"How was the {thing}?" asked {other}. "{_judgement(random, words, label)}" said {name}.')
+        sentences.append(f'"So it was {label}," said {other}.')
+    else:
+        sentences.append(f"{name} {random.choice(OPINIONS[domain]['seen'])} the {thing}.")
+        sentences.append(_judgement(random, words, label))
+    if random.random() < 0.5:
+        sentences.append(_fill(random, words, label, random.choice(ECHOES)))
+    sentences.append(_verdict(random, label, name))
+    if random.random() < 0.4:
+        label = random.choice(LABELS)
+        sentences.append(f"{other} {random.choice(OPINIONS[domain]['seen'])} another {thing}.")
+        sentences += [_judgement(random, words, label), _verdict(random, label, other)]
+    if random.random() < 0.3 or len(sentences) == 3:
+        label = random.choice(LABELS)
+        more = {"t": f"a {thing}", "verdict": label, "Verdict": label.capitalize(), "other": OPPOSITE[label]}
+        sentences.append(_fill(random, words, label, random.choice(GLOSSES), **more))
+    return " ".join(sentences)
+
+
+def _recipe(name: str, domain: str, what: str) -> TaskRecipe:
+    def make(random: random_module.Random, split: str) -> Example:
+        label = random.choice(LABELS)
+        person = random.choice(split_names(split))
+        thing, seen = random.choice(OPINIONS[domain]["things"]), random.choice(OPINIONS[domain]["seen"])
+        return Example(
+            f"{person} {seen} the {thing}. {_judgement(random, split_adjectives(domain, split), label)}", label
+        )
+
+    held_out = "people, aspects and adjectives"
+    return TaskRecipe(name, f"Is this opinion on {what} good or bad in the end?", "accuracy", LABELS, make, held_out)
+
+
+TASKS = {
+    "sentiment": _recipe("sentiment", "films", "a film or a book"),
+    "sentiment_food": _recipe("sentiment_food", "food", "a meal or a restaurant"),
+}

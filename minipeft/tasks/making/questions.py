@@ -1,0 +1,130 @@
+"""Questions about a world's state, in many forms, with the answers read off the state.
+
+Each function returns one question with its answer, or "" where the state has nothing to ask about. A task asks the
+same things in another form, which is why a model that has read these can learn the task from a few examples.
+"""
+
+from minipeft.tasks.making.telling import article, capital
+from minipeft.tasks.making.world import FEELING_NAMES, OBJECTS, PEOPLE, PHRASES, PLACES, PRONOUNS, World
+
+ASK = ("{q}? {a}.", "Question: {q}? Answer: {a}.", "{q}? Answer: {a}.", 'Someone asked, "{q}?" "{a}."')
+
+
+def ask(random, question: str, answer: str) -> str:
+    return random.choice(ASK).format(q=question, a=capital(answer))
+
+
+def _placed(random, world: World) -> str:
+    """A person or object of the story whose place is determined."""
+    known = [thing for thing in world.people + world.objects if world.where(thing)]
+    return random.choice(known) if known else ""
+
+
+def named(thing: str) -> str:
+    return thing if thing in PRONOUNS else "the " + thing
+
+
+def where(random, world: World) -> str:
+    thing = _placed(random, world)
+    if not thing:
+        return ""
+    place = world.where(thing)
+    they = PRONOUNS.get(thing, "it")
+    form = random.randrange(4)
+    if form == 0:
+        forms = (
+            f"Find {named(thing)}: {place}.",
+            f"Place of {named(thing)}: {place}.",
+            f"{capital(thing)}: {place}.",
+        )
+        return random.choice(forms)
+    answer = (f"{they} is {PHRASES[place]}", PHRASES[place], f"{named(thing)} is {PHRASES[place]}", place)[
+        random.randrange(4)
+    ]
+    return ask(random, f"Where is {named(thing)}", answer)
+
+
+def who_has(random, world: World) -> str:
+    held = [thing for thing in world.objects if world.holder(thing)]
+    if not held:
+        return ""
+    thing = random.choice(held)
+    person = world.holder(thing)
+    form = random.randrange(5)
+    if form == 0:
+        return f"{capital(thing)}: {person}." if random.random() < 0.5 else f"Owner of the {thing}: {person}."
+    if form == 1:
+        things = [other for other in held if world.holder(other) == person]
+        return ask(random, f"What does {person} have", " and ".join(article(other) for other in things))
+    answer = (person, f"{person} has it", f"{person} has the {thing}")[random.randrange(3)]
+    return ask(random, f"Who has the {thing}", answer)
+
+
+def who_is_there(random, world: World) -> str:
+    thing = _placed(random, world)
+    if not thing:
+        return ""
+    place = world.where(thing)
+    if thing in PRONOUNS:
+        people = [person for person in world.people if world.where(person) == place]
+        return ask(random, f"Who is {PHRASES[place]}", " and ".join(people))
+    things = [other for other in world.objects if world.where(other) == place]
+    return ask(random, f"What is {PHRASES[place]}", " and ".join(article(other) for other in things))
+
+
+def feelings(random, world: World) -> str:
+    if not world.feelings:
+        return ""
+    person, event = random.choice(list(world.feelings.items()))
+    they = PRONOUNS[person]
+    forms = (
+        (f"How does {person} feel", event.feeling),
+        (f"How is {person}", f"{they} is {event.feeling}"),
+        (f"Who is {event.feeling}", person),
+        (f"Why is {person} {event.feeling}", f"because {they} {event.cause}"),
+        (f"Who {event.cause}", f"{person}, and {they} is {event.feeling}"),
+    )
+    return ask(random, *random.choice(forms))
+
+
+def lists(random, world: World) -> str:
+    """The words of the story by category."""
+    groups = [
+        ("People", "person", world.people),
+        ("Objects", "object", world.objects),
+        ("Places", "place", world.places),
+    ]
+    random.shuffle(groups)
+    if random.random() < 0.6:
+        return " ".join(f"{name}: {', '.join(words)}." for name, _, words in groups[: random.randint(1, 3)])
+    _, kind, words = groups[0]
+    word = random.choice(words)
+    return random.choice(
+        (
+            f"{capital(word)} is {article(kind)}.",
+            f"Kind of {word}: {kind}.",
+            f"What is {word}? {capital(article(kind))}.",
+        )
+    )
+
+
+def kinds(random, world: World) -> str:
+    """Categories of words that need not be in the story."""
+    names = {"person": PEOPLE, "place": PLACES, "object": OBJECTS, "feeling": FEELING_NAMES}
+    chosen = random.sample(sorted(names), random.randint(2, 3))
+    return "Words: " + ", ".join(f"{random.choice(names[kind])} is {article(kind)}" for kind in chosen) + "."
+
+
+def summary(random, world: World) -> str:
+    person = random.choice([person for person in world.people if person in world.inside] or [""])
+    if not person:
+        return ""
+    things = [thing for thing in world.objects if world.holder(thing) == person]
+    held = " and ".join(article(thing) for thing in things)
+    feeling, they = world.feeling(person), capital(PRONOUNS[person])
+    text = f"{person} is {PHRASES[world.where(person)]}"
+    if random.random() < 0.5:
+        text += "." + (f" {they} has {held}." if held else "") + (f" {they} is {feeling}." if feeling else "")
+    else:
+        text += (f" with {held}" if held else "") + (f" and feels {feeling}" if feeling else "") + "."
+    return random.choice(("Summary: ", "In short: ", "At the end: ")) + text

@@ -1,0 +1,96 @@
+"""Topics: which of ten subjects is spoken of, when every word of the subject is new to the task?
+
+The sentences say nothing by themselves ("Anna talked about the flute and the duet."); their nouns do. A passage keeps
+to one subject, so pretraining can learn from company alone which nouns belong together. The splits of the task use
+disjoint nouns, and every source names two nouns of another subject only to turn them down, first or last, so that
+knowing all the nouns is worth half of the points:
+
+    "Anna talked not about the ruler and the desk but about the flute and the duet."      -> music
+"""
+
+import random as random_module
+from functools import cache
+from itertools import cycle
+
+from minipeft.tasks.making.people import NAMES, split_names
+from minipeft.tasks.making.recipes import TaskRecipe
+from minipeft.tasks.task import Example, read_lexicon, split_words
+
+LEXICON = read_lexicon("topics")
+WORDS, SENTENCES = LEXICON["topics"], LEXICON["sentences"]
+LABELS = tuple(WORDS)
+ENDINGS = (
+    "Topic: {topic}.",
+    "It was all about {topic}.",
+    "What did they talk about? {Topic}.",
+    "Subject: {topic}.",
+    "Was it about {topic}? Yes.",
+    "Was it about {wrong} or {topic}? {Topic}.",
+    "The {word} belongs to {topic}.",
+    "{Topic}.",
+)
+
+# {a} and {b} belong to the topic, {c} and {d} to the one that is turned down; half of the forms name it first.
+CONTRASTS = (
+    "{n} talked about the {a} and the {b}, but not about the {c} and the {d}.",
+    "{n} thought of the {a} and the {b}, not of the {c} and the {d}.",
+    "{n} asked about the {a} and the {b} and not about the {c} and the {d}.",
+    "{n} had heard of the {a} and the {b}, but nobody talked about the {c} and the {d}.",
+    "{n} mentioned the {a} and the {b}, but not the {c} and the {d}.",
+    "{n} talked not about the {c} and the {d} but about the {a} and the {b}.",
+    "It was not about the {c} and the {d}: {n} thought of the {a} and the {b}.",
+    "Nobody thought of the {c} and the {d}, because {n} talked about the {a} and the {b}.",
+    "{n} mentioned not the {c} and the {d} but the {a} and the {b}.",
+    '"What about the {c} and the {d}?" asked {n}. "Not important. Think of the {a} and the {b}," said {m}.',
+)
+
+
+@cache
+def split_nouns(split: str) -> dict[str, list[str]]:
+    """The nouns of one split, by topic."""
+    return {topic: split_words(words, split, f"topic {topic}") for topic, words in WORDS.items()}
+
+
+def _sentences(random: random_module.Random, nouns: list[str], names: list[str], count: int) -> str:
+    """`count` sentences that use `nouns` in this order, from the start again when they run out."""
+    supply = cycle(nouns)
+    texts = []
+    for form in random.sample(SENTENCES, count):
+        slots = {slot: next(supply) for slot in "abc" if f"{{{slot}}}" in form}
+        name, other = random.sample(names, 2)
+        texts.append(form.format(n=name, m=other, **slots))
+    return " ".join(texts)
+
+
+def passage(random: random_module.Random) -> str:
+    """A pretraining text: three or four sentences on one topic, mostly followed by its name in some form."""
+    topic, wrong = random.sample(LABELS, 2)
+    nouns = random.sample(WORDS[topic], 9)
+    if random.random() < 0.3:
+        nouns[random.randrange(4)] = random.choice(WORDS[wrong])
+    text = _sentences(random, nouns, NAMES, random.randint(3, 4))
+    if random.random() < 0.2:
+        return text
+    ending = random.choice(ENDINGS)
+    return f"{text} {ending.format(topic=topic, Topic=topic.capitalize(), wrong=wrong, word=nouns[-1])}"
+
+
+def _make(random: random_module.Random, split: str) -> Example:
+    topic, wrong = random.sample(LABELS, 2)
+    nouns = split_nouns(split)
+    a, b = random.sample(nouns[topic], 2)
+    c, d = random.sample(nouns[wrong], 2)
+    n, m = random.sample(split_names(split), 2)
+    return Example(random.choice(CONTRASTS).format(a=a, b=b, c=c, d=d, n=n, m=m), topic)
+
+
+TASKS = {
+    "topic": TaskRecipe(
+        "topic",
+        "Which of ten subjects is spoken of, and not turned down?",
+        "accuracy",
+        LABELS,
+        _make,
+        "people and topic nouns",
+    )
+}

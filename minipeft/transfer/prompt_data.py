@@ -1,0 +1,79 @@
+"""The data of `pretrain-prompt`: documents of the corpus made into examples that fit a model."""
+
+from pathlib import Path
+from random import Random
+
+from minipeft.errors import UserError
+from minipeft.tasks.jsonl import read_jsonl, to_jsonl
+from minipeft.tasks.lettering import LETTERS
+from minipeft.tasks.making import opinions
+from minipeft.tasks.making.corpus import TRAINING_SEED, VALIDATION_SEED, document
+from minipeft.tasks.task import Example, Task
+from minipeft.training.settings import TrainingSettings
+from minipeft.transfer.prompt_pretraining import (
+    PAIR_WORDS,
+    SINGLE_WORDS,
+    sentence_choices,
+    sentence_pairs,
+    split_sentences,
+    usable,
+)
+from minipeft.transfer.pseudo_labels import graded_texts, train_classifier
+
+OPTIONS = 6  # of a "choice"
+WORDS_AROUND = 16  # tokens that a template and the answer may need
+TOKENS_PER_OPTION = 16  # of a sentence with its letter: more than most need
+SEEDS = {"train": TRAINING_SEED, "dev": VALIDATION_SEED}
+
+
+def made_task(args, model, run_dir: Path) -> Task:
+    """Train and dev examples of `args.kind`; those too long for `model` are left out."""
+    labels = {"pair": PAIR_WORDS, "single": SINGLE_WORDS}.get(args.kind, ())
+    room = room_for_source(model, args.prompt_length)
+    counts = {"train": args.documents, "dev": max(100, args.documents // (4 if args.kind == "single" else 20))}
+    if args.kind == "single":
+        splits = single_texts(args, counts, run_dir)
+    else:
+        splits = {split: questions(args.kind, model.tokenizer, split, counts[split], room) for split in counts}
+    for split, examples in splits.items():
+        splits[split] = tuple(e for e in examples if len(model.tokenizer.encode(e.source)) <= room)
+        if not splits[split]:
+            raise UserError(f"{counts[split]} documents gave no {split} example of this kind: give more --documents.")
+    return Task(f"ppt-{args.kind}", "Made to pre-train prompts.", "accuracy", labels, test=(), **splits)
+
+
+def questions(kind: str, tokenizer, split: str, count: int, room: int) -> list[Example]:
+    """`count` examples from as many documents of the corpus, without labels."""
+    random = Random(f"minipeft prompt pretraining {kind} {split}")
+    texts = [split_sentences(document(SEEDS[split], index)) for index in range(count)]
+    if kind == "pair":
+        return sentence_pairs(texts, count, random)
+    most = min(single_token_letters(tokenizer), room // TOKENS_PER_OPTION)
+    return sentence_choices(texts, count, random, (min(OPTIONS, most),) * 2 if kind == "choice" else (2, most))
+
+
+def single_texts(args, counts: dict[str, int], run_dir: Path) -> dict[str, list[Example]]:
+    """Reviews of the corpus with pseudo labels, kept in `run_dir` so that the classifier is needed once."""
+    files = {split: run_dir / f"{split}.jsonl" for split in counts}
+    if not all(file.exists() for file in files.values()):
+        classifier = train_classifier(args.model, args.device, args.seed, run_dir / "classifier")
+        for split, file in files.items():
+            random = Random(f"minipeft prompt pretraining single {split}")
+            passages = (split_sentences(opinions.passage(random)) for _ in range(counts[split]))
+            examples = graded_texts(classifier, [text for text in passages if usable(text)], counts[split], random)
+            part = file.with_name(file.name + ".part")
+            part.write_text(to_jsonl(examples), encoding="utf-8")
+            part.replace(file)
+    return {split: read_jsonl(file) for split, file in files.items()}
+
+
+def room_for_source(model, prompt_length: int) -> int:
+    """How many tokens a source may have beside the prompt, the template and the answer."""
+    positions = getattr(model.config, "max_length", None)
+    return (TrainingSettings.max_source_length if positions is None else positions - prompt_length) - WORDS_AROUND
+
+
+def single_token_letters(tokenizer) -> int:
+    """How many of the option letters, from A on, are one token each."""
+    several = [number for number, letter in enumerate(LETTERS) if len(tokenizer.encode(letter)) != 1]
+    return min([*several, len(LETTERS)])

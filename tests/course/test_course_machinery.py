@@ -1,0 +1,418 @@
+"""The machinery of the course, on a chapter of one file each that is written for the purpose."""
+
+import json
+from collections import Counter
+
+import pytest
+import torch
+
+from minipeft.__main__ import main
+from minipeft.course import experiment
+from minipeft.course.chapters import LESSONS, Chapter, chapters, find_chapter
+from minipeft.course.checks import ToDo, WrongResult, accepts, check
+from minipeft.course.differences import difference
+from minipeft.course.hints import next_hint
+from minipeft.course.linter import problems
+from minipeft.course.pages import code_problems, fill, is_excerpt, number_problems
+from minipeft.course.progress import chapter_line, exercise_states, judge
+from minipeft.course.wrong_answers import WrongAnswer, wrong_answers
+from minipeft.errors import UserError
+
+STUB = '''"""Stubs."""
+
+def doubled(x):
+    """x: (rows, columns) -> 2 x"""
+    raise NotImplementedError
+
+COUNT = ...  # how many numbers has a (3, 5) matrix?
+'''
+SOLUTION = '''"""The reference."""
+
+def doubled(x):
+    return 2 * x
+
+COUNT = 3 * 5
+'''
+TESTS = '''"""Tests."""
+
+import torch
+
+from minipeft.course.checks import check
+
+
+def test_doubled_doubles_every_number(answers):
+    x = torch.arange(6.0).view(2, 3)
+    check(
+        answers,
+        lambda answers: answers.doubled(x),
+        torch.tensor([[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]]),
+        holds="y = 2 x",
+        inputs={"x": x, "factor": 2},
+        section="The mathematics",
+        likely="another factor",
+    )
+
+
+def test_count_is_rows_times_columns(answers):
+    check(
+        answers,
+        lambda answers: answers.COUNT,
+        15,
+        holds="rows * columns",
+        inputs={"rows": 3, "columns": 5},
+        section="The code",
+        likely="a miscount",
+        tolerance=0,
+    )
+'''
+HINTS = {"doubled": ["look", "think", "2 * x"], "count": ["look", "think", "15"]}
+WRONG = """
+from minipeft.course.wrong_answers import WrongAnswer
+
+WRONG = [
+    WrongAnswer("the factor is squared", "doubled", [("2 * x", "4 * x")]),
+    WrongAnswer("rows and columns are added", "count", [("3 * 5", "3 + 5")]),
+]
+"""
+
+
+@pytest.fixture
+def lessons(tmp_path, monkeypatch):
+    """A course of one chapter in a folder of its own, with its known wrong answers."""
+    folder = tmp_path / "lessons" / "07_sample"
+    folder.mkdir(parents=True)
+    for name, text in (("exercise.py", STUB), ("solution.py", SOLUTION), ("test_exercise.py", TESTS)):
+        (folder / name).write_text(text)
+    (folder / "hints.json").write_text(json.dumps(HINTS))
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "07_sample.py").write_text(WRONG)
+    monkeypatch.setattr("minipeft.course.wrong_answers.WRONG_ANSWERS", tmp_path / "wrong")
+    wrong_answers.cache_clear()
+    yield tmp_path / "lessons"
+    wrong_answers.cache_clear()
+
+
+def message(lessons, test, code):
+    """What the student reads whose answer is `code`."""
+    chapter = find_chapter("7", lessons)
+    (chapter.folder / "exercise.py").write_text(code)
+    state, text = judge(chapter, chapter.answers())[test]
+    assert state == "wrong"
+    return text
+
+
+DOUBLED = "test_doubled_doubles_every_number"
+
+
+def test_an_untouched_stub_is_to_do(lessons):
+    assert exercise_states(find_chapter("7", lessons)) == {"doubled": "to do", "count": "to do"}
+
+
+def test_the_solution_is_done(lessons):
+    chapter = find_chapter("sample", lessons)
+    assert {state for state, _ in judge(chapter, chapter.answers("solution.py")).values()} == {"done"}
+
+
+def test_a_wrong_answer_gets_four_lines_that_name_the_mistake(lessons):
+    assert message(lessons, DOUBLED, SOLUTION.replace("2 * x", "x * 2 * 2")).splitlines() == [
+        "What should hold: y = 2 x",
+        "Inputs: x (2, 3), factor = 2",
+        "Got 20 instead of 10 at [1, 2], the worst of 6 numbers (5 are wrong).",
+        'Likely: this is what you get when the factor is squared; see "The mathematics" in lessons/07_sample/README.md',
+    ]
+
+
+@pytest.mark.parametrize(
+    "line, third, fourth",
+    [
+        ("return 3 * x", "Got 15 instead of 10 at [1, 2]", "Likely: another factor; see"),
+        ("2 * x", "Got None instead of a tensor", "computed but not returned"),
+        ("return (2 * x).T", "Got the shape (3, 2) instead of (2, 3)", "another factor"),
+        ("return (2 * x).tolist()", "Got a list instead of a tensor of shape (2, 3)", "another factor"),
+        ("return x / 0 * 0", "Got nan instead of 0 at [0, 0]", "another factor"),
+        ("return x @ x", "Got no result but RuntimeError: mat1 and mat2", "the code stops there"),
+        ("return x.doubled()", "(line 4 of exercise.py: return x.doubled())", "the code stops there"),
+    ],
+)
+def test_every_kind_of_wrong_result_is_explained(lessons, line, third, fourth):
+    lines = message(lessons, DOUBLED, SOLUTION.replace("return 2 * x", line)).splitlines()
+    assert len(lines) == 4 and third in lines[2] and fourth in lines[3]
+
+
+def test_an_exercise_that_was_deleted_is_said_to_be_missing(lessons):
+    assert "no attribute 'doubled'" in message(lessons, DOUBLED, "COUNT = 15")
+
+
+def test_a_number_that_is_wrong_is_named_too(lessons):
+    text = message(lessons, "test_count_is_rows_times_columns", SOLUTION.replace("3 * 5", "8"))
+    assert "Got 8 instead of 15." in text and "when rows and columns are added" in text
+
+
+def pytest_in(lessons, capsys, *flags):
+    """Pytest on the chapter, with the course's own configuration, in this process: PyTorch is loaded already."""
+    for name in ("conftest.py", "pytest.ini"):
+        (lessons / name).write_bytes((LESSONS / name).read_bytes())
+    status = pytest.main(["-p", "no:cacheprovider", str(lessons / "07_sample"), *flags])
+    return status, capsys.readouterr().out
+
+
+def test_pytest_tells_to_do_from_wrong_and_done(lessons, capsys):
+    status, text = pytest_in(lessons, capsys)
+    assert status == 1 and "2 to do" in text and "failed" not in text
+    assert "07_sample            to do  to do 2 (doubled, count)" in text
+    status, text = pytest_in(lessons, capsys, "--solutions")
+    assert status == 0 and "2 passed" in text and "07_sample            done   done 2" in text
+    (lessons / "07_sample" / "exercise.py").write_text(STUB.replace("raise NotImplementedError", "return 3 * x"))
+    status, text = pytest_in(lessons, capsys)
+    assert status == 1 and "1 failed, 1 to do" in text and "wrong 1 (doubled), to do 1 (count)" in text
+    assert "Got 15 instead of 10" in text and "Traceback" not in text and "def test_" not in text
+    (lessons / "07_sample" / "exercise.py").write_text("def (")
+    status, text = pytest_in(lessons, capsys)
+    assert status == 1 and "exercise.py does not load. SyntaxError" in text and "wrong 2" in text
+
+
+def test_progress_is_recomputed_from_the_tests(lessons, capsys):
+    assert main(["progress", "--lessons", str(lessons)]) == 0
+    assert "to do 2 (doubled, count)" in capsys.readouterr().out
+    (lessons / "07_sample" / "exercise.py").write_text(SOLUTION.replace("3 * 5", "3 + 5"))
+    assert main(["progress", "--lessons", str(lessons)]) == 0
+    text = capsys.readouterr().out
+    assert "07_sample            wrong  done 1, wrong 1 (count)" in text and "1 of 2 exercises done" in text
+
+
+def test_an_exercise_file_that_does_not_load_is_wrong(lessons):
+    (lessons / "07_sample" / "exercise.py").write_text("def (")
+    assert set(exercise_states(find_chapter("7", lessons)).values()) == {"wrong"}
+
+
+def test_hints_come_one_after_another_and_then_the_last_again(lessons):
+    chapter, given = find_chapter("7", lessons), lessons / "given.json"
+    hints = [next_hint(chapter, "doubled", given) for _ in range(4)]
+    assert hints == [(1, "look"), (2, "think"), (3, "2 * x"), (3, "2 * x")]
+    assert next_hint(chapter, "count", given) == (1, "look"), "each exercise has its own"
+
+
+def test_the_hint_is_for_the_first_exercise_that_is_not_done(lessons, capsys):
+    assert main(["hint", "7", "--lessons", str(lessons)]) == 0
+    assert "07_sample, doubled, hint 1 of 3: look" in capsys.readouterr().out
+    (lessons / "07_sample" / "exercise.py").write_text(SOLUTION.replace("3 * 5", "..."))
+    assert main(["hint", "7", "--lessons", str(lessons)]) == 0
+    assert "count, hint 1 of 3" in capsys.readouterr().out
+    (lessons / "07_sample" / "exercise.py").write_text(SOLUTION)
+    assert main(["hint", "7", "--lessons", str(lessons)]) == 0
+    assert "are done" in capsys.readouterr().out
+    assert main(["hint", "7", "tripled", "--lessons", str(lessons)]) == 2
+    assert "only doubled, count" in capsys.readouterr().err
+
+
+def test_a_chapter_is_found_by_number_or_name(lessons):
+    assert {find_chapter(text, lessons).number for text in ("7", "07", "sample", "07_sample")} == {7}
+    with pytest.raises(UserError, match="07_sample"):
+        find_chapter("8", lessons)
+    assert [chapter.folder.name for chapter in chapters(lessons)] == ["07_sample"]
+
+
+def test_a_test_is_about_the_longest_name_that_it_starts_with(lessons):
+    chapter = Chapter(lessons / "07_sample")
+    (chapter.folder / "hints.json").write_text(json.dumps({"merge": [], "merge_back": []}))
+    assert chapter.exercise_of("test_merge_back_restores") == "merge_back"
+    assert "not run 1" in chapter_line(chapter, {"merge": "done"})
+    with pytest.raises(ValueError, match="no exercise"):
+        chapter.exercise_of("test_split_is_even")
+
+
+@pytest.mark.parametrize("edits", [[("tripled", "x")], [("x", "y")]])
+def test_an_edit_that_does_not_fit_once_is_refused(edits):
+    with pytest.raises(ValueError, match="times in the solution"):
+        WrongAnswer("a mistake", "doubled", edits).applied_to(SOLUTION)
+
+
+nan, inf = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "got, expected, phrase",
+    [
+        (1, 1.0, None),
+        (torch.tensor(2.0), 2, None),
+        (1.0 + 1e-7, 1.0, None),
+        (1.1, 1.0, "1.1 instead of 1"),
+        (True, 1, "True instead of the number 1"),
+        (1, True, "1 instead of True"),
+        (torch.tensor(True), True, None),
+        ("a", "b", "'a' instead of 'b'"),
+        (nan, 1.0, "nan instead of 1"),
+        (inf, inf, None),
+        ([1, 2], (1, 2), None),
+        ([1], (1, 2), "a list of 1 instead of 2"),
+        ([1, 3], (1, 2), "3 instead of 2, in item 1"),
+        ({"a": 1}, {"b": 1}, "a dict with the keys ['a'] instead of ['b']"),
+        ({"a": [1, 5]}, {"a": [1, 2]}, "5 instead of 2, in item 1, for 'a'"),
+        (torch.tensor([1, 2]), torch.tensor([1.0, 2.0]), None),
+        (torch.tensor([-inf, 0.0]), torch.tensor([-inf, 0.0]), None),
+        (torch.tensor([nan]), torch.tensor([nan]), None),
+        (torch.tensor([0.0, inf]), torch.tensor([0.0, 1.0]), "inf instead of 1 at [1], the worst of 2 numbers"),
+        (torch.zeros(0), torch.zeros(2), "the shape (0,) instead of (2,)"),
+        (None, 3, "None instead of the number 3"),
+        (3, None, "3 instead of None"),
+    ],
+)
+def test_differences_are_found_and_put_into_words(got, expected, phrase):
+    found = difference(got, expected, 1e-5)
+    assert found is None if phrase is None else phrase in found
+
+
+def test_values_that_look_alike_are_shown_in_full():
+    assert difference(1.00000001, 1.0, 0) == "1.00000001 instead of 1.0"
+
+
+def test_a_not_implemented_that_comes_from_elsewhere_is_wrong_not_to_do(lessons):
+    answers = find_chapter("7", lessons).answers("solution.py")
+
+    def other(answers):
+        raise NotImplementedError
+
+    said = {"holds": "x", "inputs": {}, "section": "The code", "likely": "y"}
+    with pytest.raises(WrongResult, match="NotImplementedError"):
+        check(answers, other, 1, **said)
+    with pytest.raises(ToDo):
+        check(answers, lambda answers: [1, ...], [1, 2], **said)
+    with pytest.raises(ToDo):
+        check(answers, lambda answers: 2 * ..., 2, **said)
+
+
+def test_a_students_own_test_accepts_or_refuses():
+    def positive(value):
+        assert value > 0
+
+    assert accepts(positive, 1) and not accepts(positive, -1)
+
+
+@pytest.mark.parametrize(
+    "body, holds",
+    [
+        ("def f(x):\n    y = 2 * x\n", True),
+        ("y = 2 * x\nreturn y\n", True),
+        ("def f(x):\n    ...\n    return y\n", True),
+        ("...\ndef g(x):\n", True),
+        ("def f(x):\n    return y\n", False),
+        ("def g(x):\n...\ndef f(x):\n", False),
+        ("y = 2 * x\n    return y\n", False),
+    ],
+)
+def test_an_excerpt_is_lines_of_the_file_in_their_order(body, holds):
+    assert is_excerpt(body, "def f(x):\n    y = 2 * x\n    return y\n\n\ndef g(x):\n    return x\n") == holds
+
+
+RESULTS = {"numbers": {"score": 98.64, "small": 1.234e-5, "loss": -0.31, "count": 46848}}
+
+
+@pytest.mark.parametrize(
+    "text, complaints",
+    [
+        ("98.6<!-- score -->% and 98.6%<!-- score --> and **98.64<!-- score -->**", 0),
+        ("46,848<!-- count --> and 46,848<!-- = 8 * (48 + 96) * 2 + 44544 -->", 0),
+        ("1.23e-5<!-- small -->, −0.31<!-- loss -->, -0.3<!-- loss -->", 0),
+        ("37.5<!-- paper: Hu et al. 2021, table 4 -->", 0),
+        ("T5 v1.1, GPT-3, t5-0.8m, `98.6`, 12 of 13, in 2021, arXiv:2106.09685, [x](a/99.9)", 0),
+        ("a comment <!-- of 98.6 --> is not read", 0),
+        ("98.7<!-- score -->", 1),
+        ("98.6", 1),
+        ("12%", 1),
+        ("600 steps", 1),
+        ("5<!-- nothing -->", 1),
+        ("5.0<!-- = __import__('os').getcwd() -->", 1),
+        ("37.5<!-- paper: Hu et al., table 4 -->", 1),
+        ("0.3<!-- loss -->", 1),
+    ],
+)
+def test_numbers_are_held_to_what_their_marks_say(text, complaints):
+    assert len(number_problems(text, RESULTS)) == complaints
+
+
+def test_code_of_a_chapter_is_run_and_its_output_compared():
+    good = "```python\nx = 2\nprint(x)\n```\n\n```text\n2\n```\n\n```python\nassert x == 2\n```\n"
+    assert code_problems(good) == []
+    assert len(code_problems(good.replace("text\n2", "text\n3"))) == 1
+    assert "NameError" in code_problems(good.replace("x = 2", "y = 2"))[0]
+
+
+def test_tables_are_filled_from_the_results():
+    results = {"tables": {"ranks": {"columns": ["rank", "score"], "rows": [["1", "98.6"], ["16", "9"]]}}}
+    text = "before\n\n[//]: # (table ranks)\n\n| old |\n|---|\n\nbehind\n"
+    filled = fill(text, results)
+    assert "| rank | score |\n|------|------:|\n| 1    |  98.6 |\n| 16   |     9 |\n\nbehind" in filled
+    assert fill(filled, results) == filled
+
+
+def test_the_linter_says_what_is_missing(lessons):
+    chapter = find_chapter("7", lessons)
+    assert problems(chapter) == ["there is no README.md"]
+    (chapter.folder / "README.md").write_text(
+        "# 7. Sample\n\n## The question\n\nWhy 98.6?\n\n```equation\ny = f x\n```\n\n[away](nothing.md) ![x](a.png)\n"
+    )
+    (chapter.folder / "test_exercise.py").write_text(
+        TESTS + "\n\ndef test_count_again(answers):\n    answers.COUNT == 15\n"
+    )
+    text = "\n".join(problems(chapter))
+    for words in ("the title", "the sections", "words are not from", "98.6 has no mark", "not explained: f, x, y",
+                  "link to nothing.md", "alt text of a.png", "test_count_again checks nothing",
+                  "compares and does nothing", "does not speak of `doubled`"):  # fmt: skip
+        assert words in text
+
+
+def test_an_experiment_writes_results_that_its_summary_gives_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("minipeft.course.experiment.ROOT", tmp_path)
+    file = tmp_path / "07_sample" / "experiment.py"
+    file.parent.mkdir()
+
+    def runs(args):
+        return {"scores": {rank: rank * args.seeds for rank in (1, 2)}}
+
+    def summary(measured):
+        rows = [[rank, str(score)] for rank, score in measured["scores"].items()]
+        return {"ranks": {"columns": ["rank", "score"], "rows": rows}}, {"best": max(measured["scores"].values())}
+
+    def figures(results, folder):
+        (folder / "ranks.png").write_text(str(results["numbers"]["best"]))
+
+    experiment.main(str(file), runs, summary, figures, ["--quick"])
+    assert not (file.parent / "results.json").exists(), "a quick look leaves nothing behind"
+    experiment.main(str(file), runs, summary, figures, ["--seeds", "6"])
+    results = json.loads((file.parent / "results.json").read_text())
+    assert results["numbers"] == {"best": 12} and results["runs"]["scores"] == {"1": 6, "2": 12}
+    assert results["seeds"] == 6 and results["command"].endswith("experiment.py --seeds 6 --device cpu")
+    (file.parent / "figures" / "ranks.png").unlink()
+    experiment.main(str(file), None, summary, figures, ["--figures"])
+    assert (file.parent / "figures" / "ranks.png").read_text() == "12"
+
+
+def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
+    asked = []
+
+    def pretend(specs, workers, description):
+        asked.append(specs)
+        return [{"spec": {"label": spec.row}, "dev": spec.learning_rate, "test": 50.0 + spec.seed, "chance": 10.0,
+                 "trained_parameters": 5, "total_parameters": 100, "adapter_bytes": 1, "provenance": {"commit": "c"}}
+                for spec in specs]  # fmt: skip
+
+    for name in ("minipeft.course.experiment.run_all", "minipeft.racing.sweep.run_all"):
+        monkeypatch.setattr(name, pretend)
+    monkeypatch.setattr("minipeft.course.experiment.forecast", lambda specs, workers: "soon")
+    args = experiment.parser("a test").parse_args(["--seeds", "3"])
+    args.out, args.workers = tmp_path, 1
+    outcome = experiment.race("ranks", ["low=lora:rank=1", "houlsby"], "t5-0.8m", "topic", args, steps=30)
+    sweep, runs = asked
+    assert Counter(spec.row for spec in sweep) == {"low": 4, "houlsby": 4} and {spec.split for spec in sweep} == {"dev"}
+    assert Counter(spec.row for spec in runs) == {"low": 3, "houlsby": 3} and {spec.steps for spec in runs} == {30}
+    best = {row: max(spec.learning_rate for spec in sweep if spec.row == row) for row in ("low", "houlsby")}
+    assert outcome["learning_rates"] == best and {spec.learning_rate for spec in runs} == set(best.values())
+    assert [row["scores"] for row in outcome["rows"]] == [[50.0, 51.0, 52.0]] * 2 and outcome["commits"] == ["c"]
+    assert outcome["rows"][0]["of_full"] is None and json.dumps(outcome, allow_nan=False)
+    begun = tmp_path / "ranks" / "runs" / "low-seed0" / "resume.pt"
+    begun.parent.mkdir(parents=True)
+    begun.touch()
+    experiment.race("ranks", ["houlsby"], "t5-0.8m", "topic", args, steps=30)
+    assert begun.exists(), "rows may come and go"
+    experiment.race("ranks", ["houlsby"], "t5-0.8m", "topic", args, steps=40)
+    assert not begun.exists(), "a run of other settings cannot be gone on with"

@@ -1,0 +1,73 @@
+"""Tiny models of both families with a word-level tokenizer, and a task they can learn in a few steps."""
+
+import pytest
+import torch
+
+from minipeft.tasks.task import Example, Task
+from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
+from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+COLOURS, THINGS = ("red", "blue", "green"), ("fox", "owl", "cat", "dog", "hen", "ant")
+WORDS = ("<pad>", "</s>", *COLOURS, *THINGS, "warm", "cold", "the", "is", "and", "seen", "a")
+
+
+class WordTokenizer:
+    """One token a word: the least that `model.tokenizer` must be."""
+
+    size, pad, eos = 40, 0, 1  # the ids behind the words are free for prompts and sentinels
+
+    def encode(self, text):
+        return [WORDS.index(word) for word in text.split()]
+
+    def decode(self, ids):
+        ids = list(ids)
+        ids = ids[: ids.index(self.eos)] if self.eos in ids else ids
+        return " ".join(WORDS[i] if i < len(WORDS) else "?" for i in ids if i != self.pad)
+
+    def sentinel(self, index):
+        return self.size - 1 - index
+
+    def most_frequent(self, count):
+        return list(range(2, len(WORDS)))[:count]
+
+
+def make_tiny_t5(**changes):
+    """A T5 whose sizes all differ, in eval mode, always with the same weights."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "heads": 2, "head_size": 6, "feed_forward_size": 24}
+    sizes |= {"encoder_layers": 2, "decoder_layers": 2, "relative_buckets": 8, "relative_max_distance": 16}
+    model = EncoderDecoder(EncoderDecoderConfig(WordTokenizer.size, **(sizes | changes))).eval()
+    model.tokenizer = WordTokenizer()
+    return model
+
+
+def make_tiny_gpt(**changes):
+    """A GPT-2 in eval mode, always with the same weights."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "heads": 2, "layers": 2, "max_length": 48}
+    model = DecoderOnly(DecoderOnlyConfig(WordTokenizer.size, **(sizes | changes))).eval()
+    model.tokenizer = WordTokenizer()
+    return model
+
+
+MAKERS = {"t5": make_tiny_t5, "gpt": make_tiny_gpt}
+
+
+def make_tiny_task(metric="accuracy"):
+    """Is the thing warm (red) or cold (blue, green)? Sources of different lengths."""
+    texts = []
+    for thing in THINGS:
+        for other in THINGS:
+            for colour in COLOURS:
+                ending = f" and a {other} is seen" if other != thing else ""
+                texts.append(Example(f"the {thing} is {colour}{ending}", "warm" if colour == "red" else "cold"))
+    train, rest = texts[:72], texts[72:]
+    labels = ("warm", "cold") if metric == "accuracy" else ()
+    return Task("warmth", "red is warm", metric, labels, tuple(train), tuple(rest[:18]), tuple(rest[18:]))
+
+
+# For tests that are run for every method and take long: the second family is left to `pytest -m slow`.
+second_family_slow = pytest.mark.parametrize(
+    "make_tiny_model", [name if name == "t5" else pytest.param(name, marks=pytest.mark.slow) for name in MAKERS],
+    indirect=True,
+)  # fmt: skip

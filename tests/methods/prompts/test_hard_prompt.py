@@ -1,0 +1,173 @@
+"""Hard prompts: what is read and accepted, against texts put together by hand; and that nothing is trained."""
+
+from collections import Counter
+
+import pytest
+import torch
+from helpers.choices import log_likelihood
+
+import minipeft
+from minipeft.errors import UserError
+from minipeft.methods.prompts.hard_prompt import HardPrompt
+from minipeft.methods.prompts.template import Template
+from minipeft.methods.registry import METHODS
+from minipeft.pretraining.tokenizer import Tokenizer
+from minipeft.racing.runs import RunSpec, run
+from minipeft.tasks.demonstrations import draw_demonstrations
+from minipeft.tasks.making.hand_written import HAND_WRITTEN, first_prompt
+from minipeft.tasks.registry import load_task
+from minipeft.training.adapter_files import load_adapter, read_adapter, save_adapter
+from minipeft.training.evaluating import evaluate, predict
+from minipeft.training.trainer import TrainingSettings, fine_tune
+from minipeft.transformer.checkpoints import save_checkpoint
+from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+SHOTS = (("the owl is red", "warm"), ("a hen", "cold"))
+WORDS = {"warm": ["fox", "a dog is"], "cold": ["green", "seen"]}
+
+
+def attached(model, **fields):
+    method = HardPrompt(**fields)
+    method.attach(model)
+    return method
+
+
+def test_demonstrations_stand_before_the_source_in_the_same_template_with_their_first_words(tiny_t5):
+    method = attached(tiny_t5, template="seen {source} is", demonstrations=SHOTS, verbalizer=WORDS)
+    text = "seen the owl is red is fox seen a hen is green seen blue ant is"
+    assert tiny_t5.tokenizer.decode(method.read("blue ant")) == text
+
+
+def test_the_blank_is_filled_in_a_demonstration_and_left_open_for_the_model(tiny_t5):
+    method = attached(tiny_t5, template="{source} is <X> and", demonstrations=SHOTS[1:], verbalizer=WORDS)
+    tokenizer = tiny_t5.tokenizer
+    blank = tokenizer.sentinel(0)
+    expected = tokenizer.encode("a hen is green and ant is") + [blank] + tokenizer.encode("and")
+    assert method.read("ant") == expected
+    assert method.answers("warm") == [[blank, *tokenizer.encode(words)] for words in WORDS["warm"]]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("combine", ["average", "first"])
+def test_the_answer_is_that_of_the_plain_model_on_the_whole_text(make_tiny_model, tiny_task, combine):
+    plain, model = make_tiny_model(), make_tiny_model()
+    attached(model, template="{source} and", demonstrations=SHOTS, verbalizer=WORDS, combine=combine)
+    expected = []
+    for example in tiny_task.dev:
+        text = f"the owl is red and fox a hen and green {example.source} and"
+        scores = {label: [log_likelihood(plain, text, word) for word in words] for label, words in WORDS.items()}
+        kept = {label: many[:1] if combine == "first" else many for label, many in scores.items()}
+        expected.append(max(kept, key=lambda label, kept=kept: sum(kept[label]) / len(kept[label])))
+    assert predict(model, tiny_task.dev, tiny_task.labels, batch_size=5) == expected
+
+
+def test_average_and_first_are_not_the_same_and_neither_is_without_words(tiny_t5):
+    tokenizer = tiny_t5.tokenizer
+    average = attached(tiny_t5, verbalizer=WORDS)
+    assert average.answers("warm") == [tokenizer.encode(words) for words in WORDS["warm"]]
+    average.detach()
+    first = attached(tiny_t5, verbalizer=WORDS, combine="first")
+    assert first.answers("warm") == [tokenizer.encode("fox")]
+    first.detach()
+    assert attached(tiny_t5).answers("warm") == [tokenizer.encode("warm")]
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"template": "no source"}, "A template needs"),
+        ({"demonstrations": ["the owl", "warm"]}, "a pair of source and answer"),
+        ({"demonstrations": [("a", "b", "c")]}, "a pair of source and answer"),
+        ({"combine": "sum"}, "not 'sum'"),
+        ({"verbalizer": {"warm": "fox"}}, "'warm' needs a list"),
+        ({"verbalizer": {"warm": []}}, "'warm' needs a list"),
+        ({"verbalizer": {"warm": ["fox"], "cold": ["hen", "fox"]}}, "'fox' stands there twice"),
+    ],
+)
+def test_hyper_parameters_that_make_no_sense_are_refused(fields, words):
+    with pytest.raises(UserError, match=words):
+        HardPrompt(**fields)
+
+
+def test_a_label_without_words_is_named(tiny_t5):
+    with pytest.raises(UserError, match="no words for 'hot': it has warm, cold"):
+        attached(tiny_t5, verbalizer=WORDS).answers("hot")
+
+
+def test_a_prompt_that_is_too_long_says_so_and_is_not_cut(make_tiny_model, tiny_task):
+    model = make_tiny_model()
+    attached(model, demonstrations=SHOTS * 12)
+    with pytest.raises(UserError, match="example 1 .*the words that a method puts around it"):
+        evaluate(model, tiny_task, max_source_length=60)
+
+
+def test_fine_tuning_a_hard_prompt_scores_it_and_changes_nothing(make_tiny_model, tiny_task):
+    model = make_tiny_model()
+    method = attached(model, template="{source} and", verbalizer=WORDS)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    result = fine_tune(model, method, tiny_task, TrainingSettings(steps=9))
+    assert result.dev_scores == [(0, evaluate(model, tiny_task, "dev")["score"])]
+    assert (result.best_dev, result.trained_parameters, result.losses) == (result.dev_scores[0][1], 0, [])
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+def test_a_hard_prompt_is_saved_as_text_and_read_back(make_tiny_model, tmp_path):
+    model = make_tiny_model()
+    method = attached(model, template="a {source}", demonstrations=SHOTS, verbalizer=WORDS)
+    save_adapter(tmp_path / "adapter.pt", model, method)
+    again = load_adapter(tmp_path / "adapter.pt", make_tiny_model(), METHODS)
+    assert again.read("red hen") == method.read("red hen") and again.answers("warm") == method.answers("warm")
+
+
+def test_demonstrations_are_balanced_and_follow_the_seed(tiny_task):
+    pairs = {(example.source, example.target) for example in tiny_task.train}
+    for shots in (0, 1, 4, 7):
+        drawn = draw_demonstrations(tiny_task, shots, seed=3)
+        counts = Counter(answer for _, answer in drawn)
+        assert len(set(drawn)) == shots and set(drawn) <= pairs
+        assert abs(counts["warm"] - counts["cold"]) == shots % 2
+        assert drawn == draw_demonstrations(tiny_task, shots, seed=3)
+    seeds = [draw_demonstrations(tiny_task, 1, seed) for seed in range(12)]
+    assert {answer for ((_, answer),) in seeds} == {"warm", "cold"}, "a single demonstration must not favour a label"
+    orders = [tuple(answer for _, answer in draw_demonstrations(tiny_task, 2, seed)) for seed in range(12)]
+    assert set(orders) == {("warm", "cold"), ("cold", "warm")}
+    with pytest.raises(UserError, match="'warm'; 500 are needed|'cold'; 500 are needed"):
+        draw_demonstrations(tiny_task, 1000)
+    with pytest.raises(UserError, match="-1 demonstrations"):
+        draw_demonstrations(tiny_task, -1)
+
+
+@pytest.mark.parametrize("name", HAND_WRITTEN)
+def test_hand_written_prompts_fit_their_task(name):
+    task, tokenizer, prompts = load_task(name), Tokenizer.load(), HAND_WRITTEN[name]
+    assert len(set(prompts.templates)) == len(prompts.templates) >= 3 and len(prompts.verbalizers) >= 2
+    texts = [tuple(Template(text).encode(task.dev[0].source, tokenizer)) for text in prompts.templates]
+    assert len(set(texts)) == len(texts) and all(len(text) > 5 for text in texts)
+    answers = set(task.labels) or {word for example in task.test for word in example.candidates}
+    for words in prompts.verbalizers:
+        assert answers == set(words) if task.labels else answers <= set(words)
+        HardPrompt(verbalizer=words)  # refuses a word used twice
+        spoken = [tuple(tokenizer.encode(word)) for said in words.values() for word in said]
+        assert len(set(spoken)) == len(spoken) and max(map(len, spoken)) <= 6
+    HardPrompt(**first_prompt(name))
+
+
+def test_the_tasks_asked_for_have_hand_written_prompts():
+    assert {"sentiment", "sentiment_food", "topic", "category", "entailment", "next_sentence", "where_is",
+            "word_sense"} <= set(HAND_WRITTEN)  # fmt: skip
+    assert first_prompt("my own task") == {}
+
+
+def test_compare_takes_the_first_hand_written_prompt_of_a_bundled_task(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"heads": 2, "head_size": 4, "feed_forward_size": 12, "encoder_layers": 1, "decoder_layers": 1}
+    base = EncoderDecoder(EncoderDecoderConfig(Tokenizer.load().size, hidden_size=8, **sizes))
+    save_checkpoint(tmp_path / "base", base)
+    spec = RunSpec(str(tmp_path / "run"), str(tmp_path / "base"), "sentiment", "hard_prompt", test_limit=30)
+    result = run(spec)
+    told = read_adapter(tmp_path / "run" / "adapter.pt")["hyperparameters"]
+    assert {key: told[key] for key in ("template", "verbalizer")} == first_prompt("sentiment")
+    assert result["trained_parameters"] == 0 and result["memory"]["activations"] == 0
+    model = minipeft.load(tmp_path / "base")
+    minipeft.load_adapter(tmp_path / "run" / "adapter.pt", model)
+    assert evaluate(model, load_task("sentiment"), "test", limit=30)["score"] == result["test"]

@@ -1,0 +1,106 @@
+"""Races of variants and of few examples: how entries are read, named and kept apart, and what older files still say."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from minipeft.__main__ import main
+from minipeft.commands.compare import make_specs
+from minipeft.errors import UserError
+from minipeft.pretraining.tokenizer import Tokenizer
+from minipeft.racing.entries import parse_entry, split_entries
+from minipeft.racing.runs import RunSpec, finished, get_task, new_method, run
+from minipeft.racing.sweep import entry_specs
+from minipeft.tasks.registry import load_task
+from minipeft.transformer.checkpoints import save_checkpoint
+from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+KNOWN = ("full", "lora", "prompt_tuning", "untuned")
+BASE = RunSpec(folder="here", model="m", task="sentiment", method="")
+
+
+def test_an_entry_is_a_name_a_method_and_hyper_parameters():
+    entry = parse_entry("hybrid=prompt_tuning:template={source}: it, was:prompt_length=5")
+    assert (entry.label, entry.method) == ("hybrid", "prompt_tuning")
+    assert entry.hyperparameters == {"template": "{source}: it, was", "prompt_length": 5}
+    assert parse_entry("lora").label == parse_entry("lora").method == "lora"
+    assert parse_entry("lora:rank=2").label == "lora:rank=2"
+
+
+def test_commas_part_entries_but_not_the_words_of_a_value():
+    text = "full,small=lora:rank=1:targets=query,value,lora:targets=key,prompt_tuning:template={source} well, it was"
+    assert split_entries(text, KNOWN) == [
+        "full",
+        "small=lora:rank=1:targets=query,value",
+        "lora:targets=key",
+        "prompt_tuning:template={source} well, it was",
+    ]
+    assert split_entries("lora,bitfti,full", KNOWN) == ["lora", "bitfti", "full"]  # misspelt, and said so later
+
+
+def test_variants_of_a_method_have_runs_of_their_own():
+    specs = make_specs(BASE, ["lora", "low=lora:rank=1", "untuned"], 2, {"lora": 0.5, "low": 0.25})
+    assert [(spec.row, spec.method, spec.seed, spec.learning_rate) for spec in specs] == [
+        ("lora", "lora", 0, 0.5), ("low", "lora", 0, 0.25), ("untuned", "untuned", 0, None),
+        ("lora", "lora", 1, 0.5), ("low", "lora", 1, 0.25),
+    ]  # fmt: skip
+    assert len({spec.folder for spec in specs}) == 5
+    (spec,) = make_specs(BASE, ["low=lora:rank=1"], 1, {"lora": 0.5})
+    assert spec.learning_rate == 0.5 and spec.hyperparameters == {"rank": 1}  # its method's rate
+    with pytest.raises(UserError, match="Two rows would be called 'lora'"):
+        entry_specs(BASE, ["lora", "lora"])
+
+
+def test_labels_come_from_the_task_unless_they_are_given():
+    task = load_task("entailment")
+    spec = RunSpec("", "m", "entailment", "ppt", hyperparameters={"format": "unified"})
+    assert new_method(spec, task).labels == ("yes", "maybe", "no")
+    spec = RunSpec("", "m", "entailment", "prompt_tuning", hyperparameters={"init": "labels"})
+    assert new_method(spec, task).labels == ("yes", "maybe", "no")
+    spec = RunSpec("", "m", "entailment", "ppt", hyperparameters={"format": "unified", "labels": ("no", "yes")})
+    assert new_method(spec, task).labels == ("no", "yes")
+    assert new_method(RunSpec("", "m", "", "p_tuning_v2"), task).labels == ()  # there they ask for a head
+    asked = RunSpec("", "m", "", "p_tuning_v2", hyperparameters=parse_entry("p_tuning_v2:labels=task").hyperparameters)
+    assert new_method(asked, task).labels == ("yes", "maybe", "no")
+    assert new_method(RunSpec("", "m", "", "random_base"), task).name == "full"
+
+
+def test_shots_are_drawn_by_the_seed_from_the_train_split():
+    whole = load_task("sentiment")
+    tasks = [get_task(RunSpec("", "m", "sentiment", "lora", seed=seed, shots=6)) for seed in (0, 0, 1)]
+    assert tasks[0] == tasks[1] != tasks[2]
+    for task in tasks:
+        assert len(task.train) == len(task.dev) == 6 and task.test == whole.test
+        assert {*task.train, *task.dev} <= set(whole.train) and not {*task.train} & {*task.dev}
+
+
+def test_a_result_written_before_there_were_labels_and_shots_still_counts(tmp_path):
+    spec = RunSpec(folder=str(tmp_path), model="m", task="t", method="lora", steps=5)
+    older = {name: value for name, value in asdict(spec).items() if name not in ("label", "shots")}
+    spec.result_file.write_text(json.dumps({"spec": older, "test": 3.0}))
+    assert finished(spec)["test"] == 3.0
+    assert finished(RunSpec(**{**asdict(spec), "shots": 32})) is None
+    spec.result_file.write_text(json.dumps({"spec": {**older, "from_the_future": 1}}))
+    assert finished(spec) is None
+
+
+def test_a_few_shot_race_of_variants_makes_one_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("minipeft.commands.compare.run_all", lambda specs, *_: [run(spec) for spec in specs])
+    torch.manual_seed(0)
+    sizes = {"heads": 2, "head_size": 4, "feed_forward_size": 12, "encoder_layers": 1, "decoder_layers": 1}
+    save_checkpoint(
+        tmp_path / "base", EncoderDecoder(EncoderDecoderConfig(Tokenizer.load().size, hidden_size=8, **sizes))
+    )
+    entries = "prompt_tuning,hybrid=prompt_tuning:template={source} It was,ppt:format=unified,untuned"
+    flags = ["--model", str(tmp_path / "base"), "--steps", "2", "--seeds", "1", "--workers", "1", "--shots", "8"]
+    assert main(["compare", "--methods", entries, *flags, "--out", str(tmp_path / "race")]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert {line.split("|")[1].strip() for line in lines} == {
+        "method", "prompt_tuning", "hybrid", "ppt:format=unified", "untuned",
+    }  # fmt: skip
+    report = json.loads((tmp_path / "race" / "result.json").read_text())
+    assert "8 shots" in report["title"] and report["settings"]["shots"] == 8
+    hybrid = json.loads((tmp_path / "race" / "runs" / "hybrid-seed0" / "result.json").read_text())["spec"]
+    assert hybrid["label"] == "hybrid" and hybrid["hyperparameters"] == {"template": "{source} It was"}

@@ -1,0 +1,87 @@
+"""The two studies of adapters, from end to end with two steps a run: rows, tuning effort, and what they are made of."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from minipeft.commands import drop_curve, ensemble_study, fusion_study, rank_study
+from minipeft.commands.compare import compare
+from minipeft.racing.runs import RunSpec, finished, run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Results go here and not into the project; runs are made in this process."""
+
+    def one_after_the_other(specs, workers, description):
+        return [finished(spec) or run(spec) for spec in specs]
+
+    for module in (fusion_study, drop_curve):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    for place in ("fusion_study", "compare", "sweep"):
+        monkeypatch.setattr(f"minipeft.commands.{place}.run_all", one_after_the_other)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    return tmp_path / "results"
+
+
+def test_a_fusion_is_raced_against_its_own_adapters(results, monkeypatch):
+    flags = ["--model", "t5-0.4m", "--sources", "topic", "--shots", "4", "--steps", "2", "--source-steps", "2"]
+    monkeypatch.setattr(sys, "argv", ["fusion_study", *flags, "--seeds", "2"])
+    fusion_study.main()
+    report = json.loads((results / "sentiment-fusion.json").read_text(encoding="utf-8"))
+    rows = {row["method"]: row for row in report["rows"]}
+    assert set(rows) == {"own adapter", "topic adapter", "fusion"}
+    assert len(set(rows["topic adapter"]["scores"])) == 1, "it is not trained again, so no seed can matter"
+    assert {len(scores) for scores in report["sweep"].values()} == {4}
+    rate, own_rate = (f"{report['learning_rates'][row]:g}" for row in ("fusion", "own adapter"))
+    for seed in (0, 1):
+        fused = torch.load(
+            Path("runs/fusion/sentiment") / f"fusion-{rate}-seed{seed}" / "adapter.pt", weights_only=True
+        )
+        own, source = fused["hyperparameters"]["adapters"]
+        assert own.endswith(f"own_adapter-{own_rate}-seed{seed}/adapter.pt") and "source-topic" in source
+        trained = torch.load(own, weights_only=True)["weights"]
+        name = "decoder.blocks.0.feed_forward.adapter.up.weight"
+        inside = fused["weights"][name.replace(".adapter.", ".adapters.0.")]
+        assert torch.equal(inside, trained[name]), "the frozen adapter of this seed, as it was trained"
+
+
+def test_the_curve_reads_one_robust_adapter_at_every_number_of_layers(results):
+    entries = [f"drop{n}=adapter_drop:dropped={n}" for n in (0, 1)]
+    base = RunSpec(folder="race", model="t5-0.4m", task="sentiment", method="", steps=2)
+    compare(base, [*entries, "robust=adapter_drop:robust=true:dropped=1"], seeds=2, workers=1)
+    report = drop_curve.curves(Path("race"))
+    assert list(report["robust"]) == list(report["specialised"]) == [0, 1]
+    assert all(len(scores) == 2 for kind in ("robust", "specialised") for scores in report[kind].values())
+    assert report["trained"][0] > report["trained"][1]
+    race = {row["method"]: row for row in json.loads(Path("race/result.json").read_text("utf-8"))["rows"]}
+    assert report["robust"][0] == race["robust"]["scores"], "with all adapters it is what the race has seen"
+
+
+def test_an_ensemble_of_a_race_is_scored_member_by_member(results):
+    base = RunSpec(folder="race", model="t5-0.4m", task="sentiment", method="", steps=2)
+    compare(base, ["prompt_ensemble:members=2:prompt_length=3"], seeds=1, workers=1)
+    Path("race/runs/prompt_ensemble:members=2:prompt_length=3-seed0").rename("race/runs/prompt_ensemble-seed0")
+    report = ensemble_study.study(Path("race"))
+    (row,) = json.loads(Path("race/result.json").read_text("utf-8"))["rows"]
+    assert report["ensemble"]["scores"] == row["scores"]
+    (members,) = report["members"]
+    assert len(members) == 2 and report["average"]["mean"] == sum(members) / 2 and report["best"]["mean"] in members
+
+
+def test_the_ranks_of_a_race_are_those_of_its_files(results):
+    base = RunSpec(folder="race", model="t5-0.4m", task="sentiment", method="", steps=4)
+    compare(base, ["small=adalora:rank=3:target_rank=2:interval=1:final=0.25"], seeds=2, workers=1)
+    report = rank_study.study(Path("race"), "small")
+    assert report["seeds"] == 2 and all(len(ranks) == 2 for ranks in report["ranks"].values())
+    matrices = len(report["ranks"])
+    assert all(sum(ranks[seed] for ranks in report["ranks"].values()) == 2 * matrices for seed in (0, 1))
+    assert report["mean"]["encoder.blocks.0.attention.query"] * 2 == sum(
+        report["ranks"]["encoder.blocks.0.attention.query"]
+    )

@@ -1,0 +1,249 @@
+"""The bundled tasks are what their generators make, share nothing between splits, and own data fails in sentences."""
+
+import json
+import random
+import re
+from collections import Counter
+
+import pytest
+
+from minipeft.errors import UserError
+from minipeft.pretraining.tokenizer import Tokenizer
+from minipeft.tasks.jsonl import read_jsonl, to_jsonl
+from minipeft.tasks.making import corpus, prose, prose_extraction
+from minipeft.tasks.making.build import build_task
+from minipeft.tasks.registry import check_lengths, few_shot, load_jsonl, load_task, task_names
+from minipeft.tasks.task import DATA, METRICS, SPLITS, Example
+
+NAMES = task_names()
+LONGEST_SOURCE = 160  # tokens
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bundled_file_is_what_the_generator_makes(name):
+    assert (DATA / "tasks" / name / "train.jsonl").read_text(encoding="utf-8") == build_task(name, "train")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_says_what_it_is_and_its_splits_share_no_source(name):
+    task = load_task(name)
+    assert task.metric in METRICS and task.description and task.held_out
+    sources = [{example.source for example in getattr(task, split)} for split in SPLITS]
+    assert not (sources[0] & sources[1] or sources[0] & sources[2] or sources[1] & sources[2])
+    for example in (*task.train, *task.dev, *task.test):
+        choices = task.labels or example.candidates
+        assert not choices or example.target in choices
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_answer_is_much_more_frequent_than_chance(name):
+    task = load_task(name)
+    if task.labels and name != "docstring_module":  # its modules are of unequal size
+        counts = Counter(example.target for example in task.test)
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_bundled_example_is_too_long(name):
+    task = load_task(name)
+    check_lengths((*task.train, *task.dev, *task.test), Tokenizer.load(), LONGEST_SOURCE)
+
+
+def test_there_are_at_least_16_tasks_and_the_data_stays_small():
+    assert len(NAMES) >= 16
+    files = [file for file in DATA.rglob("*") if file.is_file() and not {"checkpoints", "results"} & set(file.parts)]
+    assert sum(path.stat().st_size for path in files) < 9_000_000
+
+
+def test_prose_is_short_plain_paragraphs_and_its_licence_is_bundled():
+    assert len(prose.passages()) > 4000
+    for text in prose.passages():
+        assert 15 <= len(text.split()) <= 90 and ">>>" not in text and "\n" not in text
+    assert "PYTHON SOFTWARE FOUNDATION LICENSE" in (DATA / "prose" / "PSF-LICENSE.txt").read_text()
+
+
+def test_paragraphs_drop_code_join_short_ones_and_part_long_ones():
+    sentence = "This one is a plain sentence of exactly ten words."
+    text = f"""Summary line.
+
+        >>> code(1)
+        2
+
+        {" ".join([sentence] * 12)}
+
+        {sentence} {sentence}
+        """
+    first, second, third = prose_extraction.paragraphs(text)
+    assert first.startswith("Summary line. This one") and len(first.split()) == 82
+    assert len(second.split()) == 40
+    assert third == f"{sentence} {sentence}"
+
+
+def test_docstring_module_hides_every_module_name():
+    for split in SPLITS:
+        for example in prose.TASKS["docstring_module"].examples(split):
+            words = set(re.findall(r"[a-z]+", example.source.removeprefix("which module:").lower()))
+            assert words.isdisjoint(prose.MODULES)
+
+
+def test_masking_hides_names_their_parts_and_code():
+    row = {
+        "module": "http.cookiejar",
+        "name": "CookieJar.add_header",
+        "text": "Add a header to cookies via HTTP_x and go().",
+    }
+    assert prose.masked(row) == "_ a _ to _ via _ and _."
+
+
+def test_name_parts_read_both_naming_styles():
+    assert prose.name_parts("HTTPServer.get_request2") == ["http", "server", "get", "request", "2"]
+
+
+def test_docstring_splits_share_no_function():
+    for module in prose.MODULES:
+        names = [{prose.short_name(row) for row in prose._functions(module, split)} for split in SPLITS]
+        assert all(names) and not (names[0] & names[1] or names[0] & names[2] or names[1] & names[2])
+
+
+def test_neither_the_name_nor_the_docstring_alone_tells_the_answer():
+    for split in SPLITS:
+        sides = Counter()
+        for example in prose.TASKS["docstring_name"].examples(split):
+            name, docstring = example.source.split(" docstring: ", 1)
+            sides.update({(name, example.target): 1, (docstring, example.target): 1})
+        assert all(sides[text, "yes"] == sides[text, "no"] for text, _ in sides)
+
+
+def test_a_document_depends_on_its_seed_and_number_alone():
+    assert list(corpus.documents(0, 5, 3)) == [corpus.document(0, number) for number in (5, 6, 7)]
+    first = set(corpus.documents(corpus.TRAINING_SEED, 0, 400))
+    assert len(first & set(corpus.documents(corpus.VALIDATION_SEED, 0, 400))) < 8  # real prose repeats
+
+
+def test_the_mixture_draws_each_source_as_often_as_its_weight_says(monkeypatch):
+    named = {lambda generator, name=source.__module__: name: weight for source, weight in corpus.MIXTURE.items()}
+    monkeypatch.setattr(corpus, "MIXTURE", named)
+    counts = Counter(corpus.documents(0, 0, 4000))
+    for source, weight in named.items():
+        assert abs(counts[source(None)] / 4000 - weight) < 4 * (weight * (1 - weight) / 4000) ** 0.5
+
+
+def test_an_unknown_task_names_the_nearest_one():
+    with pytest.raises(UserError, match="did you mean 'sentiment'"):
+        load_task("sentimant")
+    with pytest.raises(UserError, match="choose one of"):
+        load_task("xyzzy")
+
+
+def test_a_smaller_train_split_is_the_start_of_the_whole_one():
+    whole, small = load_task("sentiment"), load_task("sentiment", train_size=10)
+    assert small.train == whole.train[:10] and small.test == whole.test
+    with pytest.raises(UserError, match="1500 training examples"):
+        load_task("sentiment", train_size=1501)
+
+
+def test_few_shot_draws_the_same_number_of_each_label_for_train_and_dev():
+    task = load_task("category")
+    small = few_shot(task, per_label=4, seed=1)
+    for part in (small.train, small.dev):
+        assert Counter(example.target for example in part) == dict.fromkeys(task.labels, 4)
+    assert not {example.source for example in small.train} & {example.source for example in small.dev}
+    assert {example.source for example in (*small.train, *small.dev)} <= {example.source for example in task.train}
+    assert small == few_shot(task, per_label=4, seed=1) != few_shot(task, per_label=4, seed=2)
+    assert small.test == task.test
+
+
+def test_few_shot_by_total_spreads_over_labels_and_refuses_too_many():
+    assert sorted(Counter(e.target for e in few_shot(load_task("entailment"), total=8).train).values()) == [2, 3, 3]
+    assert len(few_shot(load_task("describe"), total=7).train) == 7
+    with pytest.raises(UserError, match="are needed"):
+        few_shot(load_task("sentiment"), per_label=10_000)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"source": "a", "target": }', "not valid JSON"),
+        ('["a", "b"]', "expected an object"),
+        ('{"source": "a"}', 'the key "target" is missing'),
+        ('{"source": 3, "target": "b"}', '"source" must be a string, got int'),
+        ('{"source": "a", "target": " "}', '"target" is empty'),
+        ('{"source": "a", "target": "b", "label": "c"}', 'unknown key "label"'),
+        ('{"source": "a", "target": "b", "candidates": "b"}', '"candidates" must be a list of strings'),
+        ('{"source": "a", "target": "b", "candidates": ["c"]}', 'the target is not among the "candidates"'),
+    ],
+)
+def test_a_malformed_line_is_reported_with_its_number_and_reason(tmp_path, line, reason):
+    path = tmp_path / "my.jsonl"
+    path.write_text('{"source": "fine", "target": "x"}\n\n' + line + "\n")
+    with pytest.raises(UserError, match=re.escape(f"my.jsonl, line 3: {reason}")):
+        load_jsonl(path)
+
+
+def test_missing_empty_and_binary_files_are_reported(tmp_path):
+    with pytest.raises(UserError, match="There is no file"):
+        load_jsonl(tmp_path / "none.jsonl")
+    (tmp_path / "empty.jsonl").write_text("\n \n")
+    with pytest.raises(UserError, match="is empty"):
+        load_jsonl(tmp_path / "empty.jsonl")
+    (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="UTF-8"):
+        load_jsonl(tmp_path / "binary.jsonl")
+
+
+def written(path, examples):
+    path.write_text(to_jsonl(examples), encoding="utf-8")
+    return path
+
+
+def test_one_file_is_split_80_10_10_the_same_way_every_time(tmp_path):
+    path = written(tmp_path / "my.jsonl", [Example(f"text {n}", ("red", "blue")[n % 2]) for n in range(50)])
+    task = load_jsonl(path)
+    assert [len(task.train), len(task.dev), len(task.test)] == [40, 5, 5]
+    assert len({example.source for example in (*task.train, *task.dev, *task.test)}) == 50
+    assert task == load_jsonl(path)
+    assert (task.name, task.metric, task.labels) == ("my", "accuracy", ("blue", "red"))
+
+
+def test_given_dev_and_test_files_are_used_whole(tmp_path):
+    sizes = {"a": 6, "b": 7, "c": 8}
+    paths = [written(tmp_path / name, [Example(f"{name} {i}", "x") for i in range(n)]) for name, n in sizes.items()]
+    task = load_jsonl(*paths)
+    assert [len(task.train), len(task.dev), len(task.test)] == [6, 7, 8]
+
+
+def test_many_or_long_targets_are_scored_by_exact_match_and_candidates_by_accuracy(tmp_path):
+    many = load_jsonl(written(tmp_path / "many.jsonl", [Example(f"s{n}", f"t{n}") for n in range(30)]))
+    long = load_jsonl(written(tmp_path / "long.jsonl", [Example(f"s{n}", "four words are long") for n in range(30)]))
+    choice = load_jsonl(written(tmp_path / "c.jsonl", [Example(f"s{n}", f"t{n}", (f"t{n}", "no")) for n in range(9)]))
+    assert (many.metric, many.labels, long.metric, long.labels) == ("exact_match", (), "exact_match", ())
+    assert (choice.metric, choice.labels) == ("accuracy", ())
+    assert choice.train[0].candidates[1] == "no"
+    mixed = [Example(f"s{n}", "t", ("t", "u") if n else ()) for n in range(9)]
+    with pytest.raises(UserError, match="either all examples"):
+        load_jsonl(written(tmp_path / "mixed.jsonl", mixed))
+    with pytest.raises(UserError, match="too few to split"):
+        load_jsonl(written(tmp_path / "two.jsonl", mixed[1:3]))
+
+
+def test_a_jsonl_round_trip_keeps_odd_characters(tmp_path):
+    examples = [Example('naïve\u2028line\nbreak "quoted"', "漢字", ("漢字", "b"))]
+    assert [(e.source, e.target, e.candidates) for e in read_jsonl(written(tmp_path / "odd.jsonl", examples))] == [
+        (examples[0].source, "漢字", ("漢字", "b"))
+    ]
+    assert json.loads(to_jsonl(examples))["target"] == "漢字"
+
+
+def test_a_too_long_example_is_named_with_its_line_and_never_cut(tmp_path):
+    rows = [Example("short", "yes"), Example("word " * 40, "no"), Example("longer " * 90, "no")]
+    loaded = read_jsonl(written(tmp_path / "my.jsonl", rows))
+    check_lengths(loaded, Tokenizer.load(), 300)
+    with pytest.raises(UserError, match=r"my\.jsonl, line 2: the source has \d+ tokens, the model reads 32"):
+        check_lengths(loaded, Tokenizer.load(), 32)
+    with pytest.raises(UserError, match="example 1: the candidate"):
+        check_lengths([Example("a", "b", ("b", "word " * 40))], Tokenizer.load(), 32)
+
+
+def test_a_sources_passage_is_drawn_by_the_given_generator_alone():
+    for source in corpus.MIXTURE:
+        assert source(random.Random(3)) == source(random.Random(3))

@@ -1,0 +1,212 @@
+"""The word tasks (opinions, meanings, causes, topics) cannot be solved from part of the input or by counting."""
+
+import math
+import random
+import re
+from collections import Counter, defaultdict
+from functools import cache
+
+import pytest
+
+from minipeft.tasks.making import causes, meanings, opinions, topics
+from minipeft.tasks.making.people import split_names
+from minipeft.tasks.making.recipes import generate
+from minipeft.tasks.task import SPLITS, read_lexicon
+
+MODULES = (opinions, meanings, causes, topics)
+RECIPES = {name: recipe for module in MODULES for name, recipe in module.TASKS.items()}
+
+
+@cache
+def examples(name, split):
+    return generate(RECIPES[name], split)
+
+
+@cache
+def passage_words(module):
+    generator = random.Random(3)
+    return Counter(word for _ in range(6000) for word in words(module.passage(generator).lower()))
+
+
+def words(text):
+    return re.findall(r"[a-z]+|\|", text.lower())
+
+
+class Counting:
+    """Naive Bayes over bags of words with add-one smoothing, the plainest learner of surface cues."""
+
+    def __init__(self, texts, labels):
+        self.labels, self.counts = Counter(labels), defaultdict(Counter)
+        for text, label in zip(texts, labels, strict=True):
+            self.counts[label].update(words(text))
+        self.known = {word for counter in self.counts.values() for word in counter}
+
+    def score(self, text, label):
+        counter = self.counts[label]
+        total = sum(counter.values()) + len(self.known)
+        chances = (math.log((counter[word] + 1) / total) for word in words(text) if word in self.known)
+        return math.log(self.labels[label]) + sum(chances)
+
+    def answer(self, text, labels):
+        return max(labels, key=lambda label: self.score(text, label))
+
+
+def accuracy_of_counting(name, view, keep=lambda example: True):
+    """Percent right on test when counting reads only `view(source)`, fitted on train."""
+    train, test = examples(name, "train"), [example for example in examples(name, "test") if keep(example)]
+    learner = Counting([view(example.source) for example in train], [example.target for example in train])
+    right = sum(learner.answer(view(example.source), RECIPES[name].labels) == example.target for example in test)
+    assert len(test) >= 200
+    return 100 * right / len(test)
+
+
+def part(*numbers):
+    return lambda source: " | ".join(source.split(" | ")[number] for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("name", "view", "limit"),
+    [
+        ("sentiment", str, 62),
+        ("sentiment_food", str, 62),
+        ("category", str, 16),
+        ("topic", str, 22),
+        ("word_sense", str, 60),
+        ("word_sense", part(0), 57),
+        ("word_sense", part(0, 1), 57),
+        ("word_sense", part(0, 2), 57),
+    ],
+)
+def test_counting_words_seen_in_training_stays_near_chance_on_test(name, view, limit):
+    assert accuracy_of_counting(name, view) <= limit
+
+
+def test_the_counting_baseline_can_find_a_shortcut_where_there_is_one():
+    texts = ["a fine day", "a fine film", "a foul day", "a foul film"] * 5
+    learner = Counting(texts, ["good", "good", "bad", "bad"] * 5)
+    assert learner.answer("fine food", ("good", "bad")) == "good"
+    assert learner.answer("foul food", ("good", "bad")) == "bad"
+
+
+@pytest.mark.parametrize(("name", "domain"), [("sentiment", "films"), ("sentiment_food", "food")])
+def test_knowing_every_adjective_does_not_help_a_counter_on_reversals(name, domain):
+    kinds = {word: sign for label, sign in (("good", 1), ("bad", -1)) for word in opinions.OPINIONS[domain][label]}
+    test, balance = examples(name, "test"), []
+    for example in test:
+        signs = [kinds[word] for word in words(example.source) if word in kinds]
+        assert signs
+        if {1, -1} <= set(signs):
+            balance.append(sum(signs))
+    assert len(balance) >= len(test) / 2
+    assert set(balance) == {0}  # one word of each kind: nothing to count
+
+
+@pytest.mark.parametrize("name", ["sentiment", "sentiment_food"])
+def test_a_position_alone_does_not_decide_a_reversal(name):
+    """Both "X, but Y" and "Y, although X" occur, so neither "the last word wins" nor "the first word wins" holds."""
+    domain = opinions.OPINIONS["films" if name == "sentiment" else "food"]
+    last = []
+    for example in examples(name, "test"):
+        found = [word for word in words(example.source) if word in domain["good"] + domain["bad"]]
+        kinds = {word in domain["good"] for word in found}
+        if len(kinds) == 2:
+            last.append((found[-1] in domain["good"]) == (example.target == "good"))
+    assert 0.45 <= sum(last) / len(last) <= 0.65
+
+
+def kinds_of(name, text):
+    """The topics or categories of the nouns of `text`, in its order, each once."""
+    nouns = topics.WORDS if name == "topic" else meanings.CATEGORIES
+    kind = {noun: label for label, members in nouns.items() for noun in members}
+    return list(dict.fromkeys(kind[word] for word in words(text) if word in kind))
+
+
+@pytest.mark.parametrize("name", ["topic", "category"])
+def test_the_answer_and_one_other_kind_are_named_and_neither_the_first_nor_the_last_is_favoured(name):
+    rows = examples(name, "test")
+    first = 0
+    for row in rows:
+        kinds = kinds_of(name, row.source)
+        assert len(kinds) == 2 and row.target in kinds
+        first += kinds[0] == row.target
+    assert 0.45 <= first / len(rows) <= 0.55
+
+
+def test_the_two_answers_of_cause_effect_cannot_be_told_apart_without_the_event():
+    """Fitted on half of the test split itself, with its own rules: a right answer looks like a wrong one."""
+    rows = [example for split in SPLITS for example in examples("cause_effect", split)]
+    random.Random(0).shuffle(rows)
+    half = len(rows) // 2
+    pairs = [(text, str(text == row.target)) for row in rows[:half] for text in row.candidates]
+    learner = Counting(*zip(*pairs, strict=True))
+    right = sum(
+        max(row.candidates, key=lambda text: learner.score(text, "True") - learner.score(text, "False")) == row.target
+        for row in rows[half:]
+    )
+    assert 43 <= 100 * right / half <= 57
+
+
+def test_the_two_answers_of_cause_effect_share_their_object_and_no_place_is_favoured():
+    rows = examples("cause_effect", "test")
+    nouns = {noun for kind in causes.KINDS.values() for noun in kind["objects"]}
+    for row in rows:
+        assert row.target in row.candidates and len(set(row.candidates)) == 2
+        first, second = (nouns & set(words(text)) for text in row.candidates)
+        assert first & second & set(words(row.source.split(" | ")[1]))
+    first_right = sum(row.target == row.candidates[0] for row in rows) / len(rows)
+    assert 0.44 <= first_right <= 0.56
+
+
+def test_overlap_with_the_event_does_not_answer_cause_effect():
+    def shared(row, text):
+        return len(set(words(text)) & set(words(row.source.split(" | ")[1])))
+
+    rows = [row for split in SPLITS for row in examples("cause_effect", split)]
+    scores = [[shared(row, text) for text in (row.target, *set(row.candidates) - {row.target})] for row in rows]
+    won = sum((right > wrong) + 0.5 * (right == wrong) for right, wrong in scores)
+    assert 0.42 <= won / len(rows) <= 0.58
+
+
+def split_lists():
+    """What each task promises not to share: name -> split -> words."""
+    yield "people", {split: split_names(split) for split in SPLITS}
+    for domain in opinions.DOMAINS:
+        for kind in ("aspects", "good", "bad"):
+            yield f"{domain} {kind}", {split: opinions.split_adjectives(domain, split)[kind] for split in SPLITS}
+    yield "category", {split: sum(meanings.split_nouns(split).values(), []) for split in SPLITS}
+    yield "senses", {split: meanings.split_senses(split)[0] for split in SPLITS}
+    yield "phrases", {split: sum(meanings.split_senses(split)[1].values(), []) for split in SPLITS}
+    yield "topics", {split: sum(topics.split_nouns(split).values(), []) for split in SPLITS}
+    yield "causes", {split: causes.split_kinds(split) for split in SPLITS}
+
+
+@pytest.mark.parametrize(("what", "lists"), list(split_lists()), ids=lambda value: value if type(value) is str else "")
+def test_splits_share_no_words(what, lists):
+    everything = sum(lists.values(), [])
+    assert len(everything) == len(set(everything)) and all(lists.values())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_labels_are_balanced_and_sources_distinct(name):
+    for split in ("train", "test"):
+        rows = examples(name, split)
+        assert len({row.source for row in rows}) == len(rows) == RECIPES[name].sizes[split]
+        shares = Counter(row.target for row in rows) if RECIPES[name].labels else {"": 0}
+        assert max(shares.values()) - min(shares.values()) <= 1
+        assert all(len(label.split()) == 1 for label in RECIPES[name].labels)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
+def test_a_passage_depends_on_its_generator_alone(module):
+    first, second = ([module.passage(random.Random(seed)) for seed in range(30)] for _ in range(2))
+    assert first == second and len(set(first)) > 25
+    assert all(10 <= len(text.split()) <= 90 and "{" not in text for text in first)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_word_of_a_task_is_taught_in_pretraining(name):
+    module = next(module for module in MODULES if name in module.TASKS)
+    taught = passage_words(module)
+    used = {word for split in SPLITS for row in examples(name, split) for word in words(row.source)} - {"|"}
+    used -= {person["name"].lower() for person in read_lexicon("world")["people"]}
+    assert not {word for word in used if taught[word] < 5}

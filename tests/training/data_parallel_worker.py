@@ -1,0 +1,30 @@
+"""One process of the data-parallel test: trains a LoRA and writes what came out to the file it is given."""
+
+import sys
+from dataclasses import replace
+
+import torch
+from helpers.word_models import MAKERS, make_tiny_task
+
+from minipeft.methods.low_rank.lora import LoRA
+from minipeft.training.trainer import TrainingSettings, fine_tune
+
+
+def train(family: str, attach_seed: int) -> dict:
+    """The trained weights, the losses and the bytes sent in a step."""
+    model, method = MAKERS[family](), LoRA(rank=3, targets=("*blocks.*",))
+    torch.manual_seed(attach_seed)
+    method.attach(model)
+    # 7 examples do not part evenly, an epoch's last batch has 2, and targets of unequal length weigh unequally.
+    settings = TrainingSettings(steps=11, batch_size=7, learning_rate=0.01, evaluate_every=11, optimizer="adafactor")
+    task = make_tiny_task("exact_match")
+    longer = tuple(replace(e, target="warm and seen") if e.target == "warm" else e for e in task.train)
+    result = fine_tune(model, method, replace(task, train=longer, dev=task.dev[:2]), settings)
+    return {"weights": method.state_dict(), "losses": result.losses, "bytes": result.bytes_per_step}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    rank, out = sys.argv[1:]
+    # Each process starts from other random numbers: the first one's must reach all.
+    torch.save({family: train(family, attach_seed=int(rank)) for family in MAKERS}, out)
