@@ -147,7 +147,7 @@ def counts(args) -> dict:
         memory = step_memory(model, method, minipeft.load_task(TASK), 32)
         operations = {"forward": forward.get_total_flops(), "backward": backward.get_total_flops()}
         total = sum(parameter.numel() for parameter in minipeft.load(LARGER).parameters())
-        outcome[name] = {**operations, "memory": memory, "trained": method.parameter_count(), "total": total}
+        outcome[name] = {**operations, "memory": memory, "trained": method.stored_count(), "total": total}
     return outcome
 
 

@@ -295,7 +295,7 @@ def real_counts() -> dict[str, int]:
     method = AdaLoRA(rank=6, target_rank=4, warmup=0.1, final=0.3)
     method.attach(minipeft.load("t5-0.8m"))
     layers = dict(method.layers())
-    counts = {"trained": method.trained_parameter_count()}
+    counts = {"trained": method.trained_count()}
     for key, done in (("triplets_at_first", 0), ("triplets_at_last", 600), ("triplets_after_240_steps", 240)):
         counts[key] = method.schedule.budget(done, 600, 6 * len(layers), 4 * len(layers))
     for parameter in method.named_parameters().values():
@@ -306,7 +306,7 @@ def real_counts() -> dict[str, int]:
     for path, layer in layers.items():
         layer.kept.copy_(torch.arange(6) < (6 if "feed_forward" in path else 3))
         layer.values.data.copy_(layer.kept.float())
-    return counts | {"stored": method.parameter_count()}
+    return counts | {"stored": method.stored_count()}
 
 
 MATRICES = {"rank": 6, "target_rank": 4, "matrices": "24 of (72, 72), 12 of (128, 72) or (72, 128)"}

@@ -64,7 +64,7 @@ def as_it_is(base: RunSpec, source: str, file: str, seeds: int) -> list[dict]:
         "spec": asdict(replace(base, label=f"{source} adapter", method="pfeiffer")),
         "test": evaluate(model, get_task(base), "test")["score"],
         "trained_parameters": 0,
-        "stored": method.parameter_count(),
+        "stored": method.stored_count(),
         "total_parameters": total,
         "adapter_bytes": Path(file).stat().st_size,
     }

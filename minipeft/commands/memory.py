@@ -50,7 +50,7 @@ def run(args) -> None:
     method = make_method(args.method, parse_hyperparameters(args.method, args.set))
     plan = MemoryPlan(model, method, args.length, args.answer_length, args.optimizer, args.quantized)
     parts = plan.memory(args.batch)
-    trained = method.trained_parameter_count()
+    trained = method.trained_count()
     print(f"{args.method} on {args.model}, {dtype}: one step, batch {args.batch},", end=" ")
     print(f"{args.length} tokens to read and {args.answer_length} to write\n")
     print(table({**parts, "total": sum(parts.values())}))

@@ -140,12 +140,12 @@ class Method:
         self.require_attached()
         return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
 
-    def parameter_count(self) -> int:
+    def stored_count(self) -> int:
         """How many numbers are learned and stored."""
-        return self.trained_parameter_count()
+        return self.trained_count()
 
-    def trained_parameter_count(self) -> int:
-        """How many numbers training moves: more than `parameter_count` where only a part of them is stored, fewer where
+    def trained_count(self) -> int:
+        """How many numbers training moves: more than `stored_count` where only a part of them is stored, fewer where
         frozen numbers are stored along.
         """
         return sum(parameter.numel() for parameter in self.named_parameters().values())
@@ -177,11 +177,11 @@ class Method:
         """Go on training from a `training_state`."""
         load_strictly(self.named_parameters(), state, self.name)
 
-    def read(self, text: str) -> list[int]:
+    def source_ids(self, text: str) -> list[int]:
         """The token ids that a source text becomes: a template puts words or virtual tokens around them."""
         return self.model.tokenizer.encode(text)
 
-    def answers(self, text: str) -> list[list[int]]:
+    def answer_ids(self, text: str) -> list[list[int]]:
         """The token ids that may stand for an answer: training writes the first, ranking takes the mean of all."""
         return [self.model.tokenizer.encode(text)]
 

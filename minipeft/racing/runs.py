@@ -127,14 +127,14 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
         seed=spec.seed,
     )
     # Both now: a prefix drops its training network at the end.
-    memory, moved = step_memory(model, method, task, spec.batch_size), method.trained_parameter_count()
+    memory, moved = step_memory(model, method, task, spec.batch_size), method.trained_count()
     outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)
     adapter = Path(spec.folder) / "adapter.pt"
     if is_first_process():
         save_adapter(adapter, model, method)
     return {
         "dev": outcome.best_dev,
-        "trained_parameters": method.parameter_count(),
+        "trained_parameters": method.stored_count(),
         "moved_parameters": moved,
         "seconds_per_step": outcome.seconds_per_step,
         "memory": memory,

@@ -120,5 +120,5 @@ class MixedBatch(Method):
         if len(inputs[0]) % len(wrapper.rows):
             raise UserError(f"{len(wrapper.rows)} rows were named and the batch has {len(inputs[0])}: name each row's.")
 
-    def read(self, text: str) -> list[int]:
+    def source_ids(self, text: str) -> list[int]:
         return Template(getattr(self.method, "template", "{source}")).encode(text, self.model.tokenizer)

@@ -37,14 +37,14 @@ def encode_examples(model, examples: Sequence[Example], max_source_length: int =
 def encode_source(model, text: str) -> list[int]:
     """The ids a model reads: the text as the attached method reads it, and what closes a source in its family."""
     method = getattr(model, "attached_method", None)
-    ids = method.read(text) if method else model.tokenizer.encode(text)
+    ids = method.source_ids(text) if method else model.tokenizer.encode(text)
     return [*ids, *model.source_suffix]
 
 
 def encode_answers(model, text: str) -> list[list[int]]:
     """The ids that may stand for an answer, each closed by end-of-sequence; more than one only with a verbalizer."""
     method = getattr(model, "attached_method", None)
-    answers = method.answers(text) if method else [model.tokenizer.encode(text)]
+    answers = method.answer_ids(text) if method else [model.tokenizer.encode(text)]
     return [[*ids, model.tokenizer.eos] for ids in answers]
 
 

@@ -84,7 +84,7 @@ class Run:
         )
         self.step, self.seconds = 0, 0.0
         self.best = method.state_dict()
-        self.result = RunResult(trained_parameters=method.parameter_count())
+        self.result = RunResult(trained_parameters=method.stored_count())
         self.file = Path(run_dir) / RESUME_FILE if run_dir is not None else None
         self.description = describe_run(method, task, asdict(settings)) if self.file else {}
 

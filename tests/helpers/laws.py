@@ -30,7 +30,7 @@ def batch_for(method, **changes):
     """`random_batch` with every source read as the attached method reads it: its template around the same ids."""
     batch = random_batch(**changes)
     rows = [
-        method.read(" ".join(map(str, row[mask].tolist())))
+        method.source_ids(" ".join(map(str, row[mask].tolist())))
         for row, mask in zip(batch.source, batch.source_mask, strict=True)
     ]
     source, source_mask = pad(rows)

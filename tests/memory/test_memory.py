@@ -46,8 +46,8 @@ def test_a_frozen_base_saves_gradients_and_optimizer_state(make_tiny_model, tiny
         model, method = make_tiny_model(), METHODS[name]()
         method.attach(model)
         parts[name] = step_memory(model, method, tiny_task, batch_size=6)
-        assert parts[name]["gradients"] == 4 * method.parameter_count()
-        assert parts[name]["optimizer"] == 8 * method.parameter_count()
+        assert parts[name]["gradients"] == 4 * method.stored_count()
+        assert parts[name]["optimizer"] == 8 * method.stored_count()
         method.detach()
         weights = 4 * sum(parameter.numel() for parameter in model.parameters())
         assert parts[name]["weights"] == weights + (parts[name]["gradients"] if name == "lora" else 0)
@@ -64,4 +64,4 @@ def test_the_frozen_numbers_that_a_method_adds_are_weights_too(make_tiny_model, 
     frozen = shared.A.numel() + shared.B.numel()
     counted = step_memory(model, method, tiny_task, batch_size=6)["weights"]
     assert frozen == 5 * (24 + 24 if hasattr(model, "encoder") else 64 + 64)
-    assert counted == 4 * (plain + method.parameter_count() + frozen)
+    assert counted == 4 * (plain + method.stored_count() + frozen)

@@ -72,7 +72,7 @@ TRAINED = [
 @pytest.mark.parametrize("model, method, hyperparameters, count", TRAINED)
 def test_known_methods_train_their_published_number_of_parameters(model, method, hyperparameters, count):
     planned = plan(model, method, **hyperparameters)
-    assert planned.method.trained_parameter_count() == planned.method.parameter_count() == count
+    assert planned.method.trained_count() == planned.method.stored_count() == count
     assert planned.saved_bytes() == 4 * count
 
 
@@ -139,7 +139,7 @@ def test_every_method_can_be_planned_and_the_ledger_agrees(name, family):
     method.attach(model)
     expected, found = real_memory(model, method, planned.batch(3)), planned.memory(3)
     assert found == expected and min(found.values()) > 0
-    assert planned.method.trained_parameter_count() == method.trained_parameter_count()
+    assert planned.method.trained_count() == method.trained_count()
     assert planned.saved_bytes() == sum(4 * tensor.numel() for tensor in method.state_dict().values())
 
 

@@ -157,7 +157,7 @@ def test_saved_numbers_loaded_on_a_fresh_base_give_bit_identical_outputs(name, f
     again.load_state_dict(state)
     assert torch.equal(fresh(batch), expected)
     assert again.fingerprint == method.fingerprint
-    assert sum(tensor.numel() for tensor in state.values()) == method.parameter_count()
+    assert sum(tensor.numel() for tensor in state.values()) == method.stored_count()
 
 
 @every_case
@@ -188,11 +188,11 @@ def test_loading_refuses_a_missing_an_unexpected_and_a_misshapen_tensor(name, fa
 @every_case
 @few
 @given(data=st.data())
-def test_parameter_count_is_the_formula_of_the_docstring(name, family, data):
+def test_stored_count_is_the_formula_of_the_docstring(name, family, data):
     model = new_model(family)
     method = draw_method(data, name, model)
     method.attach(model)
-    assert method.parameter_count() == TABLE[name].count(Sizes(model.config), method)
+    assert method.stored_count() == TABLE[name].count(Sizes(model.config), method)
 
 
 @every_case

@@ -119,11 +119,11 @@ def test_one_number_is_for_all_rows_so_that_a_task_can_be_evaluated(make_tiny_mo
 def test_a_template_is_read_as_prompt_tuning_reads_it(tiny_t5):
     method = PromptTuning(prompt_length=2, template="the {source} is")
     method.attach(tiny_t5)
-    states, expected = [method.state_dict()], method.read("fox and owl")
+    states, expected = [method.state_dict()], method.source_ids("fox and owl")
     method.detach()
     mixed = MixedBatch(method, states)
     mixed.attach(tiny_t5)
-    assert mixed.read("fox and owl") == expected == tiny_t5.tokenizer.encode("the fox and owl is")
+    assert mixed.source_ids("fox and owl") == expected == tiny_t5.tokenizer.encode("the fox and owl is")
 
 
 @pytest.mark.parametrize("kind", ["lora", "prompt_tuning"])

@@ -46,7 +46,7 @@ def test_a_loaded_adapter_gives_bit_identical_outputs(saved, make_tiny_model):
 
 def test_the_file_holds_the_trained_numbers_and_little_more(saved):
     path, _, method = saved
-    assert path.stat().st_size < 4 * method.parameter_count() + 1000 * len(method.state_dict()) + 3000
+    assert path.stat().st_size < 4 * method.stored_count() + 1000 * len(method.state_dict()) + 3000
     assert [entry.name for entry in path.parent.iterdir()] == ["adapter.pt"]
 
 

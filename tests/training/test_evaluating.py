@@ -66,7 +66,7 @@ def test_where_several_answers_stand_for_a_label_its_score_is_their_mean(tiny_mo
     words = {"warm": ["a", "owl"], "cold": ["seen"]}  # as many answers as it pleases
 
     class Verbalized(Full):
-        def answers(self, text):
+        def answer_ids(self, text):
             return [self.model.tokenizer.encode(word) for word in words[text]]
 
     def mean(source, label):

@@ -49,7 +49,7 @@ class RankPruning(AdditiveMethod):
         """How many triplets are left in each layer, by its path."""
         return {path: int(self.left(layer).sum()) for path, layer in self.layers()}
 
-    def parameter_count(self) -> int:
+    def stored_count(self) -> int:
         return sum(tensor.numel() for tensor in self.state_dict().values())
 
     def state_dict(self) -> dict[str, Tensor]:

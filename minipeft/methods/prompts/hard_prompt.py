@@ -54,7 +54,7 @@ class HardPrompt(Method):
     def install(self, model: nn.Module) -> None:
         """Nothing is put into the model: a hard prompt acts on the texts it reads and the answers it accepts."""
 
-    def read(self, text: str) -> list[int]:
+    def source_ids(self, text: str) -> list[int]:
         ids = []
         for source, answer in self.demonstrations:
             ids += self.demonstrate(source, answer)
@@ -77,7 +77,7 @@ class HardPrompt(Method):
             raise UserError(f"The verbalizer has no words for {label!r}: it has {', '.join(self.verbalizer)}.")
         return self.verbalizer.get(label, [label])
 
-    def answers(self, text: str) -> list[list[int]]:
+    def answer_ids(self, text: str) -> list[list[int]]:
         tokenizer = self.model.tokenizer
         words = self.words(text)[:1] if self.combine == "first" else self.words(text)
         blank = [tokenizer.sentinel(0)] if "<X>" in self.template else []

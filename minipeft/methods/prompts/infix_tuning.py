@@ -79,6 +79,6 @@ class InfixTuning(PrefixTuning):
                 projection = InfixProjection(model.get_submodule(f"{path}.{name}"), prefix, layer, part, embedding)
                 self.replace([f"{path}.{name}"], lambda _, new=projection: new)
 
-    def read(self, text: str) -> list[int]:
-        ids, first = super().read(text), self.model.config.vocabulary_size
+    def source_ids(self, text: str) -> list[int]:
+        ids, first = super().source_ids(text), self.model.config.vocabulary_size
         return ids if hasattr(self.model, "encoder") else [*ids, *range(first, first + self.prefix_length)]

@@ -85,5 +85,5 @@ class PTuning(Reparametrised):
             prompt = (LSTMEncoder if self.encoder == "lstm" else MLPEncoder)(*shape)
         return prompt.to(table.device, table.dtype)
 
-    def read(self, text: str) -> list[int]:
+    def source_ids(self, text: str) -> list[int]:
         return Template(self.template).encode(text, self.model.tokenizer, self.model.config.vocabulary_size)

@@ -61,10 +61,10 @@ class PTuningV2(PrefixTuning):
             return paths
         return paths[-self.depth :] if self.from_top else paths[: self.depth]
 
-    def answers(self, text: str) -> list[list[int]]:
+    def answer_ids(self, text: str) -> list[list[int]]:
         if self.labels:
             check_label(text, self.labels)
-        return super().answers(text)
+        return super().answer_ids(text)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         head = {"params": list(self.model.head.parameters()) if self.labels else [], "lr": self.head_learning_rate}

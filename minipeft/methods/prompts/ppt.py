@@ -65,11 +65,11 @@ class PPT(PromptTuning):
     def fills_blanks(self) -> bool:
         return hasattr(self.model, "encoder")
 
-    def read(self, text: str) -> list[int]:
+    def source_ids(self, text: str) -> list[int]:
         template = self.template if self.fills_blanks else self.blank.sub("", self.template)
         return Template(template).encode(text, self.model.tokenizer)
 
-    def answers(self, text: str) -> list[list[int]]:
+    def answer_ids(self, text: str) -> list[list[int]]:
         if self.lettered and text not in self.labels:
             raise UserError(f"{text!r} is none of ppt's labels, {', '.join(self.labels)}: give it the task's labels.")
         word = LETTERS[list(self.labels).index(text)] if self.lettered else text

@@ -82,12 +82,12 @@ class PromptTuning(Method):
         """Begin with `prompt`, (prompt_length, hidden), when attached, whatever `init` says."""
         self.start = prompt.detach().clone()
 
-    def read(self, text: str) -> list[int]:
+    def source_ids(self, text: str) -> list[int]:
         return Template(self.template).encode(text, self.model.tokenizer)
 
-    def answers(self, text: str) -> list[list[int]]:
+    def answer_ids(self, text: str) -> list[list[int]]:
         opening = [self.model.tokenizer.sentinel(0)] if self.sentinel else []
-        return [[*opening, *ids] for ids in super().answers(text)]
+        return [[*opening, *ids] for ids in super().answer_ids(text)]
 
     def install(self, model: nn.Module) -> None:
         place = "encoder" if hasattr(model, "encoder") else "decoder"

@@ -46,5 +46,5 @@ class Reparametrised(Method):
         self.finish()
         super().load_state_dict(state)
 
-    def parameter_count(self) -> int:
+    def stored_count(self) -> int:
         return sum(tensor.numel() for tensor in self.state_dict().values())

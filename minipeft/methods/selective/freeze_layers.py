@@ -83,7 +83,7 @@ class FreezeLayers(Method):
         stack, _, number = name.split(".")[:3]
         return len(getattr(self.model, stack).blocks) - 1 - int(number)
 
-    def answers(self, text: str) -> list[list[int]]:
+    def answer_ids(self, text: str) -> list[list[int]]:
         if self.head == "new":
             check_label(text, self.labels)
-        return super().answers(text)
+        return super().answer_ids(text)

@@ -214,7 +214,7 @@ def test_shared_layers_ask_whose_adapters_and_refuse_what_does_not_fit():
         model(random_batch())
     with pytest.raises(UserError, match="from 0 to 1, not 2"), shared.only(2):
         pass
-    assert shared.parameter_count() == 0 and not any(p.requires_grad for p in model.parameters())
+    assert shared.stored_count() == 0 and not any(p.requires_grad for p in model.parameters())
     shared.detach()
     assert all(parameter.requires_grad for parameter in model.parameters())
     for wrong, sentence in (

@@ -78,7 +78,7 @@ def test_vera_trains_any_network_of_linear_layers():
     method = VeRA(rank=4, targets=("0", "2"))
     method.attach(model)
     assert torch.equal(model(x), before)
-    assert method.parameter_count() == 4 + 5 + 4 + 9
+    assert method.stored_count() == 4 + 5 + 4 + 9
     scramble(method)
     trained = model(x)
     method.merge()

@@ -102,7 +102,7 @@ def test_oft_trains_any_network_of_linear_layers():
     method = OFT(block_size=2, targets=("0", "2"))
     method.attach(model)
     assert torch.equal(model(x), before)
-    assert method.parameter_count() == 3 + 4
+    assert method.stored_count() == 3 + 4
     with torch.no_grad():
         for parameter in method.named_parameters().values():
             parameter.normal_()

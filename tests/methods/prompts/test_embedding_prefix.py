@@ -60,8 +60,8 @@ def test_the_network_is_the_one_of_the_docstring():
         inner = torch.tanh(named["inner.weight"] @ named["positions"][row] + named["inner.bias"])
         expected = named["outer.weight"] @ inner + named["outer.bias"]
         torch.testing.assert_close(table[row], expected)
-    assert method.trained_parameter_count() == 2 * (3 * 12 + 7 * (12 + 1) + 12 * (7 + 1))
-    assert method.parameter_count() == 2 * 3 * 12
+    assert method.trained_count() == 2 * (3 * 12 + 7 * (12 + 1) + 12 * (7 + 1))
+    assert method.stored_count() == 2 * 3 * 12
 
 
 def test_a_prefix_that_leaves_no_positions_is_refused():

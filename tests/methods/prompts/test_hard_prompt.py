@@ -35,7 +35,7 @@ def attached(model, **fields):
 def test_demonstrations_stand_before_the_source_in_the_same_template_with_their_first_words(tiny_t5):
     method = attached(tiny_t5, template="seen {source} is", demonstrations=SHOTS, verbalizer=WORDS)
     text = "seen the owl is red is fox seen a hen is green seen blue ant is"
-    assert tiny_t5.tokenizer.decode(method.read("blue ant")) == text
+    assert tiny_t5.tokenizer.decode(method.source_ids("blue ant")) == text
 
 
 def test_the_blank_is_filled_in_a_demonstration_and_left_open_for_the_model(tiny_t5):
@@ -43,8 +43,8 @@ def test_the_blank_is_filled_in_a_demonstration_and_left_open_for_the_model(tiny
     tokenizer = tiny_t5.tokenizer
     blank = tokenizer.sentinel(0)
     expected = tokenizer.encode("a hen is green and ant is") + [blank] + tokenizer.encode("and")
-    assert method.read("ant") == expected
-    assert method.answers("warm") == [[blank, *tokenizer.encode(words)] for words in WORDS["warm"]]
+    assert method.source_ids("ant") == expected
+    assert method.answer_ids("warm") == [[blank, *tokenizer.encode(words)] for words in WORDS["warm"]]
 
 
 @torch.no_grad()
@@ -64,12 +64,12 @@ def test_the_answer_is_that_of_the_plain_model_on_the_whole_text(make_tiny_model
 def test_average_and_first_are_not_the_same_and_neither_is_without_words(tiny_t5):
     tokenizer = tiny_t5.tokenizer
     average = attached(tiny_t5, verbalizer=WORDS)
-    assert average.answers("warm") == [tokenizer.encode(words) for words in WORDS["warm"]]
+    assert average.answer_ids("warm") == [tokenizer.encode(words) for words in WORDS["warm"]]
     average.detach()
     first = attached(tiny_t5, verbalizer=WORDS, combine="first")
-    assert first.answers("warm") == [tokenizer.encode("fox")]
+    assert first.answer_ids("warm") == [tokenizer.encode("fox")]
     first.detach()
-    assert attached(tiny_t5).answers("warm") == [tokenizer.encode("warm")]
+    assert attached(tiny_t5).answer_ids("warm") == [tokenizer.encode("warm")]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_hyper_parameters_that_make_no_sense_are_refused(fields, words):
 
 def test_a_label_without_words_is_named(tiny_t5):
     with pytest.raises(UserError, match="no words for 'hot': it has warm, cold"):
-        attached(tiny_t5, verbalizer=WORDS).answers("hot")
+        attached(tiny_t5, verbalizer=WORDS).answer_ids("hot")
 
 
 def test_a_prompt_that_is_too_long_says_so_and_is_not_cut(make_tiny_model, tiny_task):
@@ -116,7 +116,9 @@ def test_a_hard_prompt_is_saved_as_text_and_read_back(make_tiny_model, tmp_path)
     method = attached(model, template="a {source}", demonstrations=SHOTS, verbalizer=WORDS)
     save_adapter(tmp_path / "adapter.pt", model, method)
     again = load_adapter(tmp_path / "adapter.pt", make_tiny_model(), METHODS)
-    assert again.read("red hen") == method.read("red hen") and again.answers("warm") == method.answers("warm")
+    assert again.source_ids("red hen") == method.source_ids("red hen") and again.answer_ids(
+        "warm"
+    ) == method.answer_ids("warm")
 
 
 def test_demonstrations_are_balanced_and_follow_the_seed(tiny_task):

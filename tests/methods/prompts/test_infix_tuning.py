@@ -61,7 +61,7 @@ def test_a_gpts_source_is_read_as_without_an_infix_in_every_layer():
     model.decoder(model.embedding(source), every)
     method.attach(model)
     scramble(method)
-    longer = torch.tensor([method.read("5 9 30 4 17")])
+    longer = torch.tensor([method.source_ids("5 9 30 4 17")])
     assert longer.tolist() == [[5, 9, 30, 4, 17, 37, 38]]
     model.decoder(model.embedding(longer), torch.ones(1, 7, dtype=torch.bool))
     for plain, infixed in zip(states[:3], states[3:], strict=True):
@@ -75,7 +75,7 @@ def test_a_t5s_encoder_is_the_plain_one_and_each_infix_of_its_decoder_is_seen():
     method = InfixTuning(prefix_length=2, reparametrise=False)
     method.attach(model)
     scramble(method)
-    assert method.read("5 9") == [5, 9]
+    assert method.source_ids("5 9") == [5, 9]
     assert torch.equal(model.encode(batch)[0], context)
     assert len(method.named_parameters()) == 2
     for parameter in method.named_parameters().values():

@@ -108,7 +108,7 @@ def test_what_is_stored_gives_the_outputs_that_were_evaluated_bit_for_bit(family
     method.finish()
     assert torch.equal(model(batch), evaluated) and torch.equal(seen, evaluated)
     assert method.named_parameters().keys() == state.keys() == {"embedding.prompt.table"}
-    assert method.trained_parameter_count() == method.parameter_count() == 6 * 12
+    assert method.trained_count() == method.stored_count() == 6 * 12
 
 
 def test_training_moves_the_encoder_of_the_docstring():
@@ -116,8 +116,8 @@ def test_training_moves_the_encoder_of_the_docstring():
     for encoder, count in (("lstm", 14 * d * d + 18 * d), ("mlp", 3 * d * d + 3 * d), ("none", 0)):
         method = PTuning(encoder=encoder)
         method.attach(new_model("t5"))
-        assert method.trained_parameter_count() == 6 * d + count
-        assert method.parameter_count() == 6 * d
+        assert method.trained_count() == 6 * d + count
+        assert method.stored_count() == 6 * d
 
 
 @pytest.mark.parametrize("family", FAMILIES)

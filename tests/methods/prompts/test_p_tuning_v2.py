@@ -91,8 +91,8 @@ def test_labels_put_a_trained_head_on_top_and_are_counted_stored_and_loaded(
     assert isinstance(model.head, LabelHead)
     attentions, wide = (6, 12) if hasattr(model, "encoder") else (2, 16)  # in all layers, heads * head
     prompt = attentions * 2 * 3 * wide
-    assert method.parameter_count() == prompt + 3 * 17  # two labels and end-of-sequence; hidden size 16 and a bias
-    assert (method.trained_parameter_count() == prompt + 3 * 17) == (not reparametrise)
+    assert method.stored_count() == prompt + 3 * 17  # two labels and end-of-sequence; hidden size 16 and a bias
+    assert (method.trained_count() == prompt + 3 * 17) == (not reparametrise)
     result = evaluate(model, tiny_task, "test", predictions=True)["predictions"]
     save_adapter(tmp_path / "adapter.pt", model, method)
     fresh = make_tiny_model()
@@ -121,4 +121,4 @@ def test_prompt_and_head_learn_a_task_and_an_answer_without_a_class_is_refused(m
     result = fine_tune(model, method, tiny_task, settings)
     assert result.losses[-1] < 0.5 * result.losses[0]
     with pytest.raises(UserError, match="no class for 'red'"):
-        method.answers("red")
+        method.answer_ids("red")

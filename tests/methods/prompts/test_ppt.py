@@ -71,23 +71,23 @@ FORMS = [
 
 @pytest.mark.parametrize("settings, source, with_blank, without", FORMS)
 def test_a_source_is_read_with_a_blank_by_t5_and_without_one_by_gpt2(settings, source, with_blank, without):
-    assert attached(PPT(**settings)).read(source) == ids(with_blank)
-    assert attached(PPT(**settings), tiny_gpt2()).read(source) == ids(without)
+    assert attached(PPT(**settings)).source_ids(source) == ids(with_blank)
+    assert attached(PPT(**settings), tiny_gpt2()).source_ids(source) == ids(without)
 
 
 def test_an_answer_is_the_sentinel_and_what_fills_the_blank():
     t5, gpt2 = attached(PPT()), attached(PPT(), tiny_gpt2())
-    assert t5.answers("good bad") == [[SENTINEL, *ids("good bad")]]
-    assert gpt2.answers("good bad") == [ids("good bad")]
+    assert t5.answer_ids("good bad") == [[SENTINEL, *ids("good bad")]]
+    assert gpt2.answer_ids("good bad") == [ids("good bad")]
 
 
 def test_unified_answers_the_letter_of_a_label():
     method = attached(PPT(format="unified", labels=["good", "no", "bad"]))
-    assert [method.answers(label) for label in ("good", "no", "bad")] == [[[SENTINEL, *ids(x)]] for x in "ABC"]
+    assert [method.answer_ids(label) for label in ("good", "no", "bad")] == [[[SENTINEL, *ids(x)]] for x in "ABC"]
     with pytest.raises(UserError, match="'yes' is none of ppt's labels, good, no, bad"):
-        method.answers("yes")
+        method.answer_ids("yes")
     plain = attached(PPT(format="choice", labels=["good"] * 17))  # here labels are only for the start
-    assert plain.answers("good") == [[SENTINEL, *ids("good")]] and plain.read("one") == ids(
+    assert plain.answer_ids("good") == [[SENTINEL, *ids("good")]] and plain.source_ids("one") == ids(
         "one The correct one is <X>"
     )
 
@@ -95,7 +95,7 @@ def test_unified_answers_the_letter_of_a_label():
 def test_the_blank_is_a_token_of_the_source_not_of_the_users_text():
     method = attached(PPT())
     method.model.tokenizer.encode = lambda text: [len(text)]
-    assert method.read("a <X> b") == [7, SENTINEL]
+    assert method.source_ids("a <X> b") == [7, SENTINEL]
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_finishing_drops_the_training_network_and_does_not_change_one_bit(family
     method.finish()
     assert torch.equal(model(batch), expected)
     assert method.named_parameters().keys() == state.keys()
-    assert method.parameter_count() == sum(p.numel() for p in method.named_parameters().values())
+    assert method.stored_count() == sum(p.numel() for p in method.named_parameters().values())
     method.finish()
     assert torch.equal(model(batch), expected)
 
@@ -158,10 +158,10 @@ def test_training_moves_the_network_of_the_docstring_and_a_file_holds_the_table(
     model = tiny_gpt2()  # 3 layers, d = 12, 3 heads of 4
     method = PrefixTuning(prefix_length=5, inner=7)
     method.attach(model)
-    assert method.trained_parameter_count() == 5 * 12 + 7 * (12 + 1) + 2 * 3 * 12 * (7 + 1)
-    assert method.parameter_count() == 2 * 3 * 5 * 12
+    assert method.trained_count() == 5 * 12 + 7 * (12 + 1) + 2 * 3 * 12 * (7 + 1)
+    assert method.stored_count() == 2 * 3 * 5 * 12
     method.finish()
-    assert method.trained_parameter_count() == method.parameter_count() == 2 * 3 * 5 * 12
+    assert method.trained_count() == method.stored_count() == 2 * 3 * 5 * 12
 
 
 def test_a_prefix_that_leaves_no_positions_is_refused():

@@ -137,7 +137,7 @@ def test_a_hybrid_prompt_reads_hand_written_words_around_the_source():
     method = PromptTuning(prompt_length=2, init="uniform", template="no {source}")
     method.attach(model)
     model.tokenizer.encode = lambda text: [WORDS[word][0] for word in text.split()]
-    assert method.read("yes yes") == [6, 5, 5]
+    assert method.source_ids("yes yes") == [6, 5, 5]
     method.detach()
     with pytest.raises(UserError, match="A template needs"):
         PromptTuning(template="no source")
@@ -150,5 +150,5 @@ def test_an_answer_behind_a_sentinel_begins_with_the_first_one():
         (PromptTuning(3, sentinel=True), [[30, 6, 9, 11]]),
     ):
         method.attach(model)
-        assert method.answers("no") == answers
+        assert method.answer_ids("no") == answers
         method.detach()
