@@ -1,7 +1,8 @@
 """The chapters of the course as they lie on disk, and loading the answers in them.
 
-A chapter is a folder `NN_name` with README.md, exercise.py, test_exercise.py, solution.py and hints.json. Everything is
-found beside the file at hand, so a copy of `lessons/` in another place works as well.
+A chapter is a folder `NN_name` with README.md, exercise.py, test_exercise.py, solution.py and hints.json. A folder
+without README.md is a chapter still planned: its experiments may stand there already. Everything is found beside the
+file at hand, so a copy of `lessons/` in another place works as well.
 """
 
 import json
@@ -84,8 +85,9 @@ def exercise_of(test: str, exercises: list[str]) -> str:
 
 
 def chapters(lessons: Path = LESSONS) -> list[Chapter]:
-    """All chapters there are, in their order."""
-    return [Chapter(folder) for folder in sorted(lessons.glob("*/")) if FOLDER.fullmatch(folder.name)]
+    """All written chapters, in their order."""
+    written = sorted(file.parent for file in lessons.glob("*/README.md"))
+    return [Chapter(folder) for folder in written if FOLDER.fullmatch(folder.name)]
 
 
 def find_chapter(text: str, lessons: Path = LESSONS) -> Chapter:

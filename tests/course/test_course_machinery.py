@@ -84,6 +84,7 @@ def lessons(tmp_path, monkeypatch):
     for name, text in (("exercise.py", STUB), ("solution.py", SOLUTION), ("test_exercise.py", TESTS)):
         (folder / name).write_text(text)
     (folder / "hints.json").write_text(json.dumps(HINTS))
+    (folder / "README.md").write_text("# 07. Sample: twice as much\n")
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong" / "07_sample.py").write_text(WRONG)
     monkeypatch.setattr("minipeft.course.wrong_answers.WRONG_ANSWERS", tmp_path / "wrong")
@@ -210,6 +211,14 @@ def test_a_chapter_is_found_by_number_or_name(lessons):
     with pytest.raises(UserError, match="07_sample"):
         find_chapter("8", lessons)
     assert [chapter.folder.name for chapter in chapters(lessons)] == ["07_sample"]
+
+
+def test_a_folder_without_a_text_is_a_planned_chapter(lessons, capsys):
+    (lessons / "11_planned").mkdir()
+    (lessons / "11_planned" / "experiment.py").touch()
+    assert [chapter.folder.name for chapter in chapters(lessons)] == ["07_sample"]
+    assert main(["progress", "11", "--lessons", str(lessons)]) == 2
+    assert "no chapter '11'; there are 07_sample" in capsys.readouterr().err
 
 
 def test_a_test_is_about_the_longest_name_that_it_starts_with(lessons):
@@ -347,7 +356,9 @@ def test_tables_are_filled_from_the_results():
 
 def test_the_linter_says_what_is_missing(lessons):
     chapter = find_chapter("7", lessons)
-    assert problems(chapter) == ["there is no README.md"]
+    (chapter.folder / "hints.json").rename(chapter.folder / "kept.json")
+    assert problems(chapter) == ["there is no hints.json"]
+    (chapter.folder / "kept.json").rename(chapter.folder / "hints.json")
     (chapter.folder / "README.md").write_text(
         "# 7. Sample\n\n## The question\n\nWhy 98.6?\n\n```equation\ny = f x\n```\n\n[away](nothing.md) ![x](a.png)\n"
     )
