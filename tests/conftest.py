@@ -1,14 +1,22 @@
 """Fixtures that all rooms of the tests share: tiny models of both families and a task that they learn."""
 
 import json
+import os
 
 import pytest
 import torch
 from helpers.word_models import MAKERS, make_tiny_gpt, make_tiny_t5, make_tiny_task
+from hypothesis import HealthCheck, settings
 
 from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.transformer.checkpoints import save_checkpoint
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+# A busy or an old machine is slow, not wrong: no deadline, and no complaint about the speed of drawing.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+# What `HYPOTHESIS_PROFILE=deep pytest` asks for, and CI runs: other examples each time, and more where they are few.
+settings.register_profile("deep", settings.get_profile("default"), derandomize=False, database=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 torch.set_num_threads(1)  # tiny tensors: a second thread costs more than it brings, all the more on a busy machine
 

@@ -1,14 +1,19 @@
 """What the laws of a method are tried with: models that read numbers as words, training steps, snapshots."""
 
+import os
 from dataclasses import replace
 
 import torch
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from helpers.method_table import TABLE, new_method
 from helpers.models import FAMILIES, VOCABULARY, random_batch
 from minipeft.training.optimizers import make_optimizer
 from minipeft.transformer.batch import pad
+
+# How many hyper-parameters and starts a law is tried with: two that are always the same, or fifty at random.
+few = settings(max_examples=50 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 2)
 
 
 class Words:

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.laws import assert_same_snapshot, batch_for, draw_method, new_model, scramble, snapshot, train
+from helpers.laws import assert_same_snapshot, batch_for, draw_method, few, new_model, scramble, snapshot, train
 from helpers.method_table import TABLE, Sizes, new_method
 from helpers.models import random_batch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -20,7 +20,6 @@ from minipeft.transformer.batch import Batch
 
 CASES = [(name, family) for name, row in TABLE.items() for family in ("t5", "gpt2") if family not in row.refuses]
 IDENTITY = [case for case in CASES if METHODS[case[0]].starts_at_identity]
-few = settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 every_case = pytest.mark.parametrize("name, family", CASES)
 # The costliest laws are tried on one family here and on the other by `pytest -m slow`.
 every_case_slowly = pytest.mark.parametrize(

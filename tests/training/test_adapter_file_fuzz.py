@@ -16,29 +16,25 @@ from minipeft.methods.registry import METHODS
 cases = st.sampled_from(CASES)
 
 
-def fuzz(examples):
-    return settings(max_examples=examples, deadline=None, derandomize=True)
-
-
 @pytest.mark.parametrize("name, family", CASES)
 def test_the_untouched_file_is_loaded(name, family):
     assert saved(name, family).try_file(saved(name, family).path)
 
 
-@fuzz(100)
+@settings(max_examples=100)
 @given(case=cases, cut=st.floats(0, 1, exclude_max=True))
 def test_truncated_files(case, cut):
     whole = saved(*case).whole
     assert not saved(*case).try_bytes(whole[: int(cut * len(whole))])
 
 
-@fuzz(50)
+@settings(max_examples=50)
 @given(case=cases, noise=st.binary(max_size=200), front=st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02"]))
 def test_random_bytes(case, noise, front):
     assert not saved(*case).try_bytes(front + noise)
 
 
-@fuzz(150)
+@settings(max_examples=150)
 @given(case=cases, places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1))
 def test_flipped_bits_give_the_saved_outputs_or_none(case, places):
     damaged = bytearray(saved(*case).whole)
@@ -57,7 +53,7 @@ def test_every_flipped_bit_of_the_numbers_is_noticed():
         assert not file.try_bytes(bytes(damaged))
 
 
-@fuzz(90)
+@settings(max_examples=90)
 @given(case=cases, start=st.floats(0, 1), length=st.integers(0, 3000), filling=st.binary(max_size=40))
 def test_bytes_taken_out_and_put_in(case, start, length, filling):
     whole = saved(*case).whole
@@ -102,7 +98,7 @@ def forged(draw, content):
     return content
 
 
-@fuzz(220)
+@settings(max_examples=220)
 @given(case=cases, data=st.data())
 def test_files_forged_by_someone_who_knows_the_format(case, data):
     content = forged(data.draw, saved(*case).content())
@@ -114,7 +110,7 @@ def test_files_forged_by_someone_who_knows_the_format(case, data):
     saved(*case).try_file(path, same_outputs=False)
 
 
-@fuzz(50)
+@settings(max_examples=50)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.booleans())
 def test_prompt_files_and_adapters_to_fuse_are_read_as_strictly(place, bit, cut):
     prompt, path = torch.arange(12.0).view(3, 4), Path(FILES.name) / "prompt.pt"
