@@ -18,8 +18,8 @@ from torch import nn
 from minipeft.course.experiment import main, race
 from minipeft.memory.counting import step_memory
 from minipeft.methods.prompts.hard_prompt import HardPrompt
-from minipeft.methods.prompts.prompt_files import prompt_names, read_prompt_file
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.prompts.spot import prompt_names, read_prompt_file
 from minipeft.models import CHECKPOINTS, load
 from minipeft.racing.table import interval, score_cell
 from minipeft.serving.mixed_batch import MixedBatch

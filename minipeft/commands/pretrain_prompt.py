@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from minipeft.methods.prompts.ppt import PPT
-from minipeft.methods.prompts.prompt_files import save_prompt
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.prompts.spot import save_prompt
 from minipeft.models import load
 from minipeft.provenance import provenance
 from minipeft.racing.runs import RunSpec, get_task

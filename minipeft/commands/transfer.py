@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from minipeft.errors import UserError
-from minipeft.methods.prompts.prompt_files import save_prompt
+from minipeft.methods.prompts.spot import save_prompt
 from minipeft.provenance import provenance, write_json
 from minipeft.racing.pool import default_workers, run_all
 from minipeft.racing.runs import RunSpec, get_task

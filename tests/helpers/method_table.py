@@ -20,8 +20,8 @@ from helpers.models import VOCABULARY
 from minipeft.methods import heads
 from minipeft.methods.adapters import (
     adapter_drop,
+    adapter_fusion,
     compacter,
-    fusion_modules,
     houlsby,
     multi_head_parallel_adapter,
     parallel_adapter,
@@ -34,9 +34,8 @@ from minipeft.methods.prompts import (
     embedding_prefix,
     infix_tuning,
     p_tuning,
-    prefix_modules,
+    prefix_tuning,
     prompt_bank,
-    prompt_encoders,
     prompt_tuning,
 )
 from minipeft.methods.registry import METHODS
@@ -312,7 +311,7 @@ TABLE = {
         prepare=lambda model: {"adapters": pfeiffer_files(model)},
         hyperparameters={"identity_penalty": st.sampled_from([0.01, 0.5])},
         gradient_free=KEY_BIAS,
-        pasteable={"Fusion": fusion_modules, "FusedSublayer": fusion_modules},
+        pasteable=dict.fromkeys(("Fusion", "FusedSublayer"), adapter_fusion),
     ),
     "adapter_drop": Row(
         count=lambda s, m: (s.E + s.D - (0 if m.robust else m.dropped)) * (2 * s.d * m.bottleneck + s.d + m.bottleneck),
@@ -362,7 +361,7 @@ TABLE = {
             "reparametrise": st.booleans(),
             "inner": st.integers(3, 9),
         },
-        pasteable=dict.fromkeys(("PrefixTable", "PrefixNetwork", "PrefixedAttention"), prefix_modules),
+        pasteable=dict.fromkeys(("PrefixTable", "PrefixNetwork", "PrefixedAttention"), prefix_tuning),
     ),
     "infix_tuning": Row(
         count=lambda s, m: 2 * (2 * s.D if s.t5 else s.D) * m.prefix_length * s.a,
@@ -389,8 +388,7 @@ TABLE = {
             "encoder": st.sampled_from(["lstm", "mlp", "none"]),
             "tune_backbone": st.booleans(),
         },
-        pasteable=dict.fromkeys(("PromptTable", "LSTMEncoder", "MLPEncoder"), prompt_encoders)
-        | {"VirtualEmbedding": p_tuning},
+        pasteable=dict.fromkeys(("PromptTable", "LSTMEncoder", "MLPEncoder", "VirtualEmbedding"), p_tuning),
         gradient_free=KEY_BIAS,
     ),
     "p_tuning_v2": Row(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minipeft.errors import UserError
-from minipeft.methods.prompts.prompt_files import load_prompt, save_prompt
+from minipeft.methods.prompts.spot import load_prompt, save_prompt
 from minipeft.methods.registry import METHODS
 
 cases = st.sampled_from(CASES)

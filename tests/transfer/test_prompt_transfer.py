@@ -9,7 +9,7 @@ import torch
 
 from minipeft.__main__ import main
 from minipeft.errors import UserError
-from minipeft.methods.prompts.prompt_files import read_prompt_file
+from minipeft.methods.prompts.spot import read_prompt_file
 from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.racing.runs import finished, run
 from minipeft.transfer.task_embeddings import cosine_of_means, mean_of_cosines, most_similar, weighted_average

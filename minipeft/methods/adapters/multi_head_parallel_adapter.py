@@ -2,10 +2,11 @@
 
     y = W_o concat_i(head_i + relu(q_i D_i) U_i)      D_i: (head, bottleneck)   U_i: (bottleneck, head)
 
-q_i, (targets, head), is the query of head i; head_i is what that head gives, before the output projection W_o. It is
-prefix tuning with three changes: relu in the place of softmax, a plain sum in the place of the gate (prefix_gate.py),
-and a start at nothing. D_i stands for the prefix's keys, U_i for its values. The paper's table writes x W_down; what
-each D_i reads here is the head's query W_q x, as in the released code, which is also what makes the counts equal.
+q_i, (targets, head), is the query of head i; head_i is what that head gives, before the output
+projection W_o. It is prefix tuning with three changes: relu in the place of softmax, a plain sum in
+the place of the gate (the lesson's prefix_gate.py), and a start at nothing. D_i stands for the
+prefix's keys, U_i for its values. The paper's table writes x W_down; what each D_i reads here is the
+head's query W_q x, as in the released code, which is also what makes the counts equal.
 Start: D ~ uniform in +-1/sqrt(head) (Kaiming), U = 0, so the first forward pass is the base model's.
 Trainable, with a = heads * head size: 2 bottleneck a per attention, exactly those of a prefix of that length.
 Paper: He et al. 2021, arXiv:2110.04366, table 4. Lesson: lessons/11_unified_view.

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.prompts.prompt_encoders import PromptTable
+from minipeft.methods.prompts.p_tuning import PromptTable
 from minipeft.methods.prompts.reparametrised import Reparametrised
 
 

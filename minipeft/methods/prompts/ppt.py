@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.prompts.prompt_files import load_prompt
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.prompts.spot import load_prompt
 from minipeft.methods.prompts.template import Template
 
 OPTIONS = "{source} The correct one is <X>"  # the options stand in the source

@@ -11,8 +11,7 @@ from torch import nn
 
 import minipeft
 from minipeft.errors import UserError
-from minipeft.methods.adapters.adapter_fusion import AdapterFusion
-from minipeft.methods.adapters.fusion_modules import FusedSublayer, Fusion
+from minipeft.methods.adapters.adapter_fusion import AdapterFusion, FusedSublayer, Fusion
 from minipeft.methods.adapters.pfeiffer import Pfeiffer, PfeifferAdapter
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.training.adapter_files import read_adapter, save_adapter

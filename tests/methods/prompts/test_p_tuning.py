@@ -9,8 +9,7 @@ from helpers.models import FAMILIES
 from helpers.word_models import make_tiny_gpt, make_tiny_t5
 
 from minipeft.errors import UserError
-from minipeft.methods.prompts.p_tuning import PTuning
-from minipeft.methods.prompts.prompt_encoders import LSTMEncoder, MLPEncoder
+from minipeft.methods.prompts.p_tuning import LSTMEncoder, MLPEncoder, PTuning
 from minipeft.methods.registry import METHODS
 from minipeft.training.batches import encode_source
 from minipeft.training.settings import TrainingSettings

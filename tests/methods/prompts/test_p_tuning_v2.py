@@ -8,8 +8,7 @@ from helpers.models import random_batch, tiny_gpt2
 from minipeft.errors import UserError
 from minipeft.methods.heads import LabelHead
 from minipeft.methods.prompts.p_tuning_v2 import PTuningV2
-from minipeft.methods.prompts.prefix_modules import PrefixedAttention
-from minipeft.methods.prompts.prefix_tuning import PrefixTuning
+from minipeft.methods.prompts.prefix_tuning import PrefixedAttention, PrefixTuning
 from minipeft.training.adapter_files import load_adapter, save_adapter
 from minipeft.training.evaluating import evaluate
 from minipeft.training.settings import TrainingSettings

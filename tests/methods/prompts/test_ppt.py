@@ -6,8 +6,7 @@ from helpers.models import tiny_gpt2, tiny_t5
 
 from minipeft.errors import UserError
 from minipeft.methods.prompts.ppt import PPT
-from minipeft.methods.prompts.prompt_files import load_prompt, prompt_names, read_prompt_file, save_prompt
-from minipeft.methods.prompts.spot import SPoT
+from minipeft.methods.prompts.spot import SPoT, load_prompt, prompt_names, read_prompt_file, save_prompt
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.training.adapter_files import load_adapter, save_adapter

@@ -8,8 +8,7 @@ from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
 
 from minipeft.errors import UserError
 from minipeft.methods.prompts.infix_tuning import InfixTuning
-from minipeft.methods.prompts.prefix_modules import PrefixedAttention, PrefixTable
-from minipeft.methods.prompts.prefix_tuning import PrefixTuning
+from minipeft.methods.prompts.prefix_tuning import PrefixedAttention, PrefixTable, PrefixTuning
 from minipeft.transformer.attention import Attention, KeyValueCache
 
 both_families = pytest.mark.parametrize("family", ["t5", "gpt2"])

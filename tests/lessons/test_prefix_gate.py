@@ -6,9 +6,10 @@ import pytest
 import torch
 from helpers.models import FAMILIES, random_batch
 
-from minipeft.methods.prompts.prefix_gate import prefix_gate
-from minipeft.methods.prompts.prefix_modules import PrefixedAttention
-from minipeft.methods.prompts.prefix_tuning import PrefixTuning
+from minipeft.course.chapters import LESSONS, load_answers
+from minipeft.methods.prompts.prefix_tuning import PrefixedAttention, PrefixTuning
+
+prefix_gate = load_answers(LESSONS / "11_unified_view" / "prefix_gate.py").prefix_gate
 
 
 def prefixed_model(family):
