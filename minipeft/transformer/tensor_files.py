@@ -94,7 +94,7 @@ def unsafe(content: Any, size: int) -> str:
             if not plain or not value.is_contiguous() or value.is_neg():
                 return "a tensor that is no plain block of floating-point numbers"
             numbers += value.numel() * value.element_size()
-            if max(numbers, *value.shape) > size:  # a tensor without numbers may still have long sides
+            if max(numbers, *value.shape, 0) > size:  # a tensor without numbers may still have long sides
                 return "tensors that are larger than the file"
             if not value.isfinite().all():
                 return "a number that is not finite"

@@ -5,6 +5,7 @@ import torch
 from helpers.word_models import make_tiny_task
 
 from minipeft.errors import UserError
+from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.training.adapter_files import load_adapter, save_adapter
 from minipeft.training.batches import collate, encode_examples
@@ -122,3 +123,16 @@ def test_an_adapter_is_not_loaded_over_another_nor_saved_without_a_model(saved):
         load_adapter(path, model, METHODS)
     with pytest.raises(UserError, match="not attached"):
         save_adapter(path, model, LoRA())
+
+
+@torch.no_grad()
+def test_one_single_number_is_stored_and_read_too(make_tiny_model, tmp_path):
+    model, method = make_tiny_model(), ScaledParallelAdapter(bottleneck=3, learn_scale=True)
+    method.attach(model)
+    for weight in method.named_parameters().values():
+        weight.add_(0.25)
+    assert any(weight.dim() == 0 for weight in method.state_dict().values())
+    save_adapter(tmp_path / "adapter.pt", model, method)
+    fresh = make_tiny_model()
+    load_adapter(tmp_path / "adapter.pt", fresh, {"scaled_parallel_adapter": ScaledParallelAdapter})
+    assert torch.equal(logits(fresh), logits(model))
