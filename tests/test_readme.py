@@ -1,4 +1,4 @@
-"""The README keeps its word: links lead somewhere, every method is there, numbers are the committed ones."""
+"""README.md and data/README.md, data/results/README.md keep their word: links, lists, code and numbers are true."""
 
 import json
 import re
@@ -7,21 +7,32 @@ import pytest
 from helpers.paths import ROOT
 
 from minipeft.__main__ import main
+from minipeft.course.chapters import LESSONS, chapters
+from minipeft.course.pages import fences, is_excerpt
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names
-from minipeft.racing.tables import MARK, PAGES, fill
+from minipeft.racing.tables import MARK, PAGE, fill
 from minipeft.tasks.task import DATA
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ALL_RESULTS = PAGE.read_text(encoding="utf-8")
+SAMPLES = [fence.body for fence in fences(README) if fence.info == "python" and not fence.file]
 RESULTS = sorted((DATA / "results").glob("*.json"))
 RACES = [file for file in RESULTS if "rows" in json.loads(file.read_text(encoding="utf-8"))]
 
 
-def test_every_link_and_picture_leads_to_a_file():
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert len(links) > 10
-    missing = [link for link in links if not link.startswith("http") and not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", ["README.md", "data/README.md", "data/results/README.md"])
+def test_every_link_and_picture_leads_to_a_file(page):
+    file = ROOT / page
+    links = re.findall(r"\]\(([^)#\s]+)\)", file.read_text(encoding="utf-8"))
+    assert links or page == "data/README.md"
+    missing = [link for link in links if not link.startswith("http") and not (file.parent / link).exists()]
     assert missing == []
+
+
+def test_the_readme_can_be_read_in_one_sitting():
+    assert len(README.splitlines()) <= 170 and max(map(len, README.splitlines())) <= 240
+    assert "[//]: # (table" not in README and "[//]: # (scores" not in README, "tables of results have their own page"
 
 
 def test_every_method_is_listed_with_its_file():
@@ -40,8 +51,25 @@ def test_the_two_commands_are_two_lines():
     assert len(lines) == 2 and "compare --quick" in lines[0] and lines[1].endswith("pytest")
 
 
+def test_the_lines_of_lora_are_those_of_its_file():
+    (quoted,) = [fence for fence in fences(README) if fence.file]
+    assert quoted.body.startswith("class LoRALinear") and "def forward" in quoted.body
+    assert is_excerpt(quoted.body, (ROOT / quoted.file).read_text(encoding="utf-8")), "quote it again"
+    assert sum(bool(line.strip()) for line in quoted.body.splitlines()) == 12, "the heading says twelve"
+
+
+def test_the_map_of_the_course_has_every_chapter_and_links_the_written_ones():
+    part = README.split("## The course", 1)[1].split("\n## ", 1)[0]
+    on_map = re.findall(r"^\| [^|]*?(\d\d)_\w+", (LESSONS / "README.md").read_text(encoding="utf-8"), re.M)
+    unlinked = re.sub(r"\]\([^)]*\)", "]", part)
+    rows = [row for row in unlinked.splitlines() if re.match(r"\| [IV]+\. ", row)]
+    assert re.findall(r"\b\d\d\b", " ".join(rows)) == on_map
+    linked = re.findall(r"\]\(lessons/(\d\d_\w+)/README.md\)", part)
+    assert linked == [chapter.folder.name for chapter in chapters()]
+
+
 def test_the_sample_of_ten_lines_runs(tmp_path, monkeypatch):
-    sample = README.split("```python\n", 1)[1].split("```", 1)[0]
+    sample = SAMPLES[0]
     assert len([line for line in sample.splitlines() if line]) <= 10
     # The real thing, but for the number of steps: what a reader pastes must not fail.
     few = "minipeft.fine_tune(model, lora, task, minipeft.TrainingSettings(steps=2, evaluate_every=2))"
@@ -53,33 +81,31 @@ def test_the_sample_of_ten_lines_runs(tmp_path, monkeypatch):
 
 def test_the_sample_of_any_module_runs():
     names = {}
-    exec(compile(README.split("```python\n", 2)[2].split("```", 1)[0], "README.md", "exec"), names)
+    exec(compile(SAMPLES[1], "README.md", "exec"), names)
     assert len(names["optimizer"].param_groups[0]["params"]) == 4, "A and B of two layers"
     assert [type(layer).__name__ for layer in names["net"]] == ["Linear", "ReLU", "Linear"]
 
 
 @pytest.mark.slow
 def test_the_plan_of_memory_is_what_the_command_prints(capsys):
-    command, printed = README.split("```bash\npython -m minipeft memory ", 1)[1].split("```text\n", 1)
+    command, printed = ALL_RESULTS.split("```bash\npython -m minipeft memory ", 1)[1].split("```text\n", 1)
     assert main(["memory", *command.split("\n", 1)[0].split()]) == 0
     assert capsys.readouterr().out == printed.split("```", 1)[0]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_tables_are_the_committed_results(page):
-    text = page.read_text(encoding="utf-8")
-    assert text.count("[//]: # (") == len(MARK.findall(text)) > 0, "every mark is one that the command knows"
-    assert fill(text) == text, "run: python -m minipeft.racing.tables"
+def test_the_tables_are_the_committed_results():
+    marks = len(MARK.findall(ALL_RESULTS))
+    assert ALL_RESULTS.count("[//]: # (") == marks > 0, "every mark is one that the command knows"
+    assert fill(ALL_RESULTS) == ALL_RESULTS, "run: python -m minipeft.racing.tables"
 
 
 def test_a_table_with_another_number_is_mended():
-    page = PAGES[0].read_text(encoding="utf-8")
-    row = next(line for line in page.splitlines() if line.startswith("| lora "))
-    assert fill(page.replace(row, row.replace("9", "8"))) == page
+    row = next(line for line in ALL_RESULTS.splitlines() if line.startswith("| lora "))
+    assert fill(ALL_RESULTS.replace(row, row.replace("9", "8"))) == ALL_RESULTS
 
 
 def test_every_race_has_its_table():
-    shown = re.findall(r"\(table of ([^)]+)\)", PAGES[1].read_text(encoding="utf-8"))
+    shown = re.findall(r"\(table of ([^)]+)\)", ALL_RESULTS)
     assert sorted(shown) == sorted(str(file.relative_to(ROOT)) for file in RACES)
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from minipeft.methods.registry import METHODS
 from minipeft.tasks.task import DATA
@@ -39,7 +40,7 @@ INPUT_PROMPTS = ("prompt_tuning", "spot", "ppt", "p_tuning", "prompt_ensemble", 
 
 
 @pytest.mark.parametrize("name", ("sentiment-prompts", "topic-prompts"))
-def test_what_the_readme_says_of_prompts_and_selection(name):
+def test_what_is_said_of_prompts_and_selection(name):
     mean = {method: row["mean"] for method, row in race(name).items()}
     assert all(mean["full"] - 2 <= mean[method] for method in ("ia3", "norm_tuning"))
     assert all(13 <= round(mean["full"] - mean[method]) <= 26 for method in INPUT_PROMPTS)
@@ -57,7 +58,7 @@ def test_a_vote_is_above_the_average_member_and_not_above_the_best(task):
     assert report["ensemble"]["mean"] < report["best"]["mean"] < prompts["prompt_tuning"]["mean"]
 
 
-def test_what_the_readme_says_of_p_tuning_v2():
+def test_what_is_said_of_p_tuning_v2():
     for name, apart in (("sentiment-prompts", 15), ("topic-prompts", 7)):
         rows = race(name)
         assert round(max(rows["p_tuning_v2"]["scores"]) - min(rows["p_tuning_v2"]["scores"])) == apart
@@ -79,12 +80,24 @@ def test_with_few_examples_a_prompt_from_a_related_task_decides(name):
     assert all(row["mean"] < 63 for row in others)
 
 
+def test_what_is_said_of_prompts_from_unlabelled_text():
+    kinds = ("ppt-pair", "ppt-choice", "ppt-unified")
+    made = [torch.load(DATA / "prompts" / f"{kind}.pt", weights_only=True)["provenance"]["dev"] for kind in kinds]
+    assert [f"{dev:.1f}" for dev in made] == ["34.8", "19.3", "18.7"]
+    assert made[0] - 100 / 3 < 2 and made[1] - 100 / 6 < 3, "near a guess among three labels, and among six options"
+    starts = {"spot", "ppt", "hybrid", "prompt_tuning", "hard_prompt", "full", "untuned"}
+    for name in ("sentiment-few_shot", "sentiment_food-few_shot"):
+        assert set(race(name)) == starts
+        command = json.loads((DATA / "results" / f"{name}.json").read_text(encoding="utf-8"))["command"]
+        assert "pretrained=ppt-single" in command, "the prompt raced is the one from graded reviews"
+
+
 TASKS_OF_METHODS = pytest.mark.parametrize("task", ("sentiment", "topic"))
 CONTROLS = ("random_base", "untuned")
 
 
 @TASKS_OF_METHODS
-def test_what_the_readme_says_of_adapters(task):
+def test_what_is_said_of_adapters(task):
     rows = race(f"{task}-adapters")
     assert abs(rows["mam"]["mean"] - rows["full"]["mean"]) < 1 and 2 <= rows["mam"]["percent"] < 2.5
     if task == "sentiment":
@@ -98,7 +111,7 @@ def test_what_the_readme_says_of_adapters(task):
 
 
 @TASKS_OF_METHODS
-def test_what_the_readme_says_of_low_rank(task):
+def test_what_is_said_of_low_rank(task):
     rows = {method: row for method, row in race(f"{task}-low_rank").items() if method not in CONTROLS}
     full = rows.pop("full")["mean"]
     means = [row["mean"] for row in rows.values()]
@@ -148,8 +161,8 @@ def test_what_is_said_of_where_an_adapter_stands():
 def test_what_is_said_of_adapter_fusion():
     rows = race("sentiment-fusion")
     fusion, food, own = (rows[name] for name in ("fusion", "sentiment_food adapter", "own adapter"))
-    readme = (DATA.parent / "README.md").read_text(encoding="utf-8")
-    assert f"alone has {food['mean']:.1f}, the fusion with it {fusion['mean']:.1f} ± {fusion['interval']:.1f}" in readme
+    page = (DATA / "results" / "README.md").read_text(encoding="utf-8")
+    assert f"alone has {food['mean']:.1f}, the fusion with it {fusion['mean']:.1f} ± {fusion['interval']:.1f}" in page
     assert max(rows, key=lambda name: rows[name]["mean"]) == "sentiment_food adapter"
     assert food["mean"] >= race("sentiment-prompts")["full"]["mean"]
     assert own["mean"] < fusion["mean"] < food["mean"] - fusion["interval"]
@@ -194,14 +207,14 @@ def test_the_whole_race_holds_what_the_readme_says():
     assert 0.01 < min(fastest) and max(fastest) < 0.06, "no run was timed beside much other work"
 
 
-def test_what_the_readme_says_of_adapters_in_one_place():
+def test_what_is_said_of_adapters_in_one_place():
     wide, attention = race("sentiment-parallel_places")["wide"], race("sentiment-parallel_places")["attention"]
     assert f"{wide['mean']:.1f} ± {wide['interval']:.1f}" == "94.1 ± 3.6"
     assert f"{attention['mean']:.1f} ± {attention['interval']:.1f}" == "91.6 ± 4.5"
     assert max(wide["mean"], attention["mean"]) < race("sentiment-all")["houlsby"]["mean"]
 
 
-def test_what_the_readme_says_of_four_bits():
+def test_what_is_said_of_four_bits():
     sentiment, ten = race("sentiment-quantized"), race("sentiment-quantized_10")
     assert f"{sentiment['lora']['mean'] - sentiment['qlora']['mean']:.1f}" == "1.8"
     assert f"{ten['lora']['mean'] - ten['qlora']['mean']:.1f}" == "0.5"
@@ -221,7 +234,7 @@ def test_what_the_readme_says_of_four_bits():
     assert 1.25 < rows["qlora"]["seconds_per_step"] / rows["lora"]["seconds_per_step"] < 1.45
 
 
-def test_what_the_readme_says_of_a_step_beside_peft():
+def test_what_is_said_of_a_step_beside_peft():
     report = json.loads((DATA.parent / "tests" / "benchmarks" / "step_time.json").read_text(encoding="utf-8"))
     prefix = [row for row in report["results"] if row["method"] == "prefix_tuning" and row["shape"].startswith("t5")]
     others = [row for row in report["results"] if row not in prefix]

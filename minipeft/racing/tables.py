@@ -1,4 +1,4 @@
-"""`python -m minipeft.racing.tables`: fills the tables of README.md and data/results/README.md from the result files.
+"""`python -m minipeft.racing.tables`: fills the tables of data/results/README.md from the result files.
 
 Three kinds of line ask for a table below them:
 
@@ -15,7 +15,7 @@ from minipeft.racing.table import across_tasks, markdown
 from minipeft.tasks.task import DATA
 
 ROOT = DATA.parent
-PAGES = (ROOT / "README.md", DATA / "results" / "README.md")
+PAGE = DATA / "results" / "README.md"
 MARK = re.compile(r"(\[//\]: # \((table|scores|ratios) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
 
 
@@ -45,9 +45,8 @@ def ratios(results: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def main(pages: tuple[Path, ...] = PAGES) -> None:
-    for page in pages:
-        page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
+def main(page: Path = PAGE) -> None:
+    page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
