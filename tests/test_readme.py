@@ -11,8 +11,8 @@ from minipeft.course.chapters import LESSONS, chapters
 from minipeft.course.pages import fences, is_excerpt
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names
+from minipeft.paths import DATA
 from minipeft.racing.tables import MARK, PAGE, fill
-from minipeft.tasks.task import DATA
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_RESULTS = PAGE.read_text(encoding="utf-8")

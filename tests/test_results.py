@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minipeft.methods.registry import METHODS
-from minipeft.tasks.task import DATA
+from minipeft.paths import DATA
 
 TASKS = ("sentiment", "sentiment_food", "topic", "category")
 

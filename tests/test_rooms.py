@@ -10,7 +10,7 @@ import minipeft
 
 PACKAGE = Path(minipeft.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-GROUND = {"minipeft.errors", "minipeft.provenance"}
+GROUND = {"minipeft.errors", "minipeft.paths", "minipeft.provenance"}
 # What each room may import from inside the package, besides itself and the ground.
 ALLOWED = {
     "transformer": (),
@@ -21,7 +21,17 @@ ALLOWED = {
     "training": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods.method"),
     "memory": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training"),
     "pretraining": ("minipeft.transformer", "minipeft.tasks", "minipeft.training.optimizers"),
+    "racing": (
+        *("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training", "minipeft.memory"),
+        "minipeft.models",
+    ),
+    "transfer": (
+        *("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training", "minipeft.racing"),
+        "minipeft.models",
+    ),
 }
+MAKING = "minipeft.tasks.making"  # the generators of texts and tasks
+READS_THE_CORPUS = {"pretraining", "transfer"}  # bases and prompts are trained on what `making/corpus.py` writes
 OUTSIDE = {"torch", "numpy", "tokenizers", "tqdm"} | set(sys.stdlib_module_names)
 EXTRAS = {"matplotlib", "safetensors"}  # imported where they are used, inside a function
 
@@ -44,6 +54,15 @@ def test_a_room_imports_only_what_it_may(room):
         allowed = (f"minipeft.{room}", *ALLOWED[room])
         strangers = {name for name in inside if not any(f"{name}.".startswith(f"{start}.") for start in allowed)}
         assert not strangers, f"{file.relative_to(PACKAGE)} may not import {strangers}"
+
+
+def test_only_what_trains_on_the_corpus_imports_the_generators():
+    """A task is read from its files: whoever loads or races one runs none of the programs that made it."""
+    for file in FILES:
+        rooms = file.relative_to(PACKAGE).parts
+        if rooms[:2] != ("tasks", "making") and rooms[0] not in READS_THE_CORPUS:
+            makers = {name for name in imports(ast.parse(file.read_text())) if f"{name}.".startswith(f"{MAKING}.")}
+            assert not makers, f"{file.relative_to(PACKAGE)} may not import {makers}"
 
 
 def test_only_the_command_line_imports_the_course():

@@ -21,11 +21,11 @@ from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.spot import prompt_names, read_prompt_file
 from minipeft.models import CHECKPOINTS, load
+from minipeft.paths import DATA
 from minipeft.racing.table import interval, score_cell
 from minipeft.serving.mixed_batch import MixedBatch
-from minipeft.tasks.making.hand_written import first_prompt
+from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import load_task
-from minipeft.tasks.task import DATA
 from minipeft.training.batches import encode_source
 from minipeft.training.evaluating import evaluate
 from minipeft.transformer.batch import Batch, pad

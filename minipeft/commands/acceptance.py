@@ -13,6 +13,7 @@ from pathlib import Path
 from minipeft.commands.arguments import DEFAULT_MODEL
 from minipeft.commands.compare import compare
 from minipeft.methods.registry import METHODS
+from minipeft.paths import DATA
 from minipeft.provenance import write_json
 from minipeft.racing.entries import split_entries
 from minipeft.racing.every_method import fitting, with_bundled_starts
@@ -20,7 +21,6 @@ from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers
 from minipeft.racing.runs import CONTROLS, RunSpec
 from minipeft.racing.sweep import TUNED
-from minipeft.tasks.task import DATA
 
 RESULTS = DATA / "results"
 FIRST_RACE = ("full", "bitfit", "norm_tuning", "lora", "houlsby", "prompt_tuning", "prefix_tuning")  # one of each kind

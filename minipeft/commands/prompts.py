@@ -8,7 +8,7 @@ from minipeft.errors import UserError
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.provenance import provenance, write_json
 from minipeft.tasks.demonstrations import draw_demonstrations
-from minipeft.tasks.making.hand_written import HAND_WRITTEN, HandWritten
+from minipeft.tasks.hand_written import HandWritten, hand_written
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter
 from minipeft.training.prompt_variation import score_prompts, table, variation
@@ -16,9 +16,9 @@ from minipeft.training.prompt_variation import score_prompts, table, variation
 DRAWS = 3
 
 
-def hand_written(args) -> HandWritten:
+def words_to_try(args) -> HandWritten:
     """The bundled task's templates and verbalizers, or the user's; without any verbalizer an answer is its own word."""
-    known = HAND_WRITTEN.get("" if args.data else args.task, HandWritten((), ({},)))
+    known = HandWritten() if args.data else hand_written(args.task)
     templates = args.template or known.templates
     if not templates:
         raise UserError("There are no hand-written prompts for this task: give yours with --template '{source} ...'.")
@@ -42,7 +42,7 @@ def compare_prompts(model, task: Task, folder: Path, args) -> dict:
     """
     if args.draws is not None and args.draws < 1 or args.limit is not None and args.limit < 1:
         raise UserError("--draws and --limit must be at least 1.")
-    words = hand_written(args)
+    words = words_to_try(args)
     draws = (args.draws or DRAWS) if args.shots else 1  # without demonstrations there is nothing to draw
     seeds = range(args.seed, args.seed + draws)
     shown = {seed: draw_demonstrations(task, args.shots, seed) for seed in seeds}

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import ModuleType
 
 from minipeft.errors import UserError
-from minipeft.tasks.task import DATA
+from minipeft.paths import REPOSITORY
 
-ROOT = DATA.parent
+ROOT = REPOSITORY
 LESSONS = ROOT / "lessons"
 FOLDER = re.compile(r"\d\d_\w+")
 

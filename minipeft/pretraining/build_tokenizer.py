@@ -4,10 +4,10 @@ import argparse
 import os
 import re
 
+from minipeft.paths import DATA
 from minipeft.pretraining.tokenizer import BUNDLED, train_tokenizer
 from minipeft.tasks.making.corpus import TRAINING_SEED, documents
-from minipeft.tasks.registry import RECIPES
-from minipeft.tasks.task import DATA
+from minipeft.tasks.making.every_recipe import RECIPES
 
 DOCUMENTS = 30_000  # of the corpus, to learn from
 WORD_WEIGHT, LABEL_WEIGHT = 1_000, 5_000  # repetitions of every word of the lexicon and of every label

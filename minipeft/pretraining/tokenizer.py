@@ -16,7 +16,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from minipeft.errors import UserError
-from minipeft.tasks.task import DATA
+from minipeft.paths import DATA
 
 BUNDLED = DATA / "tokenizer" / "tokenizer.json"
 PAD, EOS = "<pad>", "</s>"

@@ -12,7 +12,7 @@ from minipeft.methods.method import Method
 from minipeft.models import load, random_init
 from minipeft.provenance import provenance, write_json
 from minipeft.racing.entries import make_method
-from minipeft.tasks.making.hand_written import first_prompt
+from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import few_shot, load_jsonl, load_task
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from minipeft.errors import UserError
+from minipeft.paths import DATA
 from minipeft.provenance import provenance, write_json
 from minipeft.racing.entries import make_method, parse_entry
 from minipeft.racing.pool import run_all
 from minipeft.racing.runs import RunSpec, get_task, new_method
-from minipeft.tasks.task import DATA
 
 TUNED = DATA / "results" / "learning_rates.json"
 SWEEP_SEED = 1000  # apart from the seeds 0, 1, 2, ... that are reported

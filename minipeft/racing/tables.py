@@ -11,10 +11,10 @@ import json
 import re
 from pathlib import Path
 
+from minipeft.paths import DATA, REPOSITORY
 from minipeft.racing.table import across_tasks, markdown
-from minipeft.tasks.task import DATA
 
-ROOT = DATA.parent
+ROOT = REPOSITORY
 PAGE = DATA / "results" / "README.md"
 MARK = re.compile(r"(\[//\]: # \((table|scores|ratios) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
 

@@ -1,33 +1,31 @@
 """Every way to get a task: a bundled one or a mixture by name, a few-shot share of one, or your own JSONL files."""
 
 import difflib
+import json
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from minipeft.errors import UserError
+from minipeft.paths import DATA
 from minipeft.tasks.jsonl import read_jsonl
 from minipeft.tasks.lettering import lettered
-from minipeft.tasks.making import causes, meanings, opinions, prose, topics, world_tasks
 from minipeft.tasks.multi_task import mixture
-from minipeft.tasks.task import DATA, SPLITS, Example, Task
+from minipeft.tasks.task import SPLITS, Example, Task
 
-RECIPES = {
-    **world_tasks.TASKS,
-    **opinions.TASKS,
-    **meanings.TASKS,
-    **causes.TASKS,
-    **topics.TASKS,
-    **prose.TASKS,
-}
 MOST_LABELS, LONGEST_LABEL = 20, 3  # your own data is a classification task up to so many distinct targets of 3 words
 
 
 def task_names() -> list[str]:
-    """The names of the bundled tasks."""
-    return sorted(RECIPES)
+    """The names of the bundled tasks: the folders of `data/tasks` that hold a card."""
+    return sorted(file.parent.name for file in (DATA / "tasks").glob("*/task.json"))
+
+
+def read_card(name: str) -> dict:
+    """What `data/tasks/<name>/task.json` says: description, metric, labels, held_out, and prompts where there are."""
+    return json.loads((DATA / "tasks" / name / "task.json").read_text(encoding="utf-8"))
 
 
 def load_task(name: str, train_size: int | None = None) -> Task:
@@ -41,17 +39,17 @@ def load_task(name: str, train_size: int | None = None) -> Task:
         return mixture([load_task(part.strip(), train_size) for part in name.split("+")])
     if name.endswith(":lettered"):
         return lettered(load_task(name.removesuffix(":lettered"), train_size))
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(task_names())}."
+    if name not in (known := task_names()):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
         raise UserError(f"There is no task {name!r}; {hint}")
-    recipe = RECIPES[name]
+    card = read_card(name)
     splits = {split: tuple(read_jsonl(DATA / "tasks" / name / f"{split}.jsonl")) for split in SPLITS}
     if train_size is not None:
         if not 0 < train_size <= len(splits["train"]):
             raise UserError(f"Task {name!r} has {len(splits['train'])} training examples; ask for 1 to that many.")
         splits["train"] = splits["train"][:train_size]
-    return Task(name, recipe.description, recipe.metric, tuple(recipe.labels), held_out=recipe.held_out, **splits)
+    return Task(name, card["description"], card["metric"], tuple(card["labels"]), held_out=card["held_out"], **splits)
 
 
 def few_shot(task: Task, per_label: int | None = None, total: int | None = None, seed: int = 0) -> Task:
@@ -113,18 +111,3 @@ def _labels(examples: Sequence[Example]) -> tuple[str, ...]:
     targets = sorted({example.target for example in examples})
     few = len(targets) <= min(MOST_LABELS, len(examples) // 2)
     return tuple(targets) if few and all(len(target.split()) <= LONGEST_LABEL for target in targets) else ()
-
-
-def check_lengths(examples: Iterable[Example], tokenizer, limit: int) -> None:
-    """Raises UserError naming the first example whose source or an answer is longer than `limit` tokens.
-
-    The end-of-sequence token counts. Nothing is ever cut: shorten the text or choose a model that reads more.
-    """
-    for number, example in enumerate(examples, 1):
-        texts = {"source": example.source, "target": example.target}
-        texts.update((f"candidate {answer!r}", answer) for answer in example.candidates)
-        for what, text in texts.items():
-            length = len(tokenizer.encode(text)) + 1
-            if length > limit:
-                place = getattr(example, "place", "") or f"example {number}"
-                raise UserError(f"{place}: the {what} has {length} tokens, the model reads {limit}; shorten it.")

@@ -5,12 +5,8 @@ classification task names its `labels`; a multiple-choice task carries `candidat
 neither and is answered by generating.
 """
 
-import json
-import random
 from dataclasses import dataclass
-from pathlib import Path
 
-DATA = Path(__file__).resolve().parents[2] / "data"
 SPLITS = ("train", "dev", "test")
 METRICS = ("accuracy", "exact_match", "tagging_f1", "overlap")
 
@@ -46,19 +42,3 @@ class Task:
         """Expected accuracy of a blind guess, in percent (0 for tasks answered by free text)."""
         choices = [len(example.candidates) or len(self.labels) for example in self.test]
         return sum(100.0 / number if number else 0.0 for number in choices) / max(1, len(choices))
-
-
-def split_words(words, split: str, salt: str = "") -> list[str]:
-    """The share of `words` that belongs to `split`: 60% train, 20% dev, 20% test, always the same for one list.
-
-    Tasks draw their people, objects and events from here, so nothing a model is tested on was seen in fine-tuning.
-    """
-    words = sorted(words)
-    random.Random(f"minipeft {salt}").shuffle(words)
-    first, second = round(0.6 * len(words)), round(0.8 * len(words))
-    return {"train": words[:first], "dev": words[first:second], "test": words[second:]}[split]
-
-
-def read_lexicon(name: str) -> dict:
-    """One of the bundled word lists, `data/lexicon/<name>.json`."""
-    return json.loads((DATA / "lexicon" / f"{name}.json").read_text(encoding="utf-8"))

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minipeft.errors import UserError
+from minipeft.paths import DATA
 from minipeft.pretraining.tokenizer import Tokenizer, train_tokenizer
 from minipeft.tasks.making.corpus import VALIDATION_SEED, document, documents
-from minipeft.tasks.registry import RECIPES
-from minipeft.tasks.task import DATA
+from minipeft.tasks.making.every_recipe import RECIPES
 
 TOKENIZER = Tokenizer.load()
 LABELS = sorted({label for recipe in RECIPES.values() for label in recipe.labels})

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from minipeft.paths import DATA
 from minipeft.racing.picture import picture
-from minipeft.tasks.task import DATA
 
 REPORT = json.loads((DATA / "results" / "sentiment.json").read_text(encoding="utf-8"))
 

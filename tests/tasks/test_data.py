@@ -8,12 +8,14 @@ from collections import Counter
 import pytest
 
 from minipeft.errors import UserError
+from minipeft.paths import DATA
 from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.tasks.jsonl import read_jsonl, to_jsonl
 from minipeft.tasks.making import corpus, prose, prose_extraction
-from minipeft.tasks.making.build import build_task
-from minipeft.tasks.registry import check_lengths, few_shot, load_jsonl, load_task, task_names
-from minipeft.tasks.task import DATA, METRICS, SPLITS, Example
+from minipeft.tasks.making.build import build_task, card_text
+from minipeft.tasks.making.every_recipe import RECIPES
+from minipeft.tasks.registry import few_shot, load_jsonl, load_task, task_names
+from minipeft.tasks.task import METRICS, SPLITS, Example
 
 NAMES = task_names()
 LONGEST_SOURCE = 160  # tokens
@@ -22,6 +24,21 @@ LONGEST_SOURCE = 160  # tokens
 @pytest.mark.parametrize("name", NAMES)
 def test_the_bundled_file_is_what_the_generator_makes(name):
     assert (DATA / "tasks" / name / "train.jsonl").read_text(encoding="utf-8") == build_task(name, "train")
+
+
+def test_the_bundled_tasks_are_those_that_have_a_recipe():
+    assert sorted(RECIPES) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_of_a_task_is_what_its_recipe_says(name):
+    """Description, metric, labels and prompts stand in a file, so that reading a task runs no generator."""
+    card, recipe = json.loads((DATA / "tasks" / name / "task.json").read_text(encoding="utf-8")), RECIPES[name]
+    assert card_text(name) == (DATA / "tasks" / name / "task.json").read_text(encoding="utf-8")
+    assert (card["description"], card["metric"]) == (recipe.description, recipe.metric)
+    assert (tuple(card["labels"]), card["held_out"]) == (tuple(recipe.labels), recipe.held_out)
+    task = load_task(name)
+    assert (task.description, task.metric, task.labels) == (recipe.description, recipe.metric, tuple(recipe.labels))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,8 +62,10 @@ def test_no_answer_is_much_more_frequent_than_chance(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_bundled_example_is_too_long(name):
-    task = load_task(name)
-    check_lengths((*task.train, *task.dev, *task.test), Tokenizer.load(), LONGEST_SOURCE)
+    task, encode = load_task(name), Tokenizer.load().encode
+    for example in (*task.train, *task.dev, *task.test):
+        texts = (example.source, example.target, *example.candidates)
+        assert all(len(encode(text)) < LONGEST_SOURCE for text in texts)
 
 
 def test_there_are_at_least_16_tasks_and_the_data_stays_small():
@@ -232,16 +251,6 @@ def test_a_jsonl_round_trip_keeps_odd_characters(tmp_path):
         (examples[0].source, "漢字", ("漢字", "b"))
     ]
     assert json.loads(to_jsonl(examples))["target"] == "漢字"
-
-
-def test_a_too_long_example_is_named_with_its_line_and_never_cut(tmp_path):
-    rows = [Example("short", "yes"), Example("word " * 40, "no"), Example("longer " * 90, "no")]
-    loaded = read_jsonl(written(tmp_path / "my.jsonl", rows))
-    check_lengths(loaded, Tokenizer.load(), 300)
-    with pytest.raises(UserError, match=r"my\.jsonl, line 2: the source has \d+ tokens, the model reads 32"):
-        check_lengths(loaded, Tokenizer.load(), 32)
-    with pytest.raises(UserError, match="example 1: the candidate"):
-        check_lengths([Example("a", "b", ("b", "word " * 40))], Tokenizer.load(), 32)
 
 
 def test_a_sources_passage_is_drawn_by_the_given_generator_alone():

@@ -9,9 +9,10 @@ from functools import cache
 import pytest
 
 from minipeft.tasks.making import causes, meanings, opinions, topics
+from minipeft.tasks.making.lexicon import read_lexicon
 from minipeft.tasks.making.people import split_names
 from minipeft.tasks.making.recipes import generate
-from minipeft.tasks.task import SPLITS, read_lexicon
+from minipeft.tasks.task import SPLITS
 
 MODULES = (opinions, meanings, causes, topics)
 RECIPES = {name: recipe for module in MODULES for name, recipe in module.TASKS.items()}

@@ -11,7 +11,7 @@ from minipeft.__main__ import main
 from minipeft.errors import UserError
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.racing.entries import parse_hyperparameters
-from minipeft.tasks.making.hand_written import HAND_WRITTEN
+from minipeft.tasks.hand_written import hand_written
 from minipeft.training.adapter_files import read_adapter
 from minipeft.training.evaluating import evaluate
 from minipeft.training.prompt_variation import score_prompts, table, variation
@@ -62,7 +62,7 @@ def test_the_command_scores_every_prompt_and_saves_the_best(capsys, base_folder,
     limited = ["--shots", "2", "--draws", "2", "--limit", "12", "--out", str(out)]
     assert main(["prompts", *flags, *limited]) == 0
     printed, report = capsys.readouterr().out, json.loads((out / "result.json").read_text())
-    words = HAND_WRITTEN["sentiment"]
+    words = hand_written("sentiment")
     assert len(report["rows"]) == len(words.templates) * len(words.verbalizers) * 2
     assert all(text in printed for text in words.templates) and "standard deviation: over templates" in printed
     assert report["split"] == "dev" and report["provenance"]["torch"] == torch.__version__

@@ -20,9 +20,10 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.paths import DATA
 from minipeft.transformer.tensor_files import read, require, write
 
-PROMPTS = Path(__file__).resolve().parents[3] / "data" / "prompts"
+PROMPTS = DATA / "prompts"
 KEYS = {"prompt": torch.Tensor, "base": str, "model": str, "kind": str, "provenance": dict}
 
 

@@ -1,23 +1,22 @@
 """Rebuilds the bundled data bit for bit: `python -m minipeft.tasks.making.build`, or with `--check` only compares.
 
 The files of `data/tasks`, `data/corpus_sample.txt` and `data/prose/prose.jsonl` are made here from the lexicon and the
-interpreter's own documentation; the tokenizer is rebuilt by `python -m minipeft.pretraining.tokenizer`.
+interpreter's own documentation; the tokenizer is rebuilt by `python -m minipeft.pretraining.build_tokenizer`.
 """
 
 import argparse
-import itertools
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from minipeft.paths import DATA
 from minipeft.tasks.jsonl import to_jsonl
 from minipeft.tasks.making.corpus import TRAINING_SEED, documents
-from minipeft.tasks.making.prose import DocumentTask
+from minipeft.tasks.making.every_recipe import RECIPES, make_card, make_examples
 from minipeft.tasks.making.prose_extraction import EXTRACTED_FROM, extract, version_matches
 from minipeft.tasks.making.prose_extraction import to_jsonl as prose_to_jsonl
-from minipeft.tasks.making.recipes import generate
-from minipeft.tasks.registry import RECIPES
-from minipeft.tasks.task import DATA, SPLITS
+from minipeft.tasks.task import SPLITS
 
 SAMPLE_DOCUMENTS = 1000
 
@@ -28,15 +27,21 @@ def files() -> Iterator[tuple[Path, str]]:
         yield DATA / "prose" / "prose.jsonl", prose_to_jsonl(extract())
     else:
         print(f"Prose is left as it is: it was extracted from Python {EXTRACTED_FROM}, this is another.")
-    for name, split in itertools.product(RECIPES, SPLITS):
-        yield DATA / "tasks" / name / f"{split}.jsonl", build_task(name, split)
+    for name in RECIPES:
+        yield DATA / "tasks" / name / "task.json", card_text(name)
+        for split in SPLITS:
+            yield DATA / "tasks" / name / f"{split}.jsonl", build_task(name, split)
     yield DATA / "corpus_sample.txt", "\n\n".join(documents(TRAINING_SEED, 0, SAMPLE_DOCUMENTS)) + "\n"
+
+
+def card_text(name: str) -> str:
+    """The text of `data/tasks/<name>/task.json`."""
+    return json.dumps(make_card(name), indent=1, ensure_ascii=False) + "\n"
 
 
 def build_task(name: str, split: str) -> str:
     """The text of `data/tasks/<name>/<split>.jsonl`."""
-    recipe = RECIPES[name]
-    return to_jsonl(recipe.examples(split) if isinstance(recipe, DocumentTask) else generate(recipe, split))
+    return to_jsonl(make_examples(name, split))
 
 
 def differing() -> list[Path]:

@@ -11,10 +11,11 @@ The splits use disjoint kinds, with their objects and rules: what follows from w
 import random as random_module
 from functools import cache
 
+from minipeft.tasks.making.lexicon import read_lexicon, split_words
 from minipeft.tasks.making.people import NAMES, split_names
 from minipeft.tasks.making.recipes import TaskRecipe
 from minipeft.tasks.making.telling import capital
-from minipeft.tasks.task import Example, read_lexicon, split_words
+from minipeft.tasks.task import Example
 
 KINDS = read_lexicon("causes")
 # {c} is a cause with its person, {e} its effect, {d} another effect; capitals start a sentence.

@@ -10,10 +10,11 @@ life or another, and the splits share neither ambiguous words nor surroundings.
 import random as random_module
 from functools import cache
 
+from minipeft.tasks.making.lexicon import read_lexicon, split_words
 from minipeft.tasks.making.people import NAMES, split_names
 from minipeft.tasks.making.recipes import TaskRecipe
 from minipeft.tasks.making.telling import capital
-from minipeft.tasks.task import Example, read_lexicon, split_words
+from minipeft.tasks.task import Example
 
 LEXICON = read_lexicon("meanings")
 CATEGORIES, SENSES, FIELDS = LEXICON["categories"], LEXICON["senses"], LEXICON["fields"]

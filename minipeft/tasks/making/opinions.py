@@ -12,9 +12,10 @@ test word it knows from pretraining. Films and food share the forms and a few ge
 import random as random_module
 from functools import cache
 
+from minipeft.tasks.making.lexicon import read_lexicon, split_words
 from minipeft.tasks.making.people import NAMES, split_names
 from minipeft.tasks.making.recipes import TaskRecipe
-from minipeft.tasks.task import Example, read_lexicon, split_words
+from minipeft.tasks.task import Example
 
 OPINIONS = read_lexicon("opinions")
 DOMAINS = ("films", "food")

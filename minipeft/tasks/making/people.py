@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from minipeft.tasks.task import read_lexicon, split_words
+from minipeft.tasks.making.lexicon import read_lexicon, split_words
 
 NAMES = [person["name"] for person in read_lexicon("world")["people"]]
 

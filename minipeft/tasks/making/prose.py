@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from minipeft.tasks.task import DATA, Example
+from minipeft.paths import DATA
+from minipeft.tasks.task import Example
 
 MODULES = (
     *("tkinter", "distutils", "asyncio", "email", "logging", "importlib", "xml"),

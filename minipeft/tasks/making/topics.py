@@ -12,9 +12,10 @@ import random as random_module
 from functools import cache
 from itertools import cycle
 
+from minipeft.tasks.making.lexicon import read_lexicon, split_words
 from minipeft.tasks.making.people import NAMES, split_names
 from minipeft.tasks.making.recipes import TaskRecipe
-from minipeft.tasks.task import Example, read_lexicon, split_words
+from minipeft.tasks.task import Example
 
 LEXICON = read_lexicon("topics")
 WORDS, SENTENCES = LEXICON["topics"], LEXICON["sentences"]

@@ -8,7 +8,7 @@ events, their answers are read off the state, so no answer is ever guessed from 
 
 from typing import NamedTuple
 
-from minipeft.tasks.task import read_lexicon
+from minipeft.tasks.making.lexicon import read_lexicon
 
 LEXICON = read_lexicon("world")
 PRONOUNS = {person["name"]: person["pronoun"] for person in LEXICON["people"]}

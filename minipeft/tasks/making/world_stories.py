@@ -2,9 +2,10 @@
 
 import re
 
+from minipeft.tasks.making.lexicon import split_words
 from minipeft.tasks.making.telling import Teller
 from minipeft.tasks.making.world import OBJECTS, PEOPLE, PLACES, World
-from minipeft.tasks.task import SPLITS, split_words
+from minipeft.tasks.task import SPLITS
 
 MAX_WORDS = 72  # with the question the source stays under 80 words
 PEOPLE_OF = {split: split_words(PEOPLE, split, "people") for split in SPLITS}

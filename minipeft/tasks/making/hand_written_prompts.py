@@ -1,25 +1,13 @@
 """Hand-written prompts for bundled tasks: words around the source, and words that stand for each answer.
 
 They ask as the pretraining texts do ("... Was it good or bad? Good."), so that a base can answer without training. Of a
-source "a | b" the two parts are {first} and {second}. The first template and the first verbalizer of a task are what
-`compare` takes; how much the choice matters is measured by `python -m minipeft prompts`.
+source "a | b" the two parts are {first} and {second}. `making/build.py` writes them into each task's `task.json`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
+from minipeft.tasks.hand_written import HandWritten
 from minipeft.tasks.making import meanings, topics
 from minipeft.tasks.making.telling import capital
 from minipeft.tasks.making.world import PHRASES
-
-
-@dataclass(frozen=True)
-class HandWritten:
-    """Every template can be read with every verbalizer, which maps each answer of the task to its words."""
-
-    templates: Sequence[str]
-    verbalizers: Sequence[Mapping[str, Sequence[str]]]
-
 
 OPINION = HandWritten(
     templates=(
@@ -116,10 +104,3 @@ HAND_WRITTEN = {
         verbalizers=YES_NO,
     ),
 }
-
-
-def first_prompt(task: str) -> dict:
-    """The first template and verbalizer for a bundled task, as hyper-parameters; nothing where there are none."""
-    if task not in HAND_WRITTEN:
-        return {}
-    return {"template": HAND_WRITTEN[task].templates[0], "verbalizer": HAND_WRITTEN[task].verbalizers[0]}
