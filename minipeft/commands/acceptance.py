@@ -33,7 +33,6 @@ def accept(base: RunSpec, methods: list[str], seeds: int, workers: int, name: st
     compare(base, methods, seeds, workers, tune=True)
     report = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     report["command"] = command
-    report["sweep"] = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["dev_scores"]
     write_json(RESULTS / f"{name}.json", report)
     if not base.shots:
         rates = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {}

@@ -15,13 +15,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from minipeft.commands.compare import make_specs
 from minipeft.course.chapters import ROOT
 from minipeft.provenance import provenance, write_json
-from minipeft.racing.pool import default_workers, forecast, run_all
+from minipeft.racing import race as racing
+from minipeft.racing.pool import default_workers
 from minipeft.racing.runs import RunSpec
-from minipeft.racing.sweep import sweep, sweep_specs
-from minipeft.racing.table import summarise
 
 QUICK = {"steps": 20, "test_limit": 100}
 
@@ -98,28 +96,13 @@ def race(
     fields of RunSpec. Finished runs are kept. Returns rows (best first), learning_rates, sweep, settings and commits.
     """
     base = RunSpec(str(Path(args.out) / folder), model, task, "", steps=steps, device=args.device, **settings)
-    rates, scores = {}, {}
     if args.quick:
         base = replace(base, **QUICK)
     settle(Path(base.folder), asdict(replace(base, folder="", method="")))
     print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
-    if not args.quick:
-        print(f"Learning rates on dev: {forecast(sweep_specs(base, entries), args.workers)}", flush=True)
-        rates = sweep(base, entries, args.workers)
-        scores = json.loads((Path(base.folder) / "sweep.json").read_text(encoding="utf-8"))["dev_scores"]
-    specs = make_specs(base, entries, args.seeds, rates)
-    print(f"The runs: {forecast(specs, args.workers)}", flush=True)
-    results = run_all(specs, args.workers, folder)
-    rows = [{key: None if is_nan(value) else value for key, value in row.items()}
-            for row in summarise(results, base.split)]  # fmt: skip
-    return {
-        "rows": rows,
-        "learning_rates": {spec.row: spec.learning_rate for spec in specs},
-        "sweep": scores,
-        "settings": asdict(replace(base, folder="", method="")),
-        "chance": results[0]["chance"],
-        "commits": sorted({result["provenance"]["commit"] for result in results}),
-    }
+    report = racing.race(base, entries, args.seeds, args.workers, tune=not args.quick)
+    rows = [{key: None if is_nan(value) else value for key, value in row.items()} for row in report["rows"]]
+    return {"rows": rows, **{key: report[key] for key in ("learning_rates", "sweep", "settings", "chance", "commits")}}
 
 
 def settle(folder: Path, settings: dict) -> None:

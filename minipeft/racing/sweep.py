@@ -63,8 +63,8 @@ def sweep_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
     ]  # fmt: skip
 
 
-def sweep(base: RunSpec, methods: list[str], workers: int) -> dict[str, float]:
-    """Run the grid and return the best rate of each method; all scores go to `sweep.json`."""
+def sweep(base: RunSpec, methods: list[str], workers: int) -> tuple[dict[str, float], dict[str, dict[float, float]]]:
+    """Run the grid; the best rate of each row, and the dev score of every rate. Both are kept in `sweep.json`."""
     specs = sweep_specs(base, methods)
     scores: dict[str, dict[float, float]] = {}
     for spec, result in zip(specs, run_all(specs, workers, "sweep on dev"), strict=True):
@@ -73,4 +73,4 @@ def sweep(base: RunSpec, methods: list[str], workers: int) -> dict[str, float]:
     write_json(Path(base.folder) / "sweep.json", {"best": best, "dev_scores": scores, "provenance": provenance()})
     for method, rate in best.items():
         print(f"  {method}: learning rate {rate:g}, dev {scores[method][rate]:.1f}")
-    return best
+    return best, scores

@@ -146,7 +146,7 @@ def test_tuning_takes_the_rate_that_is_best_on_dev(base_folder, own_data, tmp_pa
 
     monkeypatch.setattr("minipeft.racing.sweep.run_all", pretend)
     base = RunSpec(folder=str(tmp_path), model=base_folder, task="", method="", data=own_data)
-    best = sweep(base, ["untuned", "lora", "random_base"], workers=1)
+    best, tried = sweep(base, ["untuned", "lora", "random_base"], workers=1)
     assert best == {"lora": grid("lora")[1], "random_base": grid("full")[1]}
     assert {spec.split for spec in asked} == {"dev"}, "tuning must not read the test split"
     assert len(asked) == len(grid("lora")) + len(grid("full"))

@@ -404,12 +404,13 @@ def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
     def pretend(specs, workers, description):
         asked.append(specs)
         return [{"spec": {"label": spec.row}, "dev": spec.learning_rate, "test": 50.0 + spec.seed, "chance": 10.0,
-                 "trained_parameters": 5, "total_parameters": 100, "adapter_bytes": 1, "provenance": {"commit": "c"}}
+                 "metric": "accuracy", "trained_parameters": 5, "total_parameters": 100, "adapter_bytes": 1,
+                 "provenance": {"commit": "c"}}
                 for spec in specs]  # fmt: skip
 
-    for name in ("minipeft.course.experiment.run_all", "minipeft.racing.sweep.run_all"):
+    for name in ("minipeft.racing.race.run_all", "minipeft.racing.sweep.run_all"):
         monkeypatch.setattr(name, pretend)
-    monkeypatch.setattr("minipeft.course.experiment.forecast", lambda specs, workers: "soon")
+    monkeypatch.setattr("minipeft.racing.race.forecast", lambda specs, workers: "soon")
     args = experiment.parser("a test").parse_args(["--seeds", "3"])
     args.out, args.workers = tmp_path, 1
     outcome = experiment.race("ranks", ["low=lora:rank=1", "houlsby"], "t5-0.8m", "topic", args, steps=30)

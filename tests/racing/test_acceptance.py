@@ -19,8 +19,8 @@ def raced(tmp_path, monkeypatch):
         folder = tmp_path / base.folder
         folder.mkdir(parents=True)
         report = {"learning_rates": {"lora": 0.01 * len(calls), "untuned": None}, "rows": [], "title": base.task}
+        report["sweep"] = {"lora": {"0.01": 50.0}}
         (folder / "result.json").write_text(json.dumps(report))
-        (folder / "sweep.json").write_text(json.dumps({"dev_scores": {"lora": {"0.01": 50.0}}}))
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(acceptance, "compare", compare)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from minipeft.__main__ import main
-from minipeft.commands.compare import make_specs
 from minipeft.errors import UserError
 from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.racing.entries import parse_entry, split_entries
+from minipeft.racing.race import make_specs
 from minipeft.racing.runs import RunSpec, finished, get_task, new_method, run
 from minipeft.racing.sweep import entry_specs
 from minipeft.tasks.registry import load_task
@@ -87,7 +87,7 @@ def test_a_result_written_before_there_were_labels_and_shots_still_counts(tmp_pa
 
 
 def test_a_few_shot_race_of_variants_makes_one_table(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("minipeft.commands.compare.run_all", lambda specs, *_: [run(spec) for spec in specs])
+    monkeypatch.setattr("minipeft.racing.race.run_all", lambda specs, *_: [run(spec) for spec in specs])
     torch.manual_seed(0)
     sizes = {"heads": 2, "head_size": 4, "feed_forward_size": 12, "encoder_layers": 1, "decoder_layers": 1}
     save_checkpoint(
