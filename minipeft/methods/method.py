@@ -24,6 +24,7 @@ from minipeft.methods.strict_loading import load_strictly
 from minipeft.methods.targets import Kind, replace_modules
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.checkpoints import fingerprint
+from minipeft.transformer.language_model import LanguageModel
 
 
 def freeze(model: nn.Module) -> list[tuple[nn.Parameter, bool]]:
@@ -46,6 +47,7 @@ class Method:
     starts_at_identity: ClassVar[bool] = True  # the first forward pass is the base model's, bit for bit
     can_merge: ClassVar[bool] = False
     why_no_merge: ClassVar[str] = ""
+    needs_language_model: ClassVar[bool] = False  # whether it acts on places that only a model of ours has
 
     model: ClassVar[Any] = None  # set while attached, on the instance
     fingerprint: ClassVar[str] = ""  # of the plain base, taken at attach
@@ -61,6 +63,11 @@ class Method:
             raise UserError(f"The model already carries {carried.name}: detach() or merge() it first.")
         if self.model is not None:
             raise UserError(f"This {self.name} is attached to another model: detach() it there, or make a new one.")
+        if self.needs_language_model and not isinstance(model, LanguageModel):
+            raise UserError(
+                f"{self.name} works on a T5 or GPT-2 as minipeft.load gives it, not on a {type(model).__name__}: load "
+                "one, or take a method for any module, such as lora with the names of its layers as targets."
+            )
         self.fingerprint = fingerprint(model)
         self._modes = [(module, module.training) for module in model.modules()]
         self._flags = freeze(model)

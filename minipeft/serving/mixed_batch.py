@@ -62,6 +62,7 @@ class MixedBatch(Method):
     states: Sequence[dict[str, Tensor]]
 
     name = "mixed_batch"
+    needs_language_model = True
     why_no_merge = "every row has an adapter of its own. Keep it attached, or merge one of them alone."
 
     def __post_init__(self):

@@ -65,6 +65,7 @@ class SharedLowerLayers(Method):
     free: int | None = None
 
     name = "shared_lower_layers"
+    needs_language_model = True
     why_no_merge = "every task has adapters of its own. Keep it attached."
 
     def attach(self, model: nn.Module) -> None:

@@ -65,6 +65,21 @@ def test_training_moves_what_is_trained_and_not_one_bit_of_the_frozen_base(name,
     assert all(moved) if dtype is torch.float32 else any(moved)  # bfloat16 rounds a small step on a large number away
 
 
+@every_case
+def test_a_training_step_under_bfloat16_autocast_has_finite_gradients(name, family):
+    """Whatever the CPU: with older instruction sets, some kernels exist for 32 bits alone."""
+    model = new_model(family).train()
+    method = new_method(name, model)
+    method.attach(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model.loss(batch_for(method)) + method.penalty()
+    if not TABLE[name].trains_nothing:
+        loss.backward()
+    gradients = [parameter.grad for parameter in method.named_parameters().values() if parameter.grad is not None]
+    assert loss.isfinite() and all(gradient.isfinite().all() for gradient in gradients)
+    assert gradients or TABLE[name].trains_nothing
+
+
 @every_case_slowly
 @few
 @given(data=st.data())

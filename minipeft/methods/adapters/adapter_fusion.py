@@ -78,6 +78,7 @@ class AdapterFusion(Method):
 
     expected: ClassVar[list[dict[str, Tensor]]] = []  # set by expect, on the instance
     name = "adapter_fusion"
+    needs_language_model = True
     suggested_learning_rate = 1e-3
     learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
     starts_at_identity = False

@@ -69,6 +69,7 @@ class Compacter(Method):
     std: float = 1e-2
 
     name = "compacter"
+    needs_language_model = True
     suggested_learning_rate = 3e-3
     learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
     starts_at_identity = False

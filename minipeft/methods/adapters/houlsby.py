@@ -59,6 +59,7 @@ class Houlsby(Method):
     std: float = 1e-3
 
     name = "houlsby"
+    needs_language_model = True
     suggested_learning_rate = 3e-3
     learning_rate_grid = (3e-4, 1e-3, 3e-3, 6e-3)
     starts_at_identity = False

@@ -47,6 +47,7 @@ class MultiHeadParallelAdapter(Method):
     bottleneck: int = 16
 
     name = "multi_head_parallel_adapter"
+    needs_language_model = True
     suggested_learning_rate = 3e-2
     learning_rate_grid = (1e-2, 3e-2, 6e-2, 1e-1)
     why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."

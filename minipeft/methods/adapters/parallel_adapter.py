@@ -58,6 +58,7 @@ class ParallelAdapter(Method):
     place: str = "feed_forward"
 
     name = "parallel_adapter"
+    needs_language_model = True
     suggested_learning_rate = 3e-2
     learning_rate_grid = (3e-2, 6e-2, 1e-1, 2e-1)
     why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."

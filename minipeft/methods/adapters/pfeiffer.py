@@ -55,6 +55,7 @@ class Pfeiffer(Method):
     place: str = "feed_forward"
 
     name = "pfeiffer"
+    needs_language_model = True
     suggested_learning_rate = 1e-2
     learning_rate_grid = (3e-3, 1e-2, 2e-2, 4e-2)
     starts_at_identity = False

@@ -33,6 +33,7 @@ class HardPrompt(Method):
     combine: str = "average"
 
     name = "hard_prompt"
+    needs_language_model = True
     suggested_learning_rate = 0.0  # there is nothing to train, and so no rate to choose
     learning_rate_grid = ()
     why_no_merge = "its words stand in the text, which no weight of the model can do. Keep it attached."

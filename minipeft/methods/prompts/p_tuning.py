@@ -48,9 +48,13 @@ class LSTMEncoder(nn.Module):
         self.inner, self.outer = nn.Linear(2 * half, 2 * half), nn.Linear(2 * half, hidden_size)
 
     def forward(self) -> torch.Tensor:
-        # With and without gradients PyTorch picks different LSTM kernels, on a CPU and in cuDNN, whose last bits differ
-        # (and cuDNN's has no backward pass in eval mode): fixed here, so that what is stored is what was evaluated.
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        # The LSTM alone is computed in its own type, outside of autocast: a 16-bit kernel of oneDNN
+        # is not there on every CPU. With and without gradients PyTorch picks different kernels, on a
+        # CPU and in cuDNN, whose last bits differ (and cuDNN's has no backward pass in eval mode):
+        # fixed here, so that what is stored is what was evaluated.
+        device = "cuda" if self.positions.is_cuda else "cpu"
+        own_type = torch.autocast(device, enabled=False)
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), own_type:
             states, _ = self.lstm(self.positions)  # (prompt, 2 * half)
         return self.outer(torch.relu(self.inner(states)))  # (prompt, hidden)
 

@@ -136,8 +136,6 @@ class PrefixTuning(Reparametrised):
 
     def install(self, model: nn.Module) -> None:
         layers = {place: [p for p, _ in model.named_modules() if matches(p, place)] for place in self.places}
-        if not any(layers.values()):
-            raise UserError(f"{self.name} needs attention layers and this model has none called {self.places}.")
         # All prefixes are made before any is put in: real words are read by the plain model.
         prefixes = {place: self.new_prefix(model, self.chosen(paths)) for place, paths in layers.items() if paths}
         for place, prefix in prefixes.items():

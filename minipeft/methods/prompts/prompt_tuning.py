@@ -63,6 +63,7 @@ class PromptTuning(Method):
 
     start: ClassVar[torch.Tensor | None] = None  # set by start_from, on the instance
     name = "prompt_tuning"
+    needs_language_model = True
     suggested_optimizer = "adafactor"
     suggested_learning_rate = 3.0
     learning_rate_grid = (0.3, 1.0, 3.0, 10.0)

@@ -13,6 +13,7 @@ from minipeft.methods.method import Method
 class Reparametrised(Method):
     """What methods share whose training moves other numbers than they store."""
 
+    needs_language_model = True
     plain: ClassVar[type[nn.Module]]  # what `finish` leaves: made from one tensor, its parameter `table`
     only_stored: ClassVar[bool] = False  # set by expect, on the instance: numbers follow, no network is needed
 

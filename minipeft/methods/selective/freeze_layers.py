@@ -37,6 +37,7 @@ class FreezeLayers(Method):
     decay: float = 1.0
 
     name = "freeze_layers"
+    needs_language_model = True
     suggested_learning_rate = 1e-2
     learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
     starts_at_identity = False  # with a new head; else it does
@@ -53,8 +54,6 @@ class FreezeLayers(Method):
             raise UserError("A new head needs the labels: FreezeLayers(head='new', labels=[...]).")
 
     def install(self, model: nn.Module) -> None:
-        if not hasattr(getattr(model, "decoder", None), "blocks"):
-            raise UserError("freeze_layers trains the top blocks of a T5 or GPT-2 as minipeft.load gives it: load one.")
         for name in ("encoder", "decoder"):
             blocks = list(getattr(model, name).blocks) if hasattr(model, name) else []
             if blocks and self.layers > len(blocks):

@@ -49,6 +49,19 @@ def test_a_template_may_take_a_pair_apart_around_anchor_words(make):
         encode_source(model, "owl")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_lstm_computes_in_its_own_type_under_autocast(dtype):
+    """In 16 bits it stops on a CPU without AVX-512, where the linear layers behind it do not."""
+    torch.manual_seed(1)
+    encoder, seen = LSTMEncoder(4, 6).to(dtype), []
+    expected, _ = encoder.lstm(encoder.positions)
+    encoder.lstm.register_forward_hook(lambda lstm, inputs, output: seen.append(output[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        encoder().float().sum().backward()
+    assert torch.equal(seen[0], expected) and seen[0].dtype is dtype
+    assert all(weight.grad.any() for weight in encoder.parameters())
+
+
 def lstm_by_hand(lstm, rows, layer, direction):
     """One direction of one layer, one gate at a time; the last position first where `direction` is _reverse."""
     inner, outer, inner_bias, outer_bias = (
