@@ -5,8 +5,10 @@
     unified    the same with 2 to 16 options
     single     a text                         -> terrible, bad, maybe, good or great, as a classifier says
 
-The first three need no labels. "single" is not label-free: its classifier has learned from a task's labels. A document
-is a list of sentences. The blank that the answer fills is added by the method's template (`methods/prompts/ppt.py`).
+The first three need no labels, and the prompts that we trained on them (`data/prompts`) are at chance on them: at this
+size the tasks were not learned, so they show the form and not the gain. "single" is not label-free: its classifier has
+learned from a task's labels. A document is a list of sentences. The blank that the answer fills is added by the
+method's template (`methods/prompts/ppt.py`).
 """
 
 import re
