@@ -1,4 +1,4 @@
-"""Scores in percent for lists of predicted and true texts, and the majority vote of several predictions.
+"""Scores in percent for lists of predicted and true texts.
 
 Texts are compared with white space folded. `overlap` is BLEU's arithmetic (Papineni et al. 2002) over the whole list.
 """

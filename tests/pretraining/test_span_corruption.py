@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from itertools import groupby
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,6 @@ from minipeft.pretraining.span_corruption import (
     noise_counts,
     random_composition,
     rebuild,
-    sentinel_prefixed,
     span_mask,
 )
 
@@ -113,5 +113,10 @@ def test_all_compositions_are_equally_likely(items, parts):
     assert chi_square <= freedom + 4 * math.sqrt(2 * freedom)  # 4 standard deviations above its mean
 
 
-def test_a_prefixed_target_starts_with_the_first_sentinel():
-    assert sentinel_prefixed([5, 6], sentinel) == [32099, 5, 6]
+@pytest.mark.parametrize("density, first, ours", [(0.15, 190, 28), (0.3, 95, 28)])
+def test_the_first_length_at_which_the_count_in_float32_differs_is_the_one_that_is_told(density, first, ours):
+    lengths = range(2, 500)
+    released = [int(np.round(np.float32(length) * np.float32(density))) for length in lengths]
+    differ = [n for n, count in zip(lengths, released, strict=True) if noise_counts(n, density)[0] != max(count, 1)]
+    assert differ[0] == first and noise_counts(first, density)[0] == ours
+    assert all(released[n - 2] == noise_counts(n, density)[0] + 1 for n in differ)
