@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 
 from minipeft.errors import UserError
+from minipeft.files import read_json
 from minipeft.paths import DATA
 from minipeft.pretraining.tokenizer import Tokenizer
-from minipeft.transformer.checkpoints import load_checkpoint, read_json
+from minipeft.transformer.checkpoints import load_checkpoint
 from minipeft.transformer.hugging_face import from_hugging_face
 from minipeft.transformer.language_model import LanguageModel
 

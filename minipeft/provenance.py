@@ -1,6 +1,5 @@
-"""What a result file says about its making, and how it is written: whole or not at all."""
+"""What a result file says about its making. What a machine does not tell is "unknown", and stops nothing."""
 
-import json
 import os
 import platform
 import subprocess
@@ -8,34 +7,43 @@ from pathlib import Path
 
 import torch
 
+CPU_FILE = Path("/proc/cpuinfo")  # Linux alone has it, and its lines differ from processor to processor
+
 
 def provenance() -> dict:
     """Commit, versions and hardware of this run."""
-    folder = Path(__file__).resolve().parent
-    git = subprocess.run(["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
     return {
-        "commit": git.stdout.strip() or "unknown",
+        "commit": commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "hardware": hardware(),
     }
 
 
+def commit() -> str:
+    """The commit of the code that runs; "unknown" without git, or outside a repository."""
+    folder = str(Path(__file__).resolve().parent)
+    told = ["git", "-C", folder, "rev-parse", "--short=12", "HEAD"]
+    try:
+        git = subprocess.run(told, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    except OSError:
+        return "unknown"
+    return git.stdout.decode("utf-8", "replace").strip() or "unknown"
+
+
 def hardware() -> str:
     """The GPU's name where there is one, else the processor's and its number of cores."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    names = [platform.processor(), platform.machine()]
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        names = [line.split(":")[1].strip() for line in information.read_text().splitlines() if "model name" in line]
-    return f"{next(name for name in names if name)}, {os.cpu_count()} cores"
+    name = model_name() or platform.processor() or platform.machine() or "unknown processor"
+    return f"{name}, {os.cpu_count() or 'unknown'} cores"
 
 
-def write_json(path: str | Path, content) -> None:
-    """Write under a temporary name, then rename, so that a killed run leaves the old file or the new one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+def model_name() -> str:
+    """The processor's name as Linux tells it; "" where it does not."""
+    try:
+        lines = CPU_FILE.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(filter(None, names), "")

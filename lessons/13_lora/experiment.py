@@ -18,11 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import minipeft
 from minipeft.course import experiment
+from minipeft.files import write_json
 from minipeft.memory.counting import step_memory
 from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.selective.full import Full
-from minipeft.provenance import write_json
 from minipeft.racing.table import interval
 from minipeft.training.adapter_files import read_adapter
 from minipeft.training.batches import collate, encode_examples

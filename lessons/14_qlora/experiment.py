@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 import minipeft
 from minipeft.course.experiment import main, race
+from minipeft.files import write_json
 from minipeft.methods.low_rank.loftq import LoftQ
 from minipeft.methods.low_rank.lora import LoRALinear
 from minipeft.methods.low_rank.qlora import QLoRA
 from minipeft.methods.low_rank.qpissa import QPiSSA
 from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import held_out_batches, mean_loss
-from minipeft.provenance import write_json
 from minipeft.quantization.blockwise import dequantize, quantize, scale_to_one
 from minipeft.quantization.data_types import LEVELS
 from minipeft.quantization.linear import QuantizedLinear

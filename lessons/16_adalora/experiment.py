@@ -18,10 +18,10 @@ import torch
 from minipeft.commands.acceptance import RESULTS
 from minipeft.commands.rank_picture import rank_picture, stored_ranks
 from minipeft.course.experiment import main, race
+from minipeft.files import write_json
 from minipeft.methods.low_rank.adalora import AdaLoRA
 from minipeft.methods.low_rank.rank_budget import Importance, Schedule, keep_best
 from minipeft.models import load
-from minipeft.provenance import write_json
 from minipeft.racing.table import interval
 from minipeft.tasks.registry import load_task
 from minipeft.training.adapter_files import read_adapter

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from minipeft.commands.arguments import DEFAULT_MODEL
 from minipeft.commands.compare import compare
+from minipeft.files import write_json
 from minipeft.methods.registry import METHODS
 from minipeft.paths import DATA
-from minipeft.provenance import write_json
 from minipeft.racing.entries import split_entries
 from minipeft.racing.every_method import fitting, with_bundled_starts
 from minipeft.racing.picture import picture

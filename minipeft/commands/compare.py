@@ -3,7 +3,8 @@
 import time
 from pathlib import Path
 
-from minipeft.provenance import provenance, write_json
+from minipeft.files import write_json
+from minipeft.provenance import provenance
 from minipeft.racing.picture import picture
 from minipeft.racing.race import race
 from minipeft.racing.runs import CONTROLS, RunSpec

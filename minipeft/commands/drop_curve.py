@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 
 from minipeft.commands.acceptance import RESULTS
+from minipeft.files import write_json
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
-from minipeft.provenance import provenance, write_json
+from minipeft.provenance import provenance
 from minipeft.racing.table import interval
 from minipeft.tasks.registry import load_task
 from minipeft.training.adapter_files import load_adapter

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from minipeft.commands.acceptance import RESULTS
 from minipeft.commands.arguments import DEFAULT_MODEL
+from minipeft.files import write_json
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
-from minipeft.provenance import provenance, write_json
+from minipeft.provenance import provenance
 from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers, run_all
 from minipeft.racing.runs import RunSpec, get_task

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from minipeft.errors import UserError
+from minipeft.files import read_json
 from minipeft.memory.planning import MemoryPlan, hollow_model
 from minipeft.memory.shapes.names import SHAPES
 from minipeft.models import find, model_names
 from minipeft.racing.entries import make_method, parse_hyperparameters
-from minipeft.transformer.checkpoints import read_json, read_sizes
+from minipeft.transformer.checkpoints import read_sizes
 from minipeft.transformer.hugging_face import read_their_sizes
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

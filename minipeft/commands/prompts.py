@@ -5,8 +5,9 @@ from itertools import product
 from pathlib import Path
 
 from minipeft.errors import UserError
+from minipeft.files import write_json
 from minipeft.methods.prompts.hard_prompt import HardPrompt
-from minipeft.provenance import provenance, write_json
+from minipeft.provenance import provenance
 from minipeft.tasks.demonstrations import draw_demonstrations
 from minipeft.tasks.hand_written import HandWritten, hand_written
 from minipeft.tasks.task import Task

@@ -11,7 +11,8 @@ from statistics import mean
 
 from minipeft.commands.acceptance import RESULTS
 from minipeft.commands.rank_picture import rank_picture, stored_ranks
-from minipeft.provenance import provenance, write_json
+from minipeft.files import write_json
+from minipeft.provenance import provenance
 from minipeft.training.adapter_files import read_adapter
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from minipeft.errors import UserError
+from minipeft.files import write_json
 from minipeft.methods.prompts.spot import save_prompt
-from minipeft.provenance import provenance, write_json
+from minipeft.provenance import provenance
 from minipeft.racing.pool import default_workers, run_all
 from minipeft.racing.runs import RunSpec, get_task
 from minipeft.racing.sweep import folder_name

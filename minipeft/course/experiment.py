@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from minipeft.course.chapters import ROOT
-from minipeft.provenance import provenance, write_json
+from minipeft.files import write_json
+from minipeft.provenance import provenance
 from minipeft.racing import race as racing
 from minipeft.racing.pool import default_workers
 from minipeft.racing.runs import RunSpec

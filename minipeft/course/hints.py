@@ -6,7 +6,7 @@ from pathlib import Path
 from minipeft.course.chapters import LESSONS, Chapter, find_chapter
 from minipeft.course.progress import DONE, exercise_states
 from minipeft.errors import UserError
-from minipeft.provenance import write_json
+from minipeft.files import write_json
 
 
 def next_hint(chapter: Chapter, exercise: str, given: Path) -> tuple[int, str]:

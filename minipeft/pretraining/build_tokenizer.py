@@ -1,9 +1,9 @@
 """Rebuilds the bundled tokenizer from corpus, lexicon and task labels; with `--check` only compares."""
 
 import argparse
-import os
 import re
 
+from minipeft.files import write_text
 from minipeft.paths import DATA
 from minipeft.pretraining.tokenizer import BUNDLED, train_tokenizer
 from minipeft.tasks.making.corpus import TRAINING_SEED, documents
@@ -33,10 +33,7 @@ def main() -> int:
         same = BUNDLED.is_file() and BUNDLED.read_text(encoding="utf-8") == trained
         print(f"{BUNDLED.name} {'is as built' if same else 'differs'}.")
         return 0 if same else 1
-    BUNDLED.parent.mkdir(parents=True, exist_ok=True)
-    temporary = BUNDLED.with_suffix(".tmp")
-    temporary.write_text(trained, encoding="utf-8")
-    os.replace(temporary, BUNDLED)
+    write_text(BUNDLED, trained)
     return 0
 
 

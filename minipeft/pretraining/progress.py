@@ -1,15 +1,13 @@
 """How far a pretraining run has come, kept on disk so that a killed run goes on as if nothing had happened."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import torch
 
 from minipeft.errors import UserError
 from minipeft.pretraining.settings import PretrainSettings
 from minipeft.provenance import provenance
+from minipeft.transformer.tensor_files import read_state, write
 
 
 @dataclass
@@ -28,15 +26,13 @@ def save(folder: Path, settings: PretrainSettings, model, optimizer, progress: P
     """Write all that is needed to go on, whole or not at all. The text follows from the seed and the models have no
     dropout, so there is no random state to keep.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**state, "settings": asdict(settings), "progress": asdict(progress)}, folder / "resume.pt.part")
-    os.replace(folder / "resume.pt.part", folder / "resume.pt")
+    write(folder / "resume.pt", {**state, "settings": asdict(settings), "progress": asdict(progress)})
 
 
 def restore(folder: Path, settings: PretrainSettings, model, optimizer) -> Progress:
     """Load what `save` wrote into `model` and `optimizer`; raises UserError where it is of another run."""
-    state = torch.load(folder / "resume.pt", map_location="cpu", weights_only=True)
+    state = read_state(folder / "resume.pt")
     if state["settings"] != asdict(settings):
         raise UserError(f"{folder} holds an unfinished run with other settings: choose another folder or empty it.")
     model.load_state_dict(state["model"])

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
+from minipeft.files import write_json
 from minipeft.memory.counting import step_memory
 from minipeft.methods.method import Method
 from minipeft.models import load, random_init
-from minipeft.provenance import provenance, write_json
+from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method
 from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import few_shot, load_jsonl, load_task

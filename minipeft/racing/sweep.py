@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from minipeft.errors import UserError
+from minipeft.files import write_json
 from minipeft.paths import DATA
-from minipeft.provenance import provenance, write_json
+from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method, parse_entry
 from minipeft.racing.pool import run_all
 from minipeft.racing.runs import RunSpec, get_task, new_method

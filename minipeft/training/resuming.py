@@ -1,14 +1,12 @@
 """A run on disk: what it was told to do, and where it stands."""
 
 import hashlib
-import os
 from pathlib import Path
-
-import torch
 
 from minipeft.errors import UserError
 from minipeft.methods.method import Method
 from minipeft.tasks.task import Task
+from minipeft.transformer.tensor_files import read_state, require, write
 
 
 def describe_run(method: Method, task: Task, settings: dict) -> dict:
@@ -19,22 +17,17 @@ def describe_run(method: Method, task: Task, settings: dict) -> dict:
 
 
 def save_state(path: Path, description: dict, state: dict) -> None:
-    """Write under a temporary name, then rename: a killed process leaves the old state or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    torch.save({"description": description, "state": state}, part)
-    os.replace(part, path)
+    """Write in one step: a killed process leaves the old state or the new one."""
+    write(path, {"description": description, "state": state})
 
 
-def load_state(path: Path, description: dict, device) -> dict | None:
+def load_state(path: Path, description: dict) -> dict | None:
     """The state saved at `path`, None where there is none. Raises UserError for a broken file or another run's."""
     if not path.exists():
         return None
-    try:
-        saved = torch.load(path, map_location=device, weights_only=True)
-        theirs, state = saved["description"], saved["state"]
-    except Exception as error:  # torch raises a different type for each way in which a file can be broken
-        raise UserError(f"{path} cannot be read ({type(error).__name__}): delete it to start the run anew.") from error
+    content = read_state(path)
+    require(content, {"description": dict, "state": dict}, path, "the state of a training run")
+    theirs, state = content["description"], content["state"]
     for name in [*description, *theirs]:
         if description.get(name) != theirs.get(name):
             raise UserError(

@@ -155,7 +155,7 @@ class Run:
 
     def resume(self) -> None:
         """Go on where the run in `run_dir` stopped, if there is one."""
-        state = load_state(self.file, self.description, self.device) if self.file else None
+        state = load_state(self.file, self.description) if self.file else None
         if state:
             self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
             self.method.load_training_state(state["weights"])

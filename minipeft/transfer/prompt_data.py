@@ -4,6 +4,7 @@ from pathlib import Path
 from random import Random
 
 from minipeft.errors import UserError
+from minipeft.files import write_text
 from minipeft.tasks.jsonl import read_jsonl, to_jsonl
 from minipeft.tasks.lettering import LETTERS
 from minipeft.tasks.making import opinions
@@ -61,9 +62,7 @@ def single_texts(args, counts: dict[str, int], run_dir: Path) -> dict[str, list[
             random = Random(f"minipeft prompt pretraining single {split}")
             passages = (split_sentences(opinions.passage(random)) for _ in range(counts[split]))
             examples = graded_texts(classifier, [text for text in passages if usable(text)], counts[split], random)
-            part = file.with_name(file.name + ".part")
-            part.write_text(to_jsonl(examples), encoding="utf-8")
-            part.replace(file)
+            write_text(file, to_jsonl(examples))
     return {split: read_jsonl(file) for split, file in files.items()}
 
 

@@ -1,12 +1,9 @@
 """A model as a folder: config.json (family and sizes), weights.pt (16-bit unless told otherwise), results.json.
 
-Weights that are one tensor under two names (a head tied to the embedding) are stored once. Every file is written beside
-its place and renamed, so a killed process leaves the old file or the new one, never half of one.
+Weights that are one tensor under two names (a head tied to the embedding) are stored once.
 """
 
 import hashlib
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
-from minipeft.provenance import write_json
+from minipeft.files import read_json, write_json
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.language_model import LanguageModel
+from minipeft.transformer.tensor_files import save
 
 FAMILIES = {
     "encoder_decoder": (EncoderDecoder, EncoderDecoderConfig),
@@ -32,8 +30,7 @@ def save_checkpoint(folder, model: LanguageModel, results: dict | None = None, d
     family = next(name for name, (kind, _) in FAMILIES.items() if isinstance(model, kind))
     # named_parameters names a tied weight once, where state_dict would name it twice.
     weights = {name: weight.detach().to("cpu", dtype) for name, weight in model.named_parameters()}
-    torch.save(weights, folder / "weights.pt.part")
-    os.replace(folder / "weights.pt.part", folder / "weights.pt")
+    save(folder / "weights.pt", weights)
     write_json(folder / "config.json", {"family": family, **asdict(model.config)})
     if results is not None:
         write_json(folder / "results.json", results)
@@ -51,7 +48,7 @@ def load_checkpoint(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
 
 def read_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | DecoderOnlyConfig]:
     """The class and the sizes of the model that a config.json of `save_checkpoint` describes."""
-    config = read_json(file)
+    config = read_json(file, "give the folder of a saved model")
     family = config.pop("family", None)
     if family not in FAMILIES:
         raise UserError(f"{file} names the family {family!r}; it must be one of {list(FAMILIES)}.")
@@ -103,16 +100,3 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each way in which a file can be broken
         raise UserError(f"{path} cannot be read ({type(error).__name__}): copy or train it again.") from error
-
-
-def read_json(path: Path) -> dict:
-    """A JSON object. Raises UserError where the file is missing or is not one."""
-    if not path.exists():
-        raise UserError(f"{path} does not exist: give the folder of a saved model.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}): copy or write it again.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not an object of settings.")
-    return content

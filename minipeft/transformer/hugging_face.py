@@ -5,15 +5,14 @@ GPT-2 keeps query, key and value side by side in one matrix, and its matrices tr
 """
 
 import importlib
-import os
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from minipeft.errors import UserError
-from minipeft.provenance import write_json
-from minipeft.transformer.checkpoints import build, read_json, read_weights
+from minipeft.files import beside, read_json, write_json
+from minipeft.transformer.checkpoints import build, read_weights
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.hugging_face_config import gpt2_config, gpt2_settings, t5_config, t5_settings
@@ -70,9 +69,8 @@ def to_hugging_face(model: LanguageModel, folder) -> None:
         stored = torch.cat([ours[part] for part in parts])
         theirs[name] = (stored.T if gpt2 and is_matrix(name) else stored).contiguous()
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(theirs, folder / "model.safetensors.part", metadata={"format": "pt"})
-    os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
+    with beside(folder / "model.safetensors") as part:
+        save_file(theirs, part, metadata={"format": "pt"})
     write_json(folder / "config.json", (gpt2_settings if gpt2 else t5_settings)(model.config))
 
 

@@ -3,12 +3,12 @@
 A torch file is a zip archive of a pickle and of raw numbers, and may come from anyone. It is read with `weights_only`,
 which builds nothing but plain values and tensors; and a few bytes may still ask for terabytes: an archive that unpacks
 to more than it is, one number that stands for a huge tensor, a list that holds itself. `read` refuses all of them, and
-every file whose checksum is not that of its content.
+every file whose checksum is not that of its content. `read_state` is for what a run wrote for itself: the same
+checksum, and any tensors that an optimizer may have.
 """
 
 import hashlib
 import json
-import os
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, one_line
+from minipeft.files import beside, short
 
 MOST_VALUES = 100_000  # plain values in a file; a hard prompt with many demonstrations has a few hundred
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -26,14 +27,29 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 def write(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write `content`, plain values and tensors, and its checksum in one step: a killed process leaves the old file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    save(path, {**content, "checksum": checksum(content)})
+
+
+def save(path: str | Path, content: Mapping[str, Any]) -> None:
+    """`torch.save` in one step."""
+    with beside(path) as part:
+        try:
+            torch.save(content, part)
+        except RuntimeError as error:  # how torch says that the system takes no more bytes
+            raise OSError(f"no room, or a limit on a file's size: {one_line(error)}") from error
+
+
+def read_state(path: str | Path) -> dict[str, Any]:
+    """The content that `write` wrote to go on from, its tensors on the CPU. Raises UserError for everything else."""
+    advice = "delete it to start anew, or put it back as it was"
     try:
-        torch.save({**content, "checksum": checksum(content)}, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        content = load(path)
+        right = type(content) is dict and content.pop("checksum", None) == checksum(content)
+    except Exception as error:  # zipfile, torch and the checksum of what is no state raise all kinds
+        raise UserError(f"{short(Path(path))} cannot be read ({type(error).__name__}): {advice}.") from error
+    if not right:
+        raise UserError(f"{short(Path(path))} is damaged, its checksum is not that of its content: {advice}.")
+    return content
 
 
 def read(path: str | Path, what: str) -> dict[str, Any]:
@@ -43,16 +59,10 @@ def read(path: str | Path, what: str) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-        with zipfile.ZipFile(path) as archive:
-            if sum(record.file_size for record in archive.infolist()) > size:
-                raise zipfile.BadZipFile("unpacks to more than it is")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a broken file may look to torch like one of another version
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load(path)
     except Exception as error:  # zipfile and torch raise a different type for each way in which a file can be broken
         raise UserError(f"{path} is not {what}, or is damaged ({type(error).__name__}).") from error
-    reason = unsafe(content, size)
+    reason = unsafe(content, path.stat().st_size)
     if reason:
         raise UserError(f"{path} is damaged: it holds {reason}.")
     if type(content) is not dict:
@@ -65,6 +75,19 @@ def read(path: str | Path, what: str) -> dict[str, Any]:
     if not right:
         raise UserError(f"{path} is damaged: its checksum is not that of its content.")
     return content | ({} if kept is None else {"checksum": kept})
+
+
+def load(path: str | Path) -> Any:
+    """What `torch.save` wrote to `path`, on the CPU; any kind of exception where it did not."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file")  # a pipe would be waited for without end
+    with zipfile.ZipFile(path) as archive:
+        if sum(record.file_size for record in archive.infolist()) > path.stat().st_size:
+            raise zipfile.BadZipFile("unpacks to more than it is")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a broken file may look to torch like one of another version
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def require(content: Mapping[str, Any], needed: Mapping[str, type], path: str | Path, what: str) -> None:

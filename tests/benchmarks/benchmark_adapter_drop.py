@@ -14,8 +14,9 @@ import torch
 from benchmark_step_time import quartiles
 from training_steps import ROWS, SHAPES, SOURCE, TARGET, new_model, random_batch
 
+from minipeft.files import write_json
 from minipeft.methods.adapters.adapter_drop import AdapterDrop
-from minipeft.provenance import provenance, write_json
+from minipeft.provenance import provenance
 from minipeft.serving.shared_lower_layers import SharedLowerLayers
 
 BOTTLENECK = 16

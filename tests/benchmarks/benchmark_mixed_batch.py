@@ -17,8 +17,9 @@ import torch
 from benchmark_step_time import quartiles
 from training_steps import SHAPES, SOURCE, VOCABULARY, new_model
 
+from minipeft.files import write_json
 from minipeft.methods.registry import METHODS
-from minipeft.provenance import provenance, write_json
+from minipeft.provenance import provenance
 from minipeft.serving.mixed_batch import MixedBatch
 from minipeft.transformer.batch import Batch, pad
 

@@ -19,7 +19,8 @@ import pytest
 import torch
 from torch import nn
 
-from minipeft.provenance import provenance, write_json
+from minipeft.files import write_json
+from minipeft.provenance import provenance
 from minipeft.quantization.blockwise import dequantize, quantize
 from minipeft.quantization.double_quantization import compress, restore
 from minipeft.quantization.linear import NF4Linear

@@ -16,7 +16,8 @@ import pytest
 import torch
 from training_steps import CASES, ROWS, SOURCE, TARGET, new_model, our_step, random_batch, their_step
 
-from minipeft.provenance import provenance, write_json
+from minipeft.files import write_json
+from minipeft.provenance import provenance
 from minipeft.transformer.hugging_face import to_hugging_face
 
 

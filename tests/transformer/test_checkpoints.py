@@ -113,6 +113,6 @@ def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(UserError, match="weights.pt cannot be written .no space"):
         save_checkpoint(tmp_path, tiny_gpt2())
     assert fingerprint(load_checkpoint(tmp_path)) == before

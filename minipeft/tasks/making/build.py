@@ -6,10 +6,10 @@ interpreter's own documentation; the tokenizer is rebuilt by `python -m minipeft
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from minipeft.files import write_text
 from minipeft.paths import DATA
 from minipeft.tasks.jsonl import to_jsonl
 from minipeft.tasks.making.corpus import TRAINING_SEED, documents
@@ -49,14 +49,6 @@ def differing() -> list[Path]:
     return [path for path, text in files() if not path.is_file() or path.read_bytes() != text.encode()]
 
 
-def write(path: Path, text: str) -> None:
-    """Writes beside the file first, so that a stopped build leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(text.encode())
-    os.replace(temporary, path)
-
-
 def main() -> int:
     """The command; exit status 1 when --check finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m minipeft.tasks.making.build", description=__doc__.splitlines()[0])
@@ -66,7 +58,7 @@ def main() -> int:
         print("\n".join(f"differs: {path.relative_to(DATA)}" for path in different) or "Every file is as built.")
         return 1 if different else 0
     for path, text in files():
-        write(path, text)
+        write_text(path, text)
     return 0
 
 
