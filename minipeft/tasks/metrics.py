@@ -61,6 +61,11 @@ def overlap(predictions: Sequence[str], targets: Sequence[str]) -> float:
     return 100.0 * brevity * math.exp(sum(logarithms) / len(logarithms))
 
 
+def folded(text: str) -> str:
+    """The text with its white space folded: as answers are compared, and labels told apart."""
+    return " ".join(text.split())
+
+
 METRIC_FUNCTIONS = {
     "accuracy": accuracy,
     "exact_match": exact_match,
@@ -80,7 +85,7 @@ def score(metric: str, predictions: Sequence[str], targets: Sequence[str]) -> fl
 def _pairs(predictions: Sequence[str], targets: Sequence[str]) -> list[tuple[str, str]]:
     if len(predictions) != len(targets) or not targets:
         raise ValueError(f"Need one prediction per target and at least one: got {len(predictions)} and {len(targets)}.")
-    return [(" ".join(got.split()), " ".join(wanted.split())) for got, wanted in zip(predictions, targets, strict=True)]
+    return [(folded(got), folded(wanted)) for got, wanted in zip(predictions, targets, strict=True)]
 
 
 def _label_f1(pairs: list[tuple[str, str]], label: str) -> float:

@@ -10,12 +10,11 @@ import pytest
 from minipeft.errors import UserError
 from minipeft.paths import DATA
 from minipeft.pretraining.tokenizer import Tokenizer
-from minipeft.tasks.jsonl import read_jsonl, to_jsonl
 from minipeft.tasks.making import corpus, prose, prose_extraction
 from minipeft.tasks.making.build import build_task, card_text
 from minipeft.tasks.making.every_recipe import RECIPES
-from minipeft.tasks.registry import few_shot, load_jsonl, load_task, task_names
-from minipeft.tasks.task import METRICS, SPLITS, Example
+from minipeft.tasks.registry import few_shot, load_task, task_names
+from minipeft.tasks.task import METRICS, SPLITS
 
 NAMES = task_names()
 LONGEST_SOURCE = 160  # tokens
@@ -177,80 +176,6 @@ def test_few_shot_by_total_spreads_over_labels_and_refuses_too_many():
     assert len(few_shot(load_task("describe"), total=7).train) == 7
     with pytest.raises(UserError, match="are needed"):
         few_shot(load_task("sentiment"), per_label=10_000)
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ('{"source": "a", "target": }', "not valid JSON"),
-        ('["a", "b"]', "expected an object"),
-        ('{"source": "a"}', 'the key "target" is missing'),
-        ('{"source": 3, "target": "b"}', '"source" must be a string, got int'),
-        ('{"source": "a", "target": " "}', '"target" is empty'),
-        ('{"source": "a", "target": "b", "label": "c"}', 'unknown key "label"'),
-        ('{"source": "a", "target": "b", "candidates": "b"}', '"candidates" must be a list of strings'),
-        ('{"source": "a", "target": "b", "candidates": ["c"]}', 'the target is not among the "candidates"'),
-    ],
-)
-def test_a_malformed_line_is_reported_with_its_number_and_reason(tmp_path, line, reason):
-    path = tmp_path / "my.jsonl"
-    path.write_text('{"source": "fine", "target": "x"}\n\n' + line + "\n")
-    with pytest.raises(UserError, match=re.escape(f"my.jsonl, line 3: {reason}")):
-        load_jsonl(path)
-
-
-def test_missing_empty_and_binary_files_are_reported(tmp_path):
-    with pytest.raises(UserError, match="There is no file"):
-        load_jsonl(tmp_path / "none.jsonl")
-    (tmp_path / "empty.jsonl").write_text("\n \n")
-    with pytest.raises(UserError, match="is empty"):
-        load_jsonl(tmp_path / "empty.jsonl")
-    (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="UTF-8"):
-        load_jsonl(tmp_path / "binary.jsonl")
-
-
-def written(path, examples):
-    path.write_text(to_jsonl(examples), encoding="utf-8")
-    return path
-
-
-def test_one_file_is_split_80_10_10_the_same_way_every_time(tmp_path):
-    path = written(tmp_path / "my.jsonl", [Example(f"text {n}", ("red", "blue")[n % 2]) for n in range(50)])
-    task = load_jsonl(path)
-    assert [len(task.train), len(task.dev), len(task.test)] == [40, 5, 5]
-    assert len({example.source for example in (*task.train, *task.dev, *task.test)}) == 50
-    assert task == load_jsonl(path)
-    assert (task.name, task.metric, task.labels) == ("my", "accuracy", ("blue", "red"))
-
-
-def test_given_dev_and_test_files_are_used_whole(tmp_path):
-    sizes = {"a": 6, "b": 7, "c": 8}
-    paths = [written(tmp_path / name, [Example(f"{name} {i}", "x") for i in range(n)]) for name, n in sizes.items()]
-    task = load_jsonl(*paths)
-    assert [len(task.train), len(task.dev), len(task.test)] == [6, 7, 8]
-
-
-def test_many_or_long_targets_are_scored_by_exact_match_and_candidates_by_accuracy(tmp_path):
-    many = load_jsonl(written(tmp_path / "many.jsonl", [Example(f"s{n}", f"t{n}") for n in range(30)]))
-    long = load_jsonl(written(tmp_path / "long.jsonl", [Example(f"s{n}", "four words are long") for n in range(30)]))
-    choice = load_jsonl(written(tmp_path / "c.jsonl", [Example(f"s{n}", f"t{n}", (f"t{n}", "no")) for n in range(9)]))
-    assert (many.metric, many.labels, long.metric, long.labels) == ("exact_match", (), "exact_match", ())
-    assert (choice.metric, choice.labels) == ("accuracy", ())
-    assert choice.train[0].candidates[1] == "no"
-    mixed = [Example(f"s{n}", "t", ("t", "u") if n else ()) for n in range(9)]
-    with pytest.raises(UserError, match="either all examples"):
-        load_jsonl(written(tmp_path / "mixed.jsonl", mixed))
-    with pytest.raises(UserError, match="too few to split"):
-        load_jsonl(written(tmp_path / "two.jsonl", mixed[1:3]))
-
-
-def test_a_jsonl_round_trip_keeps_odd_characters(tmp_path):
-    examples = [Example('naïve\u2028line\nbreak "quoted"', "漢字", ("漢字", "b"))]
-    assert [(e.source, e.target, e.candidates) for e in read_jsonl(written(tmp_path / "odd.jsonl", examples))] == [
-        (examples[0].source, "漢字", ("漢字", "b"))
-    ]
-    assert json.loads(to_jsonl(examples))["target"] == "漢字"
 
 
 def test_a_sources_passage_is_drawn_by_the_given_generator_alone():
