@@ -66,6 +66,18 @@ def make_tiny_task(metric="accuracy"):
     return Task("warmth", "red is warm", metric, labels, tuple(train), tuple(rest[:18]), tuple(rest[18:]))
 
 
+def make_easy_task():
+    """The colour is the source's last word: learned in a few steps from any start, whatever kernels compute them."""
+    texts = [
+        Example(f"the {thing} is {colour}", "warm" if colour == "red" else "cold")
+        for thing in THINGS
+        for colour in COLOURS
+    ]
+    return Task(
+        "ending", "red is warm", "accuracy", ("warm", "cold"), tuple(texts[:12]), tuple(texts[:3]), tuple(texts[12:])
+    )
+
+
 # For tests that are run for every method and take long: the second family is left to `pytest -m slow`.
 second_family_slow = pytest.mark.parametrize(
     "make_tiny_model", [name if name == "t5" else pytest.param(name, marks=pytest.mark.slow) for name in MAKERS],
