@@ -43,12 +43,11 @@ def first_prompt(init: str, length: int, table: Tensor, frequent: Tensor, labels
     """Where training starts: (length, d), by one of three ways.
 
     table: (vocabulary, d), the embedding table. frequent: (k,) ids of the most frequent tokens, k >= length.
-    labels: for every class label the ids of its tokens.
+    labels: for every class label the ids of its tokens; there are at most `length` of them.
 
         "uniform"      every number drawn from -1/2 to 1/2
         "vocabulary"   embeddings of tokens drawn from `frequent`, no token twice
-        "labels"       the labels first, each the mean of its tokens' embeddings; places left over as "vocabulary";
-                       where there are more labels than places, the first ones
+        "labels"       the labels first, each the mean of its tokens' embeddings; places left over as "vocabulary"
     """
     raise NotImplementedError
 

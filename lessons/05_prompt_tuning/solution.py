@@ -29,7 +29,7 @@ def first_prompt(init: str, length: int, table: Tensor, frequent: Tensor, labels
     """table: (vocabulary, d), frequent: (k,) token ids, labels: token ids of each -> (length, d)."""
     if init == "uniform":
         return torch.empty(length, table.shape[1]).uniform_(-0.5, 0.5)
-    words = labels[:length] if init == "labels" else []
+    words = labels if init == "labels" else []
     means = [table[ids].mean(0, keepdim=True) for ids in words]  # (1, d) each
     drawn = frequent[torch.randperm(len(frequent))[: length - len(means)]]  # (length - labels,)
     return torch.cat([*means, table[drawn]])

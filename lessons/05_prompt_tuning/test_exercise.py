@@ -224,17 +224,17 @@ def test_first_prompt_agrees_with_the_library_where_nothing_is_drawn(answers):
 
     model, labels = tiny_t5(), ["one", "two", "three"]
     model.tokenizer, table = Tokenizer(), model.embedding.weight.detach()
-    method = PromptTuning(prompt_length=2, init="labels", labels=labels)
+    method = PromptTuning(prompt_length=3, init="labels", labels=labels)
     method.attach(model)
     ids = [model.tokenizer.encode(label) for label in labels]
     check(
         answers,
-        lambda answers: answers.first_prompt("labels", 2, table, torch.arange(30, 36), ids),
+        lambda answers: answers.first_prompt("labels", 3, table, torch.arange(30, 36), ids),
         method.state_dict()["encoder.prompt"],
-        holds="with more labels than places, the first labels are taken",
-        inputs={"init": "labels", "length": 2, "labels": ids},
+        holds="with as many labels as places, the prompt is their means and nothing is drawn",
+        inputs={"init": "labels", "length": 3, "labels": ids},
         section="The mathematics",
-        likely="the prompt has a vector for every label",
+        likely="a label's vector is not the mean of its tokens' vectors, or something is drawn",
     )
 
 

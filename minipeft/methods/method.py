@@ -200,6 +200,13 @@ class Method:
         """Added to the loss of every training step."""
         return 0.0
 
+    def before_step(self, step: int, total: int, rows: range) -> None:
+        """Called before the forward pass of a training step; `step` counts from 0 to `total` - 1.
+
+        rows: which rows this process reads, counted through all batches of the run. What is drawn from torch's
+        generator here is the same in all processes of a run, and after a resume.
+        """
+
     def after_backward(self, step: int, total: int) -> None:
         """Called between the backward pass and the optimizer's step; `step` counts from 0 to `total` - 1."""
 

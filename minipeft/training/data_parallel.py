@@ -9,6 +9,7 @@ Start with `torchrun --nproc-per-node 2 -m minipeft train ...`.
 
 import atexit
 import os
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as distributed
@@ -33,7 +34,7 @@ class DataParallel:
             for param in params:  # all start from the first one's random numbers
                 distributed.broadcast(param.data, src=0)
 
-    def share(self, batch: list[int]) -> list[int]:
+    def share(self, batch: Sequence[int]) -> Sequence[int]:
         """This process's part of a batch of indices; empty where the batch has fewer examples than processes."""
         return batch[self.rank :: self.size]
 

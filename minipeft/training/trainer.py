@@ -91,10 +91,15 @@ class Run:
     def train_step(self) -> float:
         """One update; returns the loss of the batch."""
         start, settings = time.perf_counter(), self.settings
+        joint, first = self.order.at(self.step), self.step * settings.batch_size
         # Dropout depends on the step alone, so there is no state of a random generator to save.
-        torch.manual_seed((settings.seed * 1_000_003 + self.step) * 1009 + self.parallel.rank)
+        seed = (settings.seed * 1_000_003 + self.step) * 1009
+        torch.manual_seed(seed)
+        rows = self.parallel.share(range(first, first + len(joint)))
+        self.method.before_step(self.step, settings.steps, rows)
+        torch.manual_seed(seed + self.parallel.rank)
         self.model.train()
-        loss = self.parallel.combine(self.backward(self.order.at(self.step)))
+        loss = self.parallel.combine(self.backward(joint))
         norm = torch.nn.utils.clip_grad_norm_(self.params, math.inf if settings.clip is None else settings.clip)
         if not (math.isfinite(loss) and norm.isfinite()):
             self.stop_training(loss, float(norm))

@@ -1,4 +1,4 @@
-"""One process of the data-parallel test: trains a LoRA and writes what came out to the file it is given."""
+"""One process of the data-parallel test: trains some methods and writes what came out to the file it is given."""
 
 import sys
 from dataclasses import replace
@@ -6,13 +6,21 @@ from dataclasses import replace
 import torch
 from helpers.word_models import MAKERS, make_tiny_task
 
+from minipeft.methods.adapters.adapter_drop import AdapterDrop
 from minipeft.methods.low_rank.lora import LoRA
+from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
 from minipeft.training.trainer import TrainingSettings, fine_tune
 
+METHOD_MAKERS = {
+    "lora": lambda: LoRA(rank=3, targets=("*blocks.*",)),
+    "prompt_ensemble": lambda: PromptEnsemble(prompt_length=2, members=9),  # dealt out to the rows, which are fewer
+    "adapter_drop": lambda: AdapterDrop(bottleneck=5, dropped=1, robust=True),  # which draws layers in each step
+}
 
-def train(family: str, attach_seed: int) -> dict:
+
+def train(kind: str, family: str, attach_seed: int) -> dict:
     """The trained weights, the losses and the bytes sent in a step."""
-    model, method = MAKERS[family](), LoRA(rank=3, targets=("*blocks.*",))
+    model, method = MAKERS[family](), METHOD_MAKERS[kind]()
     torch.manual_seed(attach_seed)
     method.attach(model)
     # 7 examples do not part evenly, an epoch's last batch has 2, and targets of unequal length weigh unequally.
@@ -27,4 +35,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     rank, out = sys.argv[1:]
     # Each process starts from other random numbers: the first one's must reach all.
-    torch.save({family: train(family, attach_seed=int(rank)) for family in MAKERS}, out)
+    runs = [(kind, family) for kind in METHOD_MAKERS for family in MAKERS]
+    torch.save({f"{kind} on {family}": train(kind, family, attach_seed=int(rank)) for kind, family in runs}, out)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from data_parallel_worker import train
+from data_parallel_worker import METHOD_MAKERS, train
 from helpers.paths import TESTS
 from torch import nn
 
@@ -37,10 +37,11 @@ def outcomes(tmp_path_factory):
     return [torch.load(out, weights_only=True) for out in outs]
 
 
+@pytest.mark.parametrize("kind", METHOD_MAKERS)
 @pytest.mark.parametrize("family", ["t5", "gpt"])
-def test_two_processes_give_the_weights_of_one_with_the_joint_batch(family, outcomes):
-    first, second = (outcome[family] for outcome in outcomes)
-    alone = train(family, attach_seed=0)
+def test_two_processes_give_the_weights_of_one_with_the_joint_batch(family, kind, outcomes):
+    first, second = (outcome[f"{kind} on {family}"] for outcome in outcomes)
+    alone = train(kind, family, attach_seed=0)
     assert first["losses"] == second["losses"] == pytest.approx(alone["losses"], rel=1e-4)
     for name, weight in alone["weights"].items():
         assert torch.equal(first["weights"][name], second["weights"][name])

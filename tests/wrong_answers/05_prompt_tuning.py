@@ -206,11 +206,6 @@ WRONG = [
     WrongAnswer("the mask hides the prompt", "prepend_prompt", [("mask.new_ones(", "mask.new_zeros(")]),
     *(WrongAnswer(name, "prompted_logits", [(old, new)]) for name, old, new in LOGITS),
     *(WrongAnswer(name, "first_prompt", [(old, new)]) for name, old, new in START),
-    WrongAnswer(
-        "there is a vector for every label",
-        "first_prompt",
-        [("labels[:length] if", "labels if"), ("[: length - len(means)]", "[: max(0, length - len(means))]")],
-    ),
     *(WrongAnswer(name, "counts", [(COUNT, new)]) for name, new in COUNTS),
     *(WrongAnswer(name, "cost", [(old, new)]) for name, old, new in COST),
     *(WrongAnswer(name, "answer_loss", [(old, new)]) for name, old, new in LOSS),

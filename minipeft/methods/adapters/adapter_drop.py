@@ -7,7 +7,8 @@ decoder. So what is free of adapters is always the beginning of the computation:
 several tasks that read the same text share it (`shared_lower_layers.py`).
 Specialised: n is fixed, and the lowest n layers never get an adapter. Robust: in training, n is drawn uniformly from
 0 to `dropped` for each batch, so that one set of adapters serves every n; drop(n) says how many do without later.
-A drawn n comes from torch's generator, as dropout does; a layer that is left out has no gradient in that step.
+A drawn n comes from torch's generator, as dropout does, and is the same in all processes that share a
+batch; a layer that is left out has no gradient in that step.
 Start: as Pfeiffer's adapters: nearly, not exactly, the base model's first forward pass.
 Trainable, at width d and bottleneck m: 2 d m + d + m for each layer with an adapter: E + D or L layers, less n where n
 is fixed. The paper's robust n goes up to one below the number of layers.
@@ -63,6 +64,7 @@ class AdapterDrop(Pfeiffer):
         self.replace(chain[self.bare :], self.wrap)
         self.layers = [model.get_submodule(path) for path in chain[self.bare :]]
         self.drop(self.bare)
+        self.drawn: int | None = None  # for all forward passes of the step that the trainer is in
         if self.robust:
             # The lowest layer is passed once in each forward pass. Where gradient checkpointing runs it again, it
             # brings the generator's state back, as dropout needs too, and so the same draw.
@@ -84,10 +86,17 @@ class AdapterDrop(Pfeiffer):
         paths = {module: path for path, module in self.model.named_modules()}
         return {paths[layer]: layer.adapter for layer in self.layers if not layer.dropped}
 
+    def before_step(self, step: int, total: int, rows: range) -> None:
+        self.drawn = int(torch.randint(self.dropped + 1, ())) if self.robust else None
+
+    def after_step(self, step: int, total: int) -> None:
+        self.drawn = None
+
     def draw(self, layer: nn.Module) -> int:
         """How many layers this forward pass goes without."""
-        trains = layer.training and torch.is_grad_enabled()
-        return int(torch.randint(self.dropped + 1, ())) if trains else self.free
+        if not (layer.training and torch.is_grad_enabled()):
+            return self.free
+        return int(torch.randint(self.dropped + 1, ())) if self.drawn is None else self.drawn
 
     def switch(self, layers: int) -> None:
         for number, layer in enumerate(self.layers, start=self.bare):

@@ -43,6 +43,7 @@ class PPT(PromptTuning):
     pretrained: str = ""
 
     name = "ppt"
+    labels_are_for_the_start = False
     blank: ClassVar[re.Pattern] = re.compile(r"\s*<X>")
 
     def __post_init__(self):

@@ -13,12 +13,13 @@ class PromptBank(nn.Module):
     """A stack that reads, before each row of its input, one of `prompts`, (n, prompt_length, hidden).
 
     `rows`, (batch,), names each row's prompt; a batch of several rows for each of them repeats it for neighbours.
-    Where it is None, row i has prompt i mod n in training and prompt 0 otherwise.
+    Where it is None, row i has prompt 0, and in training prompt `turns`[i], or i mod n where no turns are given.
     """
 
     def __init__(self, stack: nn.Module, prompts: torch.Tensor):
         super().__init__()
-        self.stack, self.prompts, self.rows = stack, nn.Parameter(prompts), None
+        self.stack, self.prompts = stack, nn.Parameter(prompts)
+        self.rows, self.turns = None, None
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -29,7 +30,9 @@ class PromptBank(nn.Module):
         if self.rows is not None:
             return self.rows.repeat_interleave(batch // len(self.rows))
         numbers = torch.arange(batch, device=self.prompts.device)
-        return numbers % len(self.prompts) if self.training else torch.zeros_like(numbers)
+        if not self.training:
+            return torch.zeros_like(numbers)
+        return numbers % len(self.prompts) if self.turns is None else self.turns
 
     def forward(self, vectors: torch.Tensor, mask: torch.Tensor, caches: list | None = None):
         """vectors: (batch, length, hidden), the new positions; mask: (batch, seen), without the prompt."""

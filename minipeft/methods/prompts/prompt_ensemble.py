@@ -2,8 +2,10 @@
 
     [P_r; X]        P: (members, prompt_length, hidden), trained   r: the row's own member   X: (length, hidden)
 
-While training, row i of a batch reads prompt i mod members. To choose an answer, every text goes to all members, as
-that many rows of one batch, and the answer that is the likeliest for most of them wins. Writing is left to member 0.
+While training, row i reads prompt i mod members, where the rows of a run are counted through all its
+batches: so every member has its turns, also where a batch has fewer rows. To choose an answer, every
+text goes to all members, as that many rows of one batch, and the answer that is the likeliest for
+most of them wins. Writing is left to member 0.
 Start: as prompt tuning, each prompt from its own draw; or prompts that were trained one by one, by `load_members`.
 Trainable: members * prompt_length * hidden numbers.
 Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691, table 3. Lesson: lessons/08_prompt_transfer.
@@ -54,6 +56,16 @@ class PromptEnsemble(PromptTuning):
                 expected = {name[:-1]: tuple(self.bank.prompts[0].shape)}
                 raise UserError(f"Member {number} is {found}, expected the state of a PromptTuning: {expected}.")
         self.load_state_dict({name: torch.stack([state[name[:-1]] for state in states])})
+
+    def before_step(self, step: int, total: int, rows: range) -> None:
+        if step == 0 and total * rows.stop < self.members:
+            raise UserError(
+                f"{total} steps of {rows.stop} rows leave some of the {self.members} members untrained: take more."
+            )
+        self.bank.turns = torch.tensor(rows, device=self.bank.prompts.device) % self.members
+
+    def after_step(self, step: int, total: int) -> None:
+        self.bank.turns = None
 
     @contextmanager
     def only(self, member: int) -> Iterator[None]:

@@ -62,6 +62,7 @@ class PromptTuning(Method):
     sentinel: bool = False
 
     start: ClassVar[torch.Tensor | None] = None  # set by start_from, on the instance
+    labels_are_for_the_start: ClassVar[bool] = True  # and for nothing else
     name = "prompt_tuning"
     needs_language_model = True
     suggested_optimizer = "adafactor"
@@ -77,10 +78,22 @@ class PromptTuning(Method):
             raise UserError(f"The prompt's init must be 'vocabulary', 'labels' or 'uniform', not {self.init!r}.")
         if self.init == "labels" and not self.labels:
             raise UserError("A prompt with init 'labels' needs the labels: PromptTuning(init='labels', labels=[...]).")
+        if isinstance(self.labels, str):
+            raise UserError(f"The labels are a list of words, not the text {self.labels!r}: labels=[{self.labels!r}].")
+        if self.labels and self.init != "labels" and self.labels_are_for_the_start:
+            raise UserError(f"A prompt with init {self.init!r} reads no labels: give init='labels' with them.")
+        if self.init == "labels" and len(self.labels) > self.prompt_length:
+            raise UserError(
+                f"A prompt of {self.prompt_length} has no place for {len(self.labels)} labels: make it longer."
+            )
         Template(self.template)
 
     def start_from(self, prompt: torch.Tensor) -> None:
         """Begin with `prompt`, (prompt_length, hidden), when attached, whatever `init` says."""
+        if not prompt.isfinite().all():
+            raise UserError(
+                "The prompt to start from holds numbers that are not finite: nothing can be learned from it."
+            )
         self.start = prompt.detach().clone()
 
     def source_ids(self, text: str) -> list[int]:
@@ -115,8 +128,12 @@ class PromptTuning(Method):
         tokenizer = getattr(model, "tokenizer", None)
         if tokenizer is None:
             raise UserError("The model has no tokenizer to take words from: use minipeft.load, or init='uniform'.")
-        words = self.labels[: self.prompt_length] if self.init == "labels" else ()
-        rows = [table[tokenizer.encode(word)].mean(0, keepdim=True) for word in words]
+        tokens = [tokenizer.encode(word) for word in (self.labels if self.init == "labels" else ())]
+        if [] in tokens:
+            raise UserError(
+                f"The label {self.labels[tokens.index([])]!r} holds no token to start from: name it in words."
+            )
+        rows = [table[ids].mean(0, keepdim=True) for ids in tokens]
         frequent = torch.tensor(tokenizer.most_frequent(FREQUENT), device=table.device)
         left = self.prompt_length - len(rows)
         order = torch.randperm(len(frequent)).repeat(left // len(frequent) + 1)[:left]

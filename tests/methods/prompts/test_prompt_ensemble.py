@@ -1,6 +1,7 @@
 """Prompt ensembles against their members run one by one, and against votes counted by hand."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.training import members
 from minipeft.training.evaluating import evaluate, predict
 from minipeft.training.members import evaluate_members
+from minipeft.training.settings import TrainingSettings
+from minipeft.training.trainer import fine_tune
 from minipeft.transformer.batch import Batch
 
 LENGTH, MEMBERS = 3, 4
@@ -74,6 +77,38 @@ def test_a_training_step_moves_every_member_that_has_a_row(family):
     model.loss(two).backward()
     (prompts,) = ensemble.named_parameters().values()
     assert [bool(gradient.any()) for gradient in prompts.grad] == [True, True, False]
+
+
+@families
+def test_rows_are_counted_through_the_steps_so_that_every_member_has_its_turn(family):
+    """Two rows a step, three members: 0 1, 2 0, 1 2; and of two processes each reads every other row."""
+    model = FAMILIES[family]().train()
+    ensemble = ensemble_on(model, prompt_states(model, 3))
+    batch = random_batch()
+    two = Batch(*(getattr(batch, name)[:2] for name in ("source", "source_mask", "target", "target_mask")))
+    (prompts,) = ensemble.named_parameters().values()
+    told = [(range(0, 2), [0, 1]), (range(2, 4), [0, 2]), (range(4, 6), [1, 2]), (range(1, 4, 2), [0, 1])]
+    for step, (rows, moved) in enumerate(told):
+        prompts.grad = None
+        ensemble.before_step(step, 4, rows)
+        model.loss(two).backward()
+        ensemble.after_step(step, 4)
+        assert [number for number in range(3) if prompts.grad[number].any()] == moved
+    with pytest.raises(UserError, match="1 steps of 2 rows leave some of the 3 members untrained"):
+        ensemble.before_step(0, 1, range(0, 2))
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_run_with_fewer_rows_than_members_trains_every_member(make):
+    model, ensemble = make(), PromptEnsemble(prompt_length=2, members=7)
+    ensemble.attach(model)
+    (before,) = ensemble.state_dict().values()
+    task = make_tiny_task()
+    fine_tune(
+        model, ensemble, replace(task, dev=task.dev[:2]), TrainingSettings(steps=3, batch_size=3, evaluate_every=3)
+    )
+    (after,) = ensemble.state_dict().values()
+    assert (before != after).flatten(1).any(1).tolist() == [True] * 7
 
 
 def test_votes_are_counted_and_ties_broken_by_the_mean_log_likelihood():

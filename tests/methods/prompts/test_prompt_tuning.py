@@ -5,6 +5,7 @@ import torch
 from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
 
 from minipeft.errors import UserError
+from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 
 WORDS = {"yes": [5], "no": [6, 9, 11], "may be": [7, 8]}
@@ -73,12 +74,19 @@ def test_label_start_averages_a_label_of_several_tokens_and_fills_up_with_freque
     assert len(prompt) == 9
 
 
-def test_a_prompt_shorter_than_the_labels_takes_the_first_labels():
+def test_a_label_without_tokens_is_refused_and_the_model_left_alone():
     model = with_tokenizer(tiny_t5())
-    method = PromptTuning(prompt_length=2, init="labels", labels=list(WORDS))
-    method.attach(model)
-    (prompt,) = method.state_dict().values()
-    torch.testing.assert_close(prompt[1], model.embedding.weight[WORDS["no"]].mean(0))
+    model.tokenizer.encode = lambda text: WORDS.get(text, [])
+    for kind in (PromptTuning, PromptEnsemble):
+        with pytest.raises(UserError, match="The label '☂' holds no token to start from"):
+            kind(init="labels", labels=["no", "☂"]).attach(model)
+    PromptTuning(init="labels", labels=list(WORDS)).attach(model)  # nothing of the first attempts is left
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_start_that_is_not_finite_is_refused(number):
+    with pytest.raises(UserError, match="not finite"):
+        PromptTuning(prompt_length=2).start_from(torch.tensor([[1.0, number], [2.0, 3.0]]))
 
 
 def test_uniform_start_lies_within_one_half():
@@ -94,6 +102,9 @@ def test_uniform_start_lies_within_one_half():
         ({"prompt_length": 0}, "at least 1"),
         ({"init": "noise"}, "not 'noise'"),
         ({"init": "labels"}, "needs the labels"),
+        ({"init": "labels", "labels": "good"}, "a list of words, not the text 'good'"),
+        ({"labels": ["good", "bad"]}, "init 'vocabulary' reads no labels"),
+        ({"init": "labels", "labels": ["a", "b", "c"], "prompt_length": 2}, "no place for 3 labels"),
     ],
 )
 def test_hyper_parameters_that_make_no_sense_are_refused(settings, words):
