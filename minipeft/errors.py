@@ -38,3 +38,9 @@ def require_text(value, what: str):
         for part in value:
             require_text(part, what)
     return value
+
+
+def quoted(value: object) -> str:
+    """A value as Python writes it, cut to a length that can be read."""
+    text = repr(value)
+    return text if len(text) < 80 else f"{text[:76]} ..."

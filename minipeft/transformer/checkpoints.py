@@ -4,22 +4,30 @@ Weights that are one tensor under two names (a head tied to the embedding) are s
 """
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, quoted
 from minipeft.files import read_json, write_json
+from minipeft.transformer.config_checks import (
+    DECODER_ONLY_RULES,
+    ENCODER_DECODER_RULES,
+    check_room,
+    check_sizes,
+    check_values,
+)
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.language_model import LanguageModel
 from minipeft.transformer.tensor_files import save
+from minipeft.transformer.weight_files import check_weights, read_weights, require_file
 
 FAMILIES = {
-    "encoder_decoder": (EncoderDecoder, EncoderDecoderConfig),
-    "decoder_only": (DecoderOnly, DecoderOnlyConfig),
+    "encoder_decoder": (EncoderDecoder, EncoderDecoderConfig, ENCODER_DECODER_RULES),
+    "decoder_only": (DecoderOnly, DecoderOnlyConfig, DECODER_ONLY_RULES),
 }
 
 
@@ -27,7 +35,7 @@ def save_checkpoint(folder, model: LanguageModel, results: dict | None = None, d
     """Write a plain model (no method attached) to `folder`, its weights as `dtype`; `results` goes to results.json."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    family = next(name for name, (kind, _) in FAMILIES.items() if isinstance(model, kind))
+    family = next(name for name, (kind, *_) in FAMILIES.items() if isinstance(model, kind))
     # named_parameters names a tied weight once, where state_dict would name it twice.
     weights = {name: weight.detach().to("cpu", dtype) for name, weight in model.named_parameters()}
     save(folder / "weights.pt", weights)
@@ -39,42 +47,51 @@ def save_checkpoint(folder, model: LanguageModel, results: dict | None = None, d
 def load_checkpoint(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
     """The model that `save_checkpoint` wrote to `folder`, in eval mode.
 
-    Raises UserError where the folder, a file in it, or a weight is missing or cannot be read.
+    Raises UserError where the folder, a file in it, or a weight is missing, damaged, or another than config.json says.
     """
     folder = Path(folder)
-    kind, sizes = read_sizes(folder / "config.json")
-    return build(kind, sizes, read_weights(folder / "weights.pt"), folder, device, dtype)
+    kind, config = read_sizes(folder / "config.json")
+    file = require_file(folder / "weights.pt")
+    check_room(config, [file], folder / "config.json")
+    model, weights = hollow_model(kind, config), read_weights(file)
+    check_weights(weights, {name: weight.shape for name, weight in model.named_parameters()}, folder)
+    return assemble(model, weights, device, dtype)
 
 
 def read_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | DecoderOnlyConfig]:
     """The class and the sizes of the model that a config.json of `save_checkpoint` describes."""
-    config = read_json(file, "give the folder of a saved model")
-    family = config.pop("family", None)
-    if family not in FAMILIES:
-        raise UserError(f"{file} names the family {family!r}; it must be one of {list(FAMILIES)}.")
-    kind, config_kind = FAMILIES[family]
+    settings = read_json(file, "give the folder of a saved model")
+    family = settings.pop("family", None)
+    if type(family) is not str or family not in FAMILIES:
+        raise UserError(f"{file} names the family {quoted(family)}; it must be one of {list(FAMILIES)}.")
+    kind, config_kind, rules = FAMILIES[family]
+    for name in settings:
+        if name not in rules:
+            raise UserError(f"{file} has a field {quoted(name)}, which no model of family {family} has.")
+    for field in fields(config_kind):
+        if field.default is MISSING and field.name not in settings:
+            raise UserError(f"{file} does not say {field.name}: copy the folder again.")
+    check_values(settings, rules, file)
     try:
-        return kind, config_kind(**config)
-    except TypeError as error:
-        raise UserError(f"{file} does not describe a model of family {family}: {error}.") from error
+        config = config_kind(**settings)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    check_sizes(config, file)
+    return kind, config
 
 
-def build(kind, config, weights: dict[str, Tensor], folder, device="cpu", dtype=torch.float32) -> LanguageModel:
-    """A `kind` of model around `weights`, in eval mode; a tied weight is looked for under its first name only."""
-    with torch.device("meta"):  # no memory, no random numbers drawn: the weights are put in place below
-        model = kind(config)
-    expected = dict(model.named_parameters())
-    tied = model.head.weight is model.embedding.weight
-    for name in sorted(expected.keys() | weights.keys()):
-        found = tuple(weights[name].shape) if name in weights else "nothing"
-        wanted = tuple(expected[name].shape) if name in expected else "nothing"
-        if found != wanted:
-            raise UserError(
-                f"The weights in {folder} do not fit its config.json: {name} is {found}, expected {wanted}."
-            )
-    weights = {name: weight.to(device, dtype) for name, weight in weights.items()}
-    model.load_state_dict(weights, strict=False, assign=True)
-    if tied:
+def hollow_model(kind: type[LanguageModel], config) -> LanguageModel:
+    """A `kind` of model on the meta device: no memory is taken and no random numbers are drawn."""
+    with torch.device("meta"):
+        return kind(config)
+
+
+def assemble(model: LanguageModel, weights: dict[str, torch.Tensor], device="cpu", dtype=torch.float32):
+    """A hollow model with `weights` in place of its own, in eval mode; a tied head has no weight of its own."""
+    model.load_state_dict(
+        {name: weight.to(device, dtype) for name, weight in weights.items()}, strict=False, assign=True
+    )
+    if model.config.tied_head:
         model.head.weight = model.embedding.weight
     return model.eval()
 
@@ -90,13 +107,3 @@ def fingerprint(model: nn.Module) -> str:
         if not weight.is_meta:
             digest.update(weight.detach().cpu().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that `torch.save` wrote, by name. Raises UserError where there is no such file."""
-    if not path.exists():
-        raise UserError(f"{path} does not exist: the folder holds no complete model, so copy or train it again.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a different type for each way in which a file can be broken
-        raise UserError(f"{path} cannot be read ({type(error).__name__}): copy or train it again.") from error

@@ -1,6 +1,7 @@
 """GPT-2: one stack that reads the source and goes on writing.
 
-LayerNorm before each sublayer, learned absolute positions, GELU, biases everywhere, the head tied to the embedding.
+LayerNorm before each sublayer, learned absolute positions, GELU, biases everywhere, the head tied to the embedding
+unless the configuration says otherwise.
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and its released code.
 """
 
@@ -29,6 +30,7 @@ class DecoderOnlyConfig:
     layers: int
     max_length: int = 256
     feed_forward_size: int = 0
+    tied_head: bool = True
     dropout: float = 0.0
     epsilon: float = 1e-5
     pad: int = 0
@@ -105,7 +107,8 @@ class DecoderOnly(LanguageModel):
         self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
         self.decoder = CausalStack(config)
         self.head = nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
-        self.head.weight = self.embedding.weight
+        if config.tied_head:
+            self.head.weight = self.embedding.weight
         self.apply(self.initialise)
         for block in self.decoder.blocks:  # GPT-2 shrinks what enters the residual stream, by its number of additions
             for linear in (block.attention.output, block.feed_forward.down):

@@ -22,7 +22,10 @@ from minipeft.transformer.positions import RelativePositionBias, causal_mask, ma
 
 @dataclass(frozen=True)
 class EncoderDecoderConfig:
-    """Sizes of a T5. `head_size * heads` need not equal `hidden_size`. T5 1.0: activation "relu", gated False, tied."""
+    """Sizes of a T5. `head_size * heads` need not equal `hidden_size`. T5 1.0: activation "relu", gated False, tied.
+
+    rescaled: the head reads hidden / sqrt(hidden_size); None: where it is tied to the embedding, as in T5 1.0.
+    """
 
     vocabulary_size: int
     hidden_size: int
@@ -34,6 +37,7 @@ class EncoderDecoderConfig:
     activation: str = "gelu"
     gated: bool = True
     tied_head: bool = False
+    rescaled: bool | None = None
     relative_buckets: int = 32
     relative_max_distance: int = 128
     dropout: float = 0.0
@@ -41,6 +45,10 @@ class EncoderDecoderConfig:
     pad: int = 0
     eos: int = 1
     start: int = 0
+
+    def __post_init__(self):
+        if self.rescaled is None:
+            object.__setattr__(self, "rescaled", self.tied_head)
 
 
 class Block(nn.Module):
@@ -166,8 +174,8 @@ class EncoderDecoder(LanguageModel):
         return self.rescale(hidden[:, -ids.shape[1] :])
 
     def rescale(self, hidden: Tensor) -> Tensor:
-        """A head tied to the embedding (T5 1.0) sees hidden / sqrt(hidden_size); a head of its own, hidden as it is."""
-        return hidden * self.config.hidden_size**-0.5 if self.config.tied_head else hidden
+        """T5 1.0's head reads hidden / sqrt(hidden_size); that of v1.1 reads hidden as it is."""
+        return hidden * self.config.hidden_size**-0.5 if self.config.rescaled else hidden
 
     def prefill(self, batch: Batch) -> tuple[Tensor, DecodingState]:
         context, context_mask = self.encode(batch)

@@ -1,77 +1,124 @@
-"""Real checkpoints: Hugging Face folders of T5 1.0, T5 v1.1 and GPT-2 in and out (config.json and weights).
+"""Real checkpoints: Hugging Face folders of T5 1.0, T5 v1.1, mT5 and GPT-2 in and out (config.json and weights).
 
 The architectures are the same, only the names differ: `t5_names` and `gpt2_names` list ours for each of theirs.
 GPT-2 keeps query, key and value side by side in one matrix, and its matrices transposed, (in, out).
+What a file holds and nothing asks for is refused by its name, but for copies and buffers that are known to be harmless.
 """
 
-import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, quoted
 from minipeft.files import beside, read_json, write_json
-from minipeft.transformer.checkpoints import build, read_weights
+from minipeft.transformer.checkpoints import assemble, hollow_model
+from minipeft.transformer.config_checks import check_room
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.hugging_face_config import gpt2_config, gpt2_settings, t5_config, t5_settings
 from minipeft.transformer.language_model import LanguageModel
+from minipeft.transformer.weight_files import check_weights, find_weight_files, read_weights, safetensors
 
 QKV = ("query", "key", "value")
+HEAD = "lm_head.weight"
+EMBEDDING_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # T5's, of shared.weight
+# Causal masks that older GPT-2 files keep, and a table of T5's cross-attention that has never been read.
+BUFFERS = re.compile(
+    r"transformer\.h\.\d+\.attn\.(bias|masked_bias)"
+    r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
+)
 
 
 def from_hugging_face(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
-    """The T5 or GPT-2 in a Hugging Face folder, in eval mode.
+    """The T5, mT5 or GPT-2 in a Hugging Face folder, in eval mode, with the logits of `transformers`.
 
-    Raises UserError where a file or the `safetensors` package is missing, or the model is of another kind.
+    Raises UserError where a file or the `safetensors` package is missing, a file is damaged, the model is of another
+    kind, or the weights are not those that config.json describes.
     """
     folder = Path(folder)
     kind, config = read_their_sizes(folder / "config.json")
-    theirs, transposed = read_tensors(folder), kind is DecoderOnly
-    if transposed:
-        names = gpt2_names(config)  # a base model's file leaves out the prefix
-        theirs = {name if name.startswith("transformer.") else f"transformer.{name}": w for name, w in theirs.items()}
-    else:
-        names = t5_names(config)
-        shared = theirs.get("shared.weight")
-        head = theirs.setdefault("lm_head.weight", shared)  # left out where it equals the embedding
-        if config.tied_head and head is not None and shared is not None and not torch.equal(head, shared):
-            raise UserError(f"{folder} rescales the decoder's output for a head of its own; no T5 does both.")
+    files = find_weight_files(folder)
+    check_room(replace(config, tied_head=True), files, folder / "config.json")
+    theirs, tied = settle_head(read_all(files), config, folder)
+    empty = hollow_model(kind, replace(config, tied_head=tied))
+    check_weights(theirs, {name: weight.shape for name, weight in in_their_form(empty).items()}, folder)
     weights = {}
-    for name, ours in names.items():
-        if name not in theirs:
-            raise UserError(f"The safetensors files of {folder} hold no weight {name}: download the folder again.")
-        stored = theirs[name].T if transposed and is_matrix(name) else theirs[name]
+    for name, ours in their_names(empty.config).items():
+        stored = theirs[name].T if is_transposed(name) else theirs[name]
         weights |= {own: part.clone() for own, part in zip(ours, stored.chunk(len(ours)), strict=True)}
-    return build(kind, config, weights, folder, device, dtype)
+    return assemble(empty, weights, device, dtype)
 
 
 def read_their_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | DecoderOnlyConfig]:
     """The class and the sizes of the model that a Hugging Face config.json describes."""
-    settings = read_json(file)
+    settings = read_json(file, "download the folder again")
     family = settings.get("model_type")
     if family not in ("t5", "mt5", "gpt2"):
-        raise UserError(f"{file.parent} holds a {family!r} model; minipeft reads t5, mt5 and gpt2.")
-    try:
-        return (DecoderOnly, gpt2_config(settings)) if family == "gpt2" else (EncoderDecoder, t5_config(settings))
-    except KeyError as error:
-        raise UserError(f"{file} does not say {error}: download the folder again.") from error
+        raise UserError(f"{file.parent} holds a {quoted(family)} model; minipeft reads t5, mt5 and gpt2.")
+    if family == "gpt2":
+        return DecoderOnly, gpt2_config(settings, file)
+    return EncoderDecoder, t5_config(settings, file)
+
+
+def read_all(files: list[Path]) -> dict[str, torch.Tensor]:
+    """The tensors of all files by name, GPT-2's with the prefix that the file of a bare model leaves out."""
+    tensors = {}
+    for file in files:
+        for name, tensor in read_weights(file).items():
+            name = f"transformer.{name}" if name.split(".")[0] in ("wte", "wpe", "h", "ln_f") else name
+            if name in tensors:
+                raise UserError(f"{file} holds {quoted(name)}, which has been read already: download the folder again.")
+            tensors[name] = tensor
+    return tensors
+
+
+def settle_head(tensors: dict[str, torch.Tensor], config, folder: Path) -> tuple[dict[str, torch.Tensor], bool]:
+    """The tensors without buffers and copies of the embedding, and whether the head is one of the copies.
+
+    As transformers 5 decides it: a head that the file leaves out or repeats is tied, one with other numbers is not,
+    whatever config.json says; a GPT-2 whose config.json says that it is not tied must have its own.
+    """
+    gpt2 = isinstance(config, DecoderOnlyConfig)
+    source = "transformer.wte.weight" if gpt2 else "shared.weight"
+    kept = {name: tensor for name, tensor in tensors.items() if not BUFFERS.fullmatch(name)}
+    for name in () if gpt2 else EMBEDDING_COPIES:
+        copy = kept.pop(name, None)
+        if copy is not None and not torch.equal(copy, kept.setdefault(source, copy)):
+            raise UserError(f"{folder} holds {name} that differs from {source}: no T5 reads two embeddings.")
+    if gpt2 and not config.tied_head:
+        return kept, False
+    tied = HEAD not in kept or (source in kept and torch.equal(kept[HEAD], kept[source]))
+    if tied:
+        kept.pop(HEAD, None)
+    return kept, tied
 
 
 def to_hugging_face(model: LanguageModel, folder) -> None:
     """Write a plain model as a folder that `transformers` loads with `from_pretrained`."""
     save_file = safetensors().save_file
-    gpt2 = isinstance(model, DecoderOnly)
-    names, ours = (gpt2_names if gpt2 else t5_names)(model.config), model.state_dict()
-    theirs = {}
-    for name, parts in names.items():
-        stored = torch.cat([ours[part] for part in parts])
-        theirs[name] = (stored.T if gpt2 and is_matrix(name) else stored).contiguous()
+    theirs = {name: weight.contiguous() for name, weight in in_their_form(model).items()}
     folder = Path(folder)
     with beside(folder / "model.safetensors") as part:
         save_file(theirs, part, metadata={"format": "pt"})
+    gpt2 = isinstance(model, DecoderOnly)
     write_json(folder / "config.json", (gpt2_settings if gpt2 else t5_settings)(model.config))
+
+
+def in_their_form(model: LanguageModel) -> Mapping[str, torch.Tensor]:
+    """The weights of a plain model under Hugging Face's names and in its shapes."""
+    ours, theirs = model.state_dict(), {}
+    for name, parts in their_names(model.config).items():
+        stored = torch.cat([ours[part] for part in parts])
+        theirs[name] = stored.T if is_transposed(name) else stored
+    return theirs
+
+
+def their_names(config) -> dict[str, tuple[str, ...]]:
+    """Each Hugging Face name of a weight, and ours."""
+    return gpt2_names(config) if isinstance(config, DecoderOnlyConfig) else t5_names(config)
 
 
 def t5_names(config: EncoderDecoderConfig) -> dict[str, tuple[str, ...]]:
@@ -110,34 +157,10 @@ def gpt2_names(config: DecoderOnlyConfig) -> dict[str, tuple[str, ...]]:
         modules[f"{layer}.mlp.c_proj"] = (f"{block}.feed_forward.down",)
     for kind in ("weight", "bias"):
         names |= {f"{theirs}.{kind}": tuple(f"{own}.{kind}" for own in ours) for theirs, ours in modules.items()}
-    return {f"transformer.{theirs}": ours for theirs, ours in names.items()}
+    names = {f"transformer.{theirs}": ours for theirs, ours in names.items()}
+    return names | ({} if config.tied_head else {HEAD: ("head.weight",)})
 
 
-def is_matrix(name: str) -> bool:
-    """Whether GPT-2 keeps the weight of this name transposed, as (in, out)."""
+def is_transposed(name: str) -> bool:
+    """Whether GPT-2 keeps the weight of this name as (in, out); no name of T5 is like it."""
     return ".c_" in name and name.endswith(".weight")
-
-
-def safetensors():
-    """The optional package's PyTorch functions, or a sentence on how to get them."""
-    try:
-        return importlib.import_module("safetensors.torch")
-    except ImportError as error:
-        raise UserError("Hugging Face folders need the package safetensors: pip install 'minipeft[hub]'.") from error
-
-
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of model.safetensors, of the shards that its index lists, or of an older pytorch_model.bin."""
-    if not any(folder.glob("*.safetensors")) and (folder / "pytorch_model.bin").exists():
-        return read_weights(folder / "pytorch_model.bin")
-    load_file, index = safetensors().load_file, folder / "model.safetensors.index.json"
-    files = sorted(set(read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
-    tensors = {}
-    for file in files:
-        if not (folder / file).exists():
-            raise UserError(f"{folder / file} does not exist: download it, or save the model again as safetensors.")
-        try:
-            tensors |= load_file(folder / file)
-        except Exception as error:  # the package raises a type of its own
-            raise UserError(f"{folder / file} cannot be read ({error}): download it again.") from error
-    return tensors

@@ -1,88 +1,181 @@
-"""The config.json of a Hugging Face T5 or GPT-2, to our sizes and back."""
+"""The config.json of a Hugging Face T5, mT5 or GPT-2, to our sizes and back.
 
-from minipeft.errors import UserError
+Every field that changes the arithmetic is read, or refused by a sentence that names it. The meaning of a field that
+says nothing (absent, or null where `transformers` writes null) is that of transformers 5.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from minipeft.errors import UserError, quoted
+from minipeft.transformer.config_checks import (
+    DECODER_ONLY_RULES,
+    ENCODER_DECODER_RULES,
+    SWITCH,
+    check_sizes,
+    check_values,
+    one_of,
+)
 from minipeft.transformer.decoder_only import DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoderConfig
 
-FEED_FORWARDS = {"relu": ("relu", False), "gated-gelu": ("gelu", True)}  # T5 1.0 and v1.1
-# Settings of GPT-2's relatives that change the arithmetic; GPT-2 itself has these values.
-GPT2_ONLY = {"activation_function": "gelu_new", "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
+T5_FIELDS = {  # theirs: ours
+    "vocab_size": "vocabulary_size",
+    "d_model": "hidden_size",
+    "num_heads": "heads",
+    "d_kv": "head_size",
+    "d_ff": "feed_forward_size",
+    "num_layers": "encoder_layers",
+    "num_decoder_layers": "decoder_layers",
+    "relative_attention_num_buckets": "relative_buckets",
+    "relative_attention_max_distance": "relative_max_distance",
+    "dropout_rate": "dropout",
+    "layer_norm_epsilon": "epsilon",
+    "pad_token_id": "pad",
+    "eos_token_id": "eos",
+    "decoder_start_token_id": "start",
+}
+T5_DEFAULTS = {
+    "relative_attention_num_buckets": 32,
+    "relative_attention_max_distance": 128,
+    "dropout_rate": 0.1,
+    "layer_norm_epsilon": 1e-6,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+}
+# T5 1.0, v1.1, and what else our feed-forward layers can do. T5's "gated-gelu" is the tanh form, its "gelu" is not.
+FEED_FORWARDS = {
+    "relu": ("relu", False),
+    "gated-gelu": ("gelu", True),
+    "gated-relu": ("relu", True),
+    "gelu_new": ("gelu", False),
+    "gated-gelu_new": ("gelu", True),
+}
+GPT2_FIELDS = {
+    "vocab_size": "vocabulary_size",
+    "n_embd": "hidden_size",
+    "n_head": "heads",
+    "n_layer": "layers",
+    "n_positions": "max_length",
+    "n_inner": "feed_forward_size",
+    "resid_pdrop": "dropout",
+    "layer_norm_epsilon": "epsilon",
+    "pad_token_id": "pad",
+    "eos_token_id": "eos",
+    "tie_word_embeddings": "tied_head",
+}
+GPT2_DEFAULTS = {
+    "resid_pdrop": 0.1,
+    "layer_norm_epsilon": 1e-5,
+    "eos_token_id": 50256,
+    "tie_word_embeddings": True,
+}
+# Settings of GPT-2's relatives that change the arithmetic; GPT-2 itself has the first of these values. The second name
+# of its activation is the same function. `reorder_and_upcast_attn` changes the rounding of 16-bit types alone.
+GPT2_ONLY = {
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+}
 
 
-def t5_config(settings: dict) -> EncoderDecoderConfig:
-    """Our sizes of a T5. Raises UserError where its feed-forward layer is neither 1.0's nor v1.1's."""
-    projection = settings.get("feed_forward_proj", "relu")
-    if projection not in FEED_FORWARDS:
-        raise UserError(f"feed_forward_proj {projection!r} is not supported: minipeft has {list(FEED_FORWARDS)}.")
+def t5_config(settings: dict, file: Path) -> EncoderDecoderConfig:
+    """Our sizes of the T5 or mT5 that `settings`, read from `file`, describe.
+
+    `tied_head` is what the settings let expect: transformers 5 looks at the weights, and so does `hugging_face.py`.
+    Raises UserError, which names the field, where a value is missing, of the wrong kind, or no T5's.
+    """
+    old = settings["model_type"] == "t5"
+    said = T5_DEFAULTS | settings
+    if said.get("num_decoder_layers") is None:
+        said["num_decoder_layers"] = said.get("num_layers")
+    if said.get("decoder_start_token_id") is None:
+        said["decoder_start_token_id"] = said["pad_token_id"]  # T5 starts an answer with padding
+    if said["pad_token_id"] is None:
+        said["pad_token_id"] = 0  # fills a row up, behind the mask
+    ours = translate(said, T5_FIELDS, ENCODER_DECODER_RULES, file)
+    projection = said.get("feed_forward_proj", "relu" if old else "gated-gelu")
+    check_values({"feed_forward_proj": projection}, {"feed_forward_proj": one_of(FEED_FORWARDS)}, file)
     activation, gated = FEED_FORWARDS[projection]
-    return EncoderDecoderConfig(
-        vocabulary_size=settings["vocab_size"],
-        hidden_size=settings["d_model"],
-        heads=settings["num_heads"],
-        head_size=settings["d_kv"],
-        feed_forward_size=settings["d_ff"],
-        encoder_layers=settings["num_layers"],
-        decoder_layers=settings.get("num_decoder_layers") or settings["num_layers"],
-        activation=activation,
-        gated=gated,
-        # Old files say whether the head is tied; new ones always say it is, and add whether its input is rescaled.
-        tied_head=settings.get("scale_decoder_outputs", settings.get("tie_word_embeddings", True)),
-        relative_buckets=settings.get("relative_attention_num_buckets", 32),
-        relative_max_distance=settings.get("relative_attention_max_distance", 128),
-        dropout=settings.get("dropout_rate", 0.1),
-        epsilon=settings.get("layer_norm_epsilon", 1e-6),
-        pad=settings.get("pad_token_id", 0),
-        eos=settings.get("eos_token_id", 1),
-        start=settings.get("decoder_start_token_id", settings.get("pad_token_id", 0)),
+    require_same(said, "is_gated_act", (gated,), projection, file)
+    spellings = ("relu",) if activation == "relu" else ("gelu_new", "gelu_pytorch_tanh")
+    require_same(said, "dense_act_fn", spellings, projection, file)
+    check_values(said, {"tie_word_embeddings": SWITCH, "scale_decoder_outputs": SWITCH}, file)
+    tied = said.get("tie_word_embeddings", True)
+    # Old files of T5 say by `tie_word_embeddings` whether the head's input is rescaled; new ones by a field of its own.
+    # mT5 was released with an untied head and never rescales, whatever new files say about ties.
+    rescaled = old and said.get("scale_decoder_outputs", tied)
+    config = EncoderDecoderConfig(
+        **ours, activation=activation, gated=gated, tied_head=rescaled if old else tied, rescaled=rescaled
     )
+    check_sizes(config, file, {own: name for name, own in T5_FIELDS.items()})
+    return config
+
+
+def gpt2_config(settings: dict, file: Path) -> DecoderOnlyConfig:
+    """Our sizes of the GPT-2 that `settings`, read from `file`, describe.
+
+    GPT-2 has no padding token: its end-of-text id fills in, and the mask hides it.
+    Raises UserError, which names the field, where a value is missing, of the wrong kind, or no GPT-2's.
+    """
+    said = GPT2_DEFAULTS | settings
+    for name, values in GPT2_ONLY.items():
+        if not any(
+            type(said.get(name, values[0])) is type(value) and said.get(name, value) == value for value in values
+        ):
+            raise UserError(f"{file}: {name} {quoted(said[name])} is not supported: GPT-2 has {values[0]!r}.")
+    dropouts = {name: said.get(name, 0.1) for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop")}
+    check_values(dropouts, dict.fromkeys(dropouts, DECODER_ONLY_RULES["dropout"]), file)
+    if len(set(dropouts.values())) > 1:
+        named = ", ".join(f"{name} {value}" for name, value in dropouts.items())
+        raise UserError(f"{file}: the dropouts differ ({named}); minipeft has one for all: set them alike there.")
+    if said.get("pad_token_id") is None:
+        said["pad_token_id"] = only_end(said["eos_token_id"])
+    if said.get("n_inner") is None:
+        said["n_inner"] = 0
+    ours = translate(said, GPT2_FIELDS, DECODER_ONLY_RULES, file)
+    if ours["hidden_size"] % ours["heads"]:
+        raise UserError(f"{file}: n_embd {ours['hidden_size']} is not a multiple of n_head {ours['heads']}.")
+    config = DecoderOnlyConfig(**ours)
+    check_sizes(config, file, {own: name for name, own in GPT2_FIELDS.items()})
+    return config
+
+
+def translate(said: dict, fields: dict[str, str], rules: dict, file: Path) -> dict[str, Any]:
+    """The values of `fields`, checked by our rules for them, under our names."""
+    for name in fields:
+        if name not in said:
+            raise UserError(f"{file} does not say {name}: download the folder again.")
+    said = said | {"eos_token_id": only_end(said["eos_token_id"])}
+    check_values(said, {name: rules[own] for name, own in fields.items()}, file)
+    return {own: said[name] for name, own in fields.items()}
+
+
+def only_end(token):
+    """The one token of a list of one; everything else as it is."""
+    return token[0] if type(token) is list and len(token) == 1 else token
+
+
+def require_same(said: dict, name: str, values: tuple, projection: str, file: Path) -> None:
+    """Raise UserError where a field that repeats what feed_forward_proj says, says something else."""
+    value = said.get(name, values[0])
+    if value not in values:
+        raise UserError(f"{file}: {name} is {quoted(value)}, which is not what feed_forward_proj {projection!r} says.")
 
 
 def t5_settings(config: EncoderDecoderConfig) -> dict:
-    """The config.json of our T5. Raises UserError where transformers' T5 has no such feed-forward layer."""
+    """The config.json of our T5, for transformers 4 and 5."""
     form = (config.activation, config.gated)
-    if form not in FEED_FORWARDS.values():
-        raise UserError(f"Hugging Face's T5 has no feed-forward layer with activation and gate {form}.")
     return {
         "model_type": "t5",
         "architectures": ["T5ForConditionalGeneration"],
         "is_encoder_decoder": True,
-        "vocab_size": config.vocabulary_size,
-        "d_model": config.hidden_size,
-        "num_heads": config.heads,
-        "d_kv": config.head_size,
-        "d_ff": config.feed_forward_size,
-        "num_layers": config.encoder_layers,
-        "num_decoder_layers": config.decoder_layers,
+        **{name: getattr(config, own) for name, own in T5_FIELDS.items()},
         "feed_forward_proj": next(name for name, value in FEED_FORWARDS.items() if value == form),
         "tie_word_embeddings": config.tied_head,
-        "relative_attention_num_buckets": config.relative_buckets,
-        "relative_attention_max_distance": config.relative_max_distance,
-        "dropout_rate": config.dropout,
-        "layer_norm_epsilon": config.epsilon,
-        "pad_token_id": config.pad,
-        "eos_token_id": config.eos,
-        "decoder_start_token_id": config.start,
+        "scale_decoder_outputs": config.rescaled,
     }
-
-
-def gpt2_config(settings: dict) -> DecoderOnlyConfig:
-    """Our sizes of a GPT-2. GPT-2 has no padding token: its end-of-text id fills in, and the mask hides it."""
-    for name, expected in GPT2_ONLY.items():
-        if settings.get(name, expected) != expected:
-            raise UserError(f"{name} {settings[name]!r} is not supported: GPT-2 has {expected!r}.")
-    eos = settings.get("eos_token_id", 50256)
-    return DecoderOnlyConfig(
-        vocabulary_size=settings["vocab_size"],
-        hidden_size=settings["n_embd"],
-        heads=settings["n_head"],
-        layers=settings["n_layer"],
-        max_length=settings["n_positions"],
-        feed_forward_size=settings.get("n_inner") or 0,
-        dropout=settings.get("resid_pdrop", 0.1),
-        epsilon=settings.get("layer_norm_epsilon", 1e-5),
-        pad=eos if settings.get("pad_token_id") is None else settings["pad_token_id"],
-        eos=eos,
-    )
 
 
 def gpt2_settings(config: DecoderOnlyConfig) -> dict:
@@ -90,18 +183,9 @@ def gpt2_settings(config: DecoderOnlyConfig) -> dict:
     return {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
-        **GPT2_ONLY,
-        "vocab_size": config.vocabulary_size,
-        "n_embd": config.hidden_size,
-        "n_head": config.heads,
-        "n_layer": config.layers,
-        "n_positions": config.max_length,
-        "n_inner": config.feed_forward_size,
-        "resid_pdrop": config.dropout,
+        **{name: values[0] for name, values in GPT2_ONLY.items()},
+        **{name: getattr(config, own) for name, own in GPT2_FIELDS.items()},
         "embd_pdrop": config.dropout,
         "attn_pdrop": config.dropout,
-        "layer_norm_epsilon": config.epsilon,
-        "pad_token_id": config.pad,
-        "eos_token_id": config.eos,
         "bos_token_id": config.eos,
     }

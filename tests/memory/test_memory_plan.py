@@ -242,7 +242,7 @@ def test_a_config_of_ours_or_of_hugging_face_is_planned_without_weights(tmp_path
     assert plan(str(ours), "full").model_parameters == 50 * 8 + 256 * 8 + 12 * 8 * 8 + 13 * 8 + 2 * 8
     assert plan(str(theirs), "full").model_parameters == SIZES["t5-v1.1-small"][0]
     theirs.write_text('{"family": "decoder_only", "vocabulary_size": "x", "hidden_size": 8, "heads": 2, "layers": 1}')
-    with pytest.raises(UserError, match="These sizes make no DecoderOnly"):
+    with pytest.raises(UserError, match="vocabulary_size is 'x'; it must be a whole number from 1 to 1,000,000,000"):
         plan(str(theirs), "full")
 
 

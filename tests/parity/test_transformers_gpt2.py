@@ -8,7 +8,7 @@ pytest.importorskip("safetensors", reason="needs minipeft[parity]")
 
 from minipeft.transformer.batch import Batch, pad  # noqa: E402
 from minipeft.transformer.decoder_only import pad_left  # noqa: E402
-from minipeft.transformer.hugging_face import from_hugging_face, gpt2_names, is_matrix, to_hugging_face  # noqa: E402
+from minipeft.transformer.hugging_face import from_hugging_face, gpt2_names, is_transposed, to_hugging_face  # noqa: E402
 
 ODD = dict(vocab_size=41, n_embd=12, n_head=3, n_layer=3, n_positions=50, n_inner=22, bos_token_id=1, eos_token_id=1)
 
@@ -63,7 +63,7 @@ def test_the_gradient_of_every_weight_agrees(tmp_path):
     assert set(names) == set(other) and {name for parts in names.values() for name in parts} == set(own)
     for name, parts in names.items():
         found = torch.cat([own[part].grad for part in parts])
-        expected = other[name].grad.T if is_matrix(name) else other[name].grad
+        expected = other[name].grad.T if is_transposed(name) else other[name].grad
         assert expected.abs().max() > 1e-6
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, msg=lambda m, n=name: n + m)
 
