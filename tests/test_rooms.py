@@ -33,7 +33,7 @@ ALLOWED = {
 MAKING = "minipeft.tasks.making"  # the generators of texts and tasks
 READS_THE_CORPUS = {"pretraining", "transfer"}  # bases and prompts are trained on what `making/corpus.py` writes
 OUTSIDE = {"torch", "numpy", "tokenizers", "tqdm"} | set(sys.stdlib_module_names)
-EXTRAS = {"matplotlib", "safetensors"}  # imported where they are used, inside a function
+EXTRAS = {"matplotlib", "PIL", "safetensors"}  # imported inside functions only; PIL comes with matplotlib
 
 
 def imports(tree: ast.AST) -> set[str]:

@@ -19,7 +19,7 @@ from statistics import mean
 import torch
 
 import minipeft
-from minipeft.course.experiment import main, race
+from minipeft.course.experiment import main, race, table, together
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
@@ -194,150 +194,77 @@ def written(base: str, folder: Path, limit: int | None) -> dict[str, float]:
     return {"score": outcome["score"], "label": 100 * mean(text in task.labels for text in outcome["predictions"])}
 
 
+def short(base: str) -> str:
+    """A base's name in the names of numbers: span, step100, ..., adapted."""
+    return base.removeprefix("t5-0.8m").strip("-") or "adapted"
+
+
 def summary(measured: dict) -> tuple[dict, dict]:
-    tables, numbers = {}, {}
-    columns = ["base", "adaptation steps", "loss, spans", "loss, prefix", "untuned: sentinel first"]
-    tables["bases"] = {"columns": columns, "rows": []}
-    columns = ["base", "a hole: chosen", "written", "a beginning: chosen", "written"]
-    tables["asked"] = {"columns": columns, "rows": []}
-    for base, steps in STEPS.items():
-        loss, text, answers = (measured[what][base] for what in ("losses", "untuned", "asked"))
-        cells = [f"{loss['span']:.2f}", f"{loss['prefix']:.2f}", f"{text['sentinel_first']:.0f}%"]
-        tables["bases"]["rows"].append([f"`{base}`", f"{steps:,}", *cells])
-        name = base.removeprefix("t5-0.8m").strip("-") or "adapted"
-        numbers |= {f"{name}_loss_{objective}": value for objective, value in loss.items()}
-        numbers |= {f"{name}_sentinel_first": text["sentinel_first"]}
-        scores = {}
-        for question, wordings in answers.items():
-            for kind in ("chosen", "written", "label"):
-                values = [wording[kind] for wording in wordings]
-                scores[question, kind] = f"{mean(values):.1f} ({min(values):.1f}-{max(values):.1f})"
-                numbers[f"{name}_{question}_{kind}"] = mean(values)
-        shown = [scores[question, kind] for question in ("hole", "beginning") for kind in ("chosen", "written")]
-        tables["asked"]["rows"].append([f"`{base}`", *shown])
-    tables["costs"] = {"columns": ["base", "answer", "sentinel", "words", "end", "together"], "rows": []}
-    for base, name in (("t5-0.8m-span", "span"), ("t5-0.8m", "adapted")):
-        for form, parts in measured["costs"][base].items():
-            nats = [parts["opening"], parts["words"], parts["end"], sum(parts.values())]
-            told = ["-" if form == "plain" and not number else f"{value:.1f}" for number, value in enumerate(nats)]
-            tables["costs"]["rows"].append([f"`{base}`", FORMS[form], *told])
-            names = [f"{name}_{form}_{part}" for part in ("opening", "words", "end", "cost")]
-            numbers |= dict(zip(names, nats, strict=True))
-    columns = ["base", "answer", "chosen", "written", "labels written", "best rate"]
-    tables["prompts"] = {"columns": columns, "rows": []}
-    for base in STEPS:
-        result = measured["races"][base]
-        for row in result["rows"]:
-            form, rate = ROWS[row["method"]], result["learning_rates"][row["method"]]
-            scores, labels = (mean(text[kind] for text in row["written"]) for kind in ("score", "label"))
-            told = [score_cell(row), f"{scores:.1f}", f"{labels:.0f}%", f"{rate:g}" if rate else "-"]
-            tables["prompts"]["rows"].append([f"`{base}`", FORMS[form], *told])
-            name = f"{base.removeprefix('t5-0.8m').strip('-') or 'adapted'}_{form}_prompt"
-            numbers |= {"trained": row["trained"], "parameters": 100 * row["trained"] / row["percent"]}
-            numbers |= {name: row["mean"], f"{name}_written": scores, f"{name}_interval": row["interval"] or 0.0}
+    parts = {"bases": bases, "asked": answers_asked, "costs": costs, "prompts": tuned_prompts}
+    tables, numbers = together({name: part(measured) for name, part in parts.items()})
     numbers |= {f"steps_of_{base}": steps for base, steps in STEPS.items()}
     for name, masks in measured["masks"].items():
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
-        numbers |= {f"{name}_hidden": masks["hidden"], f"{name}_spans": masks["spans"], f"{name}_draws": masks["draws"]}
+        numbers |= {f"{name}_{key}": masks[key] for key in ("hidden", "spans", "draws")}
         numbers |= {f"{name}_fractions": len(masks["fractions"]), f"{name}_single": 100 * masks["measured"][0]}
         numbers |= {f"{name}_difference": 100 * difference, f"{name}_longer": 100 * (1 - sum(masks["measured"][:5]))}
     return tables, numbers
 
 
-def figures(results: dict, folder: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    draw_masks(pyplot, results["runs"], folder / "masks.png")
-    draw_adaptation(pyplot, results["runs"], folder / "adaptation.png")
-    draw_prompts(pyplot, results["runs"], folder / "prompts.png")
-
-
-def draw_masks(pyplot, measured: dict, file: Path) -> None:
-    """Left: lengths of hidden spans, drawn and by the closed form. Right: the hidden share of texts of each length."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.6), dpi=150, facecolor="white")
-    for number, (name, masks) in enumerate(measured["masks"].items()):
-        sizes = range(1, len(masks["measured"]) + 1)
-        label = f"{name}: density {SETTINGS[name][0]}, mean {SETTINGS[name][1]:g}"
-        shift = 0.4 * number - 0.2
-        left.bar([size + shift for size in sizes], [100 * share for share in masks["measured"]], 0.4, label=label)
-        left.plot([size + shift for size in sizes], [100 * share for share in masks["closed_form"]], "k.", markersize=4)
-        rows = measured["hidden"][name]
-        right.plot([row[0] for row in rows], [100 * row[1] for row in rows], label=label)
-        density = 100 * SETTINGS[name][0]
-        right.axhline(density, linestyle=":", linewidth=1, color="gray")
-    left.plot([], [], "k.", markersize=4, label="closed form")
-    left.set(
-        xlabel="tokens in a hidden span", ylabel="share of the spans (%)", title="Length of spans", xlim=(0.3, 12.7)
-    )
-    right.set(xlabel="tokens in the text", ylabel="hidden tokens (%)", title="Share hidden: fixed by the length",
-              ylim=(0, 55))  # fmt: skip
-    for axes in (left, right):
-        axes.legend(fontsize=8)
-        axes.title.set_size(10)
-    figure.tight_layout()
-    figure.savefig(file)
-    pyplot.close(figure)
+def bases(measured: dict) -> tuple[dict, dict]:
+    """What each base has learned, and what it writes untuned."""
+    rows, numbers = [], {}
+    for base, steps in STEPS.items():
+        loss, first = measured["losses"][base], measured["untuned"][base]["sentinel_first"]
+        rows.append([f"`{base}`", f"{steps:,}", f"{loss['span']:.2f}", f"{loss['prefix']:.2f}", f"{first:.0f}%"])
+        numbers |= {f"{short(base)}_loss_{objective}": value for objective, value in loss.items()}
+        numbers[f"{short(base)}_sentinel_first"] = first
+    return table(["base", "adaptation steps", "loss, spans", "loss, prefix", "untuned: sentinel first"], rows), numbers
 
 
-def draw_adaptation(pyplot, measured: dict, file: Path) -> None:
-    """Left: the loss on either objective by steps of adaptation. Right: right answers written, asked in either form."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.8), dpi=150, facecolor="white")
-    places = range(len(STEPS))
-    for objective, label, marker in (("span", "span corruption", "o"), ("prefix", "prefix, as in LM adaptation", "s")):
-        left.plot(places, [measured["losses"][base][objective] for base in STEPS], f"{marker}-", label=label)
-    left.set(ylabel="held-out loss (nats per token)", ylim=(0, 10.9), title="Loss on either objective")
-    for question, label, marker in (("hole", '"Topic: <s0>."', "o"), ("beginning", '"Topic:"', "s")):
-        values = [[wording["written"] for wording in measured["asked"][base][question]] for base in STEPS]
-        middle = [mean(scores) for scores in values]
-        below = [centre - min(scores) for centre, scores in zip(middle, values, strict=True)]
-        above = [max(scores) - centre for centre, scores in zip(middle, values, strict=True)]
-        right.errorbar(places, middle, [below, above], fmt=f"{marker}-", capsize=4, label=f"asked with {label}")
-    right.axhline(measured["chance"], linestyle="--", linewidth=1, color="gray", label="blind guess")
-    right.set(ylabel="right topic written (%)", ylim=(-2, 75), title="Asked, without any training")
-    for axes in (left, right):
-        axes.set_xticks(places, [f"{steps:,}" for steps in STEPS.values()])
-        axes.set_xlabel("steps of LM adaptation")
-        axes.legend(fontsize=8, loc="upper left")
-        axes.title.set_size(10)
-    figure.tight_layout()
-    figure.savefig(file)
-    pyplot.close(figure)
+def answers_asked(measured: dict) -> tuple[dict, dict]:
+    """Scores of the untuned bases in either form: mean over three wordings, and the worst and best of them."""
+    rows, numbers = [], {}
+    for base in STEPS:
+        cells = []
+        for question, wordings in measured["asked"][base].items():
+            for kind in ("chosen", "written", "label"):
+                values = [wording[kind] for wording in wordings]
+                numbers[f"{short(base)}_{question}_{kind}"] = mean(values)
+                if question != "nothing" and kind != "label":
+                    cells.append(f"{mean(values):.1f} ({min(values):.1f}-{max(values):.1f})")
+        rows.append([f"`{base}`", *cells])
+    return table(["base", "a hole: chosen", "written", "a beginning: chosen", "written"], rows), numbers
 
 
-def draw_prompts(pyplot, measured: dict, file: Path) -> None:
-    """Left: score against adaptation steps. Right: what can be done with a base that knows span corruption only."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.8), dpi=150, facecolor="white", sharey=True)
-    found = {
-        (base, ROWS[row["method"]]): (row["mean"], row["interval"] or 0.0)
-        for base, result in measured["races"].items()
-        for row in result["rows"]
-    }
-    plain = [found[base, "plain"] for base in STEPS]
-    left.errorbar(range(len(STEPS)), [m for m, _ in plain], [i for _, i in plain], fmt="o-", capsize=4)
-    left.set_xticks(range(len(STEPS)), [f"{steps:,}" for steps in STEPS.values()])
-    left.set(xlabel="steps of LM adaptation", ylabel="test score (%), mean and 95% interval", ylim=(0, 100))
-    left.set_title("the same prompt tuning on five bases", fontsize=10)
-    bars = {
-        "plain\nanswers": ("t5-0.8m-span", "plain"),
-        "sentinel before\nthe answer": ("t5-0.8m-span", "sentinel"),
-        "and a hole in\nthe source": ("t5-0.8m-span", "hole"),
-        "LM-adapted,\nplain answers": ("t5-0.8m", "plain"),
-    }
-    for place, key in enumerate(bars.values()):
-        colour = "C1" if key[0] == "t5-0.8m" else "C0"
-        right.bar(place, found[key][0], 0.6, yerr=found[key][1], capsize=4, color=colour)
-    right.set_xticks(range(len(bars)), list(bars), fontsize=8)
-    right.set_title("span corruption only, three ways, and adapted", fontsize=10)
-    for axes in (left, right):
-        axes.axhline(measured["chance"], linestyle="--", linewidth=1, color="gray")
-    left.annotate("blind guess", (0.01, 10.5), xycoords=("axes fraction", "data"), fontsize=8, color="dimgray")
-    figure.tight_layout()
-    figure.savefig(file)
-    pyplot.close(figure)
+def costs(measured: dict) -> tuple[dict, dict]:
+    """Nats for the right answer, part by part, of the first base and the last."""
+    rows, numbers = [], {}
+    for base in ("t5-0.8m-span", "t5-0.8m"):
+        for form, parts in measured["costs"][base].items():
+            nats = [parts["opening"], parts["words"], parts["end"], sum(parts.values())]
+            told = ["-" if form == "plain" and not number else f"{value:.1f}" for number, value in enumerate(nats)]
+            rows.append([f"`{base}`", FORMS[form], *told])
+            names = [f"{short(base)}_{form}_{part}" for part in ("opening", "words", "end", "cost")]
+            numbers |= dict(zip(names, nats, strict=True))
+    return table(["base", "answer", "sentinel", "words", "end", "together"], rows), numbers
+
+
+def tuned_prompts(measured: dict) -> tuple[dict, dict]:
+    """Prompts tuned on each base, with the answers chosen and written."""
+    rows, numbers = [], {}
+    for base in STEPS:
+        raced = measured["races"][base]
+        for row in raced["rows"]:
+            form, rate = ROWS[row["method"]], raced["learning_rates"][row["method"]]
+            scores, labels = (mean(text[kind] for text in row["written"]) for kind in ("score", "label"))
+            told = [score_cell(row), f"{scores:.1f}", f"{labels:.0f}%", f"{rate:g}" if rate else "-"]
+            rows.append([f"`{base}`", FORMS[form], *told])
+            name = f"{short(base)}_{form}_prompt"
+            numbers |= {"trained": row["trained"], "parameters": 100 * row["trained"] / row["percent"]}
+            numbers |= {name: row["mean"], f"{name}_written": scores, f"{name}_interval": row["interval"] or 0.0}
+    return table(["base", "answer", "chosen", "written", "labels written", "best rate"], rows), numbers
 
 
 if __name__ == "__main__":
-    main(__file__, runs, summary, figures)
+    main(__file__, runs, summary)

@@ -10,19 +10,18 @@ import json
 import math
 import statistics
 import time
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from minipeft.course.experiment import main, race
+from minipeft.course.experiment import by_row, main, race, table, together
 from minipeft.memory.counting import step_memory
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.spot import prompt_names, read_prompt_file
 from minipeft.models import CHECKPOINTS, load
 from minipeft.paths import DATA
-from minipeft.racing.table import interval, score_cell
+from minipeft.racing.table import interval, plus_minus, score_cell
 from minipeft.serving.mixed_batch import MixedBatch
 from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import load_task
@@ -36,14 +35,6 @@ BASES = ("t5-0.8m-span", "t5-0.8m-step100", "t5-0.8m-step300", "t5-0.8m-step1000
          "t5-3.5m")  # fmt: skip
 LENGTHS = (1, 5, 20, 100)
 TASKS = ("topic", "sentiment")  # raced with 600 steps and 5 seeds for data/results/
-PAPER_SIZES = ("Small", "Base", "Large", "XL", "XXL")  # T5 v1.1, and SuperGLUE dev of Vu et al. 2021, table 4
-PAPER_MILLIONS = (77, 248, 783, 2850, 11135)
-PAPER = {
-    "full tuning": (62.8, 73.7, 81.3, 83.1, 89.9),
-    "prompt tuning": (59.8, 63.1, 74.5, 79.2, 88.8),
-    "hard prompt (GPT-3)": (40.6, 43.4, 45.1, 47.8, 52.8),
-}
-COLOURS = {"full tuning": "#333333", "prompt tuning": "#c2410c", "hard prompt": "#2563eb"}
 
 
 def runs(args) -> dict:
@@ -170,10 +161,6 @@ def batches(args) -> dict:
     return result
 
 
-def by_row(found: dict) -> dict[str, dict]:
-    return {row["method"]: row for row in found["rows"]}
-
-
 def gap(better: dict, worse: dict) -> tuple[float, float]:
     """Mean difference over seeds, and half the width of its 95% interval."""
     differences = [a - b for a, b in zip(better["scores"], worse["scores"], strict=True)]
@@ -181,74 +168,19 @@ def gap(better: dict, worse: dict) -> tuple[float, float]:
     return statistics.mean(differences), 0.0 if math.isnan(half) else half
 
 
-def race_tables(measured: dict) -> tuple[dict, dict]:
-    """Tables and numbers of the races."""
-    tables, numbers, races = {}, {"steps": STEPS}, {name: by_row(found) for name, found in measured["races"].items()}
-    base, rows = races[BASE]["prompt_tuning"], []
-    for size in SIZES:
-        prompt, full = races[size]["prompt_tuning"], races[size]["full"]
-        mean, half = gap(full, prompt)
-        rows.append([f"`{size}`", f"{full['trained']:,}", f"{prompt['trained']:,}",
-                     f"{measured['bases'][size]['ranked']:.1f}", score_cell(prompt), score_cell(full),
-                     f"{mean:.1f} ± {half:.1f}"])  # fmt: skip
-        name = size.removeprefix("t5-").replace(".", "_")
-        numbers |= {f"prompt_{name}": prompt["mean"], f"full_{name}": full["mean"], f"gap_{name}": mean}
-        numbers |= {f"percent_{name}": prompt["percent"], f"gap_interval_{name}": half}
-    columns = ["base", "parameters", "prompt", "hard prompt", "prompt tuning", "full tuning", "difference"]
-    tables["ladder"] = {"columns": columns, "rows": rows}
-
-    lengths, rows = {f"length {PromptTuning.prompt_length}": base} | races["lengths"], []
-    for length, found in measured["memory"].items():
-        row = lengths[f"length {length}"]
-        small = [f"{found[part] / 1e3:.1f}" for part in ("gradients", "optimizer")]
-        rows.append([length, f"{row['trained']:,}", *small, f"{found['activations'] / 1e6:.1f}", score_cell(row)])
-        numbers[f"length_{length}"] = row["mean"]
-    columns = ["vectors", "trained", "gradients, kB", "optimizer, kB", "activations, MB", "score"]
-    tables["lengths"] = {"columns": columns, "rows": rows}
-
-    starts = {"uniform in ±1/2": races["starts"]["uniform"], "frequent tokens": base,
-              "class labels": races["starts"]["labels"]}  # fmt: skip
-    tables["starts"] = {"columns": ["start", "score"], "rows": [[name, score_cell(r)] for name, r in starts.items()]}
-    numbers |= {f"start_{name}": races["starts"][name]["mean"] for name in ("uniform", "labels")}
-    sweeps = {"uniform": measured["races"]["starts"]["sweep"]["uniform"],
-              "tokens": measured["races"][BASE]["sweep"]["prompt_tuning"]}  # fmt: skip
-    for name, by_rate in sweeps.items():
-        numbers |= {f"{name}_worst_rate": min(by_rate.values()), f"{name}_best_rate": max(by_rate.values())}
-    return tables, numbers
-
-
 def summary(measured: dict) -> tuple[dict, dict]:
     """Tables and numbers of the chapter, from the measurements alone."""
-    tables, numbers = race_tables(measured)
-    rows = []
-    for task, found in measured["bundled"]["votes"].items():
-        kinds = ("average", "best", "ensemble")
-        rows.append([task, *(f"{found[kind]['mean']:.1f} ± {found[kind]['interval']:.1f}" for kind in kinds)])
-        gains = [a - b for a, b in zip(found["ensemble"]["scores"], found["average"]["scores"], strict=True)]
-        numbers |= {f"vote_gain_{task}": statistics.mean(gains), f"vote_gain_interval_{task}": interval(gains)}
-    columns = ["task", "average member", "best member on dev", "vote of five"]
-    tables["ensembles"] = {"columns": columns, "rows": rows}
-    rows = []
-    for number, found in measured["batches"].items():
-        ratios = [a / b for a, b in zip(found["switched"], found["mixed"], strict=True)]
-        rows.append([number, *(f"{statistics.median(found[side]):.1f}" for side in ("mixed", "switched")),
-                     f"{statistics.median(ratios):.1f}"])  # fmt: skip
-        numbers |= {f"batch_ratio_{number}": statistics.median(ratios), f"batch_same_{number}": 100 * found["same"]}
-    tables["batches"] = {"columns": ["tasks", "one batch, ms", "task by task, ms", "times as fast"], "rows": rows}
-
-    rows = []
-    for name, found in measured["bases"].items():
-        adapted = f"{found['steps']:,}" if found["objective"] == "prefix" else "0"
-        shares = (f"{found[kind]:.0f}" for kind in ("sentinel", "legal"))
-        if name.startswith(BASE):  # the other sizes stand in the ladder
-            rows.append([f"`{name}`", adapted, *shares, f"{found['ranked']:.1f}"])
-        short = name.removeprefix("t5-").replace(".", "_").replace("-", "_")
-        numbers |= {f"{kind}_{short}": found[kind] for kind in ("sentinel", "legal", "ranked")}
-    columns = ["base", "LM adaptation, steps", "sentinel first, %", "a label, %", "ranked, %"]
-    tables["bases"] = {"columns": columns, "rows": rows}
-
-    first = measured["memory"]["1"]["activations"]
-    numbers |= {f"activations_{n}": found["activations"] / first for n, found in measured["memory"].items()}
+    races = {name: by_row(found) for name, found in measured["races"].items()}
+    parts = {
+        "ladder": ladder(measured, races),
+        "lengths": lengths(measured, races),
+        "starts": starts(measured, races),
+        "ensembles": ensembles(measured["bundled"]["votes"]),
+        "batches": mixed_batches(measured["batches"]),
+        "bases": untuned_bases(measured["bases"]),
+    }
+    tables, numbers = together(parts)
+    numbers["steps"] = STEPS
     for name, found in measured["tokens"]["prompts"].items():
         numbers |= {f"{key}_{name}": found[key] for key in ("trained", "nearest", "cosine")}
         numbers[f"length_ratio_{name}"] = found["length"] / measured["tokens"]["length_of_tokens"]
@@ -259,121 +191,80 @@ def summary(measured: dict) -> tuple[dict, dict]:
     return tables, numbers
 
 
-def figures(results: dict, folder: Path) -> None:
-    """picture.png, ladder.png and ablations.png."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    picture(folder)
-    ladder(results["runs"], folder)
-    ablations(results["runs"]["races"], folder)
-
-
-def picture(folder: Path) -> None:
-    """What stands where: prompt and text in the encoder, mask and cross-attention, decoder."""
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 3.6), facecolor="white")
-    axes.set(xlim=(0, 14), ylim=(0, 7.2))
-    axes.axis("off")
-
-    def box(x, y, text, colour, width=0.9, height=0.8, ink="black"):
-        axes.add_patch(pyplot.Rectangle((x, y), width, height, facecolor=colour, edgecolor="#555555", linewidth=0.8))
-        axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9, color=ink)
-
-    words = ["Ida", "liked", "the", "map", "pad"]
-    for i in range(3):
-        box(0.3 + i, 1.2, f"p{i + 1}", "#fdba74")
-        box(0.3 + i, 0.2, "1", "#fed7aa")
-        box(0.3 + i, 4.9, "", "#fdba74", height=0.6)
-    for i, word in enumerate(words):
-        box(3.3 + i, 1.2, word, "#dbeafe" if word != "pad" else "#eeeeee")
-        box(3.3 + i, 0.2, "1" if word != "pad" else "0", "#eff6ff" if word != "pad" else "#eeeeee")
-        box(3.3 + i, 4.9, "", "#dbeafe" if word != "pad" else "#eeeeee", height=0.6)
-    box(0.3, 2.9, "encoder (frozen)", "#e5e7eb", width=7.9, height=1.1)
-    box(10.0, 2.9, "decoder (frozen)", "#e5e7eb", width=3.4, height=1.1)
-    box(10.0, 1.2, "<start>", "#dcfce7", width=1.6)
-    box(11.8, 1.2, "travel", "#dcfce7", width=1.6)
-    box(10.0, 4.9, "travel", "#dcfce7", width=1.6, height=0.8)
-    box(11.8, 4.9, "</s>", "#dcfce7", width=1.6, height=0.8)
-    arrow = {"arrowstyle": "->", "color": "#555555"}
-    for x, low, high in ((4.2, 2.05, 2.9), (4.2, 4.0, 4.9), (11.7, 2.05, 2.9), (11.7, 4.0, 4.9)):
-        axes.annotate("", (x, high), (x, low), arrowprops=arrow)
-    axes.annotate("", (9.95, 3.45), (8.25, 5.2), arrowprops={**arrow, "connectionstyle": "arc3,rad=-0.25"})
-    axes.plot([8.9, 8.9], [5.1, 6.0], color="#999999", linewidth=0.8, linestyle=":")
-    axes.text(
-        9.0, 6.05, "cross-attention reads all 8 places,\nwith the same mask", fontsize=8.5, ha="center", va="bottom"
-    )
-    axes.text(1.75, 5.75, "trained prompt", fontsize=9, ha="center", color="#c2410c")
-    axes.text(5.0, 5.75, "embedded text", fontsize=9, ha="center", color="#1d4ed8")
-    axes.text(8.5, 0.6, "mask", fontsize=9, va="center")
-    figure.tight_layout(pad=0.3)
-    figure.savefig(folder / "picture.png", dpi=150, facecolor="white")
-    pyplot.close(figure)
+def ladder(measured: dict, races: dict) -> tuple[dict, dict]:
+    """Prompt tuning and full tuning on bases of four sizes."""
+    rows, numbers = [], {}
+    for size in SIZES:
+        prompt, full = races[size]["prompt_tuning"], races[size]["full"]
+        mean, half = gap(full, prompt)
+        rows.append([f"`{size}`", f"{full['trained']:,}", f"{prompt['trained']:,}",
+                     f"{measured['bases'][size]['ranked']:.1f}", score_cell(prompt), score_cell(full),
+                     f"{mean:.1f} ± {half:.1f}"])  # fmt: skip
+        name = size.removeprefix("t5-").replace(".", "_")
+        numbers |= {f"prompt_{name}": prompt["mean"], f"full_{name}": full["mean"], f"gap_{name}": mean}
+        numbers |= {f"percent_{name}": prompt["percent"], f"gap_interval_{name}": half}
+    columns = ["base", "parameters", "prompt", "hard prompt", "prompt tuning", "full tuning", "difference"]
+    return table(columns, rows), numbers
 
 
-def ladder(measured: dict, folder: Path) -> None:
-    """Scores by size: the paper's sizes and ours."""
-    from matplotlib import pyplot
-
-    figure, (theirs, ours) = pyplot.subplots(1, 2, figsize=(7, 3.3), facecolor="white")
-    for name, scores in PAPER.items():
-        colour = COLOURS[name.removesuffix(" (GPT-3)")]
-        theirs.plot(PAPER_MILLIONS, scores, "o-", color=colour, label=name, markersize=4)
-    theirs.set(xscale="log", title="T5 v1.1, SuperGLUE dev", xlabel="million parameters", ylabel="score", ylim=(0, 103))
-    our_ladder(ours, measured)
-    theirs.set_xticks(PAPER_MILLIONS, [f"{m:,}" for m in PAPER_MILLIONS], fontsize=8)
-    theirs.minorticks_off()
-    for axes in (theirs, ours):
-        axes.grid(axis="y", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    theirs.legend(fontsize=8, loc="lower right", frameon=False)
-    figure.tight_layout(pad=0.6)
-    figure.savefig(folder / "ladder.png", dpi=150, facecolor="white")
-    pyplot.close(figure)
+def lengths(measured: dict, races: dict) -> tuple[dict, dict]:
+    """What a longer prompt costs and brings."""
+    by_length = {f"length {PromptTuning.prompt_length}": races[BASE]["prompt_tuning"]} | races["lengths"]
+    rows, numbers = [], {}
+    for length, found in measured["memory"].items():
+        row = by_length[f"length {length}"]
+        small = [f"{found[part] / 1e3:.1f}" for part in ("gradients", "optimizer")]
+        rows.append([length, f"{row['trained']:,}", *small, f"{found['activations'] / 1e6:.1f}", score_cell(row)])
+        numbers[f"length_{length}"] = row["mean"]
+        numbers[f"activations_{length}"] = found["activations"] / measured["memory"]["1"]["activations"]
+    return table(["vectors", "trained", "gradients, kB", "optimizer, kB", "activations, MB", "score"], rows), numbers
 
 
-def our_ladder(ours, measured: dict) -> None:
-    races = {size: by_row(measured["races"][size]) for size in SIZES}
-    millions = [races[size]["full"]["trained"] / 1e6 for size in SIZES]
-    for name, key in (("full tuning", "full"), ("prompt tuning", "prompt_tuning")):
-        line = [races[size][key] for size in SIZES]
-        error = [row["interval"] or 0 for row in line]
-        ours.errorbar(millions, [row["mean"] for row in line], error, fmt="o-", color=COLOURS[name], markersize=4,
-                      capsize=3)  # fmt: skip
-    words = [measured["bases"][size]["ranked"] for size in SIZES]
-    ours.plot(millions, words, "o-", color=COLOURS["hard prompt"], markersize=4)
-    ours.axhline(10, color="#999999", linestyle=":", linewidth=1)
-    ours.text(millions[0], 11.5, "blind guess", fontsize=8, color="#777777")
-    ours.set(xscale="log", title=f"ours, {TASK}, test", xlabel="million parameters", ylim=(0, 103))
-    ours.set_xticks(millions, [f"{m:.1f}" for m in millions])
-    ours.minorticks_off()
+def starts(measured: dict, races: dict) -> tuple[dict, dict]:
+    """Three starts of the same prompt, and how much the learning rate matters from two of them."""
+    uniform, labels = races["starts"]["uniform"], races["starts"]["labels"]
+    found = {"uniform in ±1/2": uniform, "frequent tokens": races[BASE]["prompt_tuning"], "class labels": labels}
+    numbers = {"start_uniform": uniform["mean"], "start_labels": labels["mean"]}
+    sweeps = {"uniform": measured["races"]["starts"]["sweep"]["uniform"],
+              "tokens": measured["races"][BASE]["sweep"]["prompt_tuning"]}  # fmt: skip
+    for name, by_rate in sweeps.items():
+        numbers |= {f"{name}_worst_rate": min(by_rate.values()), f"{name}_best_rate": max(by_rate.values())}
+    return table(["start", "score"], [[name, score_cell(row)] for name, row in found.items()]), numbers
 
 
-def ablations(measured: dict, folder: Path) -> None:
-    """Length and start, each with 95% intervals, on one scale."""
-    from matplotlib import pyplot
+def ensembles(votes: dict) -> tuple[dict, dict]:
+    """Five prompts that vote, beside their members."""
+    rows, numbers = [], {}
+    for task, found in votes.items():
+        rows.append([task, *(plus_minus(found[kind]["scores"]) for kind in ("average", "best", "ensemble"))])
+        gain, half = gap(found["ensemble"], found["average"])
+        numbers |= {f"vote_gain_{task}": gain, f"vote_gain_interval_{task}": half}
+    return table(["task", "average member", "best member on dev", "vote of five"], rows), numbers
 
-    races = {name: by_row(found) for name, found in measured.items()}
-    base, starts = races[BASE]["prompt_tuning"], races["starts"]
-    panels = {
-        "vectors": ([str(n) for n in LENGTHS], [races["lengths"].get(f"length {n}", base) for n in LENGTHS]),
-        "start": (["uniform", "frequent\ntokens", "class\nlabels"], [starts["uniform"], base, starts["labels"]]),
-    }
-    figure, all_axes = pyplot.subplots(1, 2, figsize=(7, 2.9), sharey=True, facecolor="white", width_ratios=[4, 3])
-    for axes, (title, (names, rows)) in zip(all_axes, panels.items(), strict=True):
-        means, errors = [row["mean"] for row in rows], [row["interval"] or 0 for row in rows]
-        axes.errorbar(range(len(names)), means, errors, fmt="o", color=COLOURS["prompt tuning"], capsize=3)
-        axes.set_xticks(range(len(names)), names)
-        axes.set(xlabel=title, ylim=(0, 100), xlim=(-0.5, len(names) - 0.5))
-        axes.axhline(measured[BASE]["chance"], color="#999999", linestyle=":", linewidth=1)
-        axes.grid(axis="y", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    all_axes[0].set_ylabel(f"accuracy on {TASK}, %")
-    figure.tight_layout(pad=0.6)
-    figure.savefig(folder / "ablations.png", dpi=150, facecolor="white")
-    pyplot.close(figure)
+
+def mixed_batches(measured: dict) -> tuple[dict, dict]:
+    """Many tasks in one batch, beside task by task."""
+    rows, numbers = [], {}
+    for number, found in measured.items():
+        ratio = statistics.median(a / b for a, b in zip(found["switched"], found["mixed"], strict=True))
+        times = (f"{statistics.median(found[side]):.1f}" for side in ("mixed", "switched"))
+        rows.append([number, *times, f"{ratio:.1f}"])
+        numbers |= {f"batch_ratio_{number}": ratio, f"batch_same_{number}": 100 * found["same"]}
+    return table(["tasks", "one batch, ms", "task by task, ms", "times as fast"], rows), numbers
+
+
+def untuned_bases(measured: dict) -> tuple[dict, dict]:
+    """What the bases do with a hard prompt, untrained; the other sizes stand in the ladder."""
+    rows, numbers = [], {}
+    for name, found in measured.items():
+        adapted = f"{found['steps']:,}" if found["objective"] == "prefix" else "0"
+        shares = (f"{found[kind]:.0f}" for kind in ("sentinel", "legal"))
+        if name.startswith(BASE):
+            rows.append([f"`{name}`", adapted, *shares, f"{found['ranked']:.1f}"])
+        short = name.removeprefix("t5-").replace(".", "_").replace("-", "_")
+        numbers |= {f"{kind}_{short}": found[kind] for kind in ("sentinel", "legal", "ranked")}
+    return table(["base", "LM adaptation, steps", "sentinel first, %", "a label, %", "ranked, %"], rows), numbers
 
 
 if __name__ == "__main__":
-    main(__file__, runs, summary, figures)
+    main(__file__, runs, summary)

@@ -6,7 +6,6 @@ One race on `topic` for rank and place; the update of its full-tuning runs cut t
 then, on a larger base, operations and bytes counted exactly and times taken by turns.
 """
 
-import json
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +16,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import minipeft
-from minipeft.course import experiment
-from minipeft.files import write_json
+from minipeft.course.experiment import Summary, by_row, kept, main, race, table, together
 from minipeft.memory.counting import step_memory
 from minipeft.methods.adapters.houlsby import Houlsby
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.selective.full import Full
-from minipeft.racing.table import interval
+from minipeft.racing.table import interval, plus_minus
 from minipeft.training.adapter_files import read_adapter
 from minipeft.training.batches import collate, encode_examples
 from minipeft.training.optimizers import make_optimizer
@@ -54,6 +52,7 @@ PAPER_PLACES = {
     "all of attention": "73.7 / 91.7",
 }
 PAPER_RANKS = {1: "74.1 / 91.2", 2: "73.7 / 91.7", 4: "74.0 / 91.7", 8: "74.0 / 91.5"}
+PAPER_FULL = "73.8 / 89.5"
 SIZES = ((32, 128), (8, 64), (1, 32))  # (batch, length) of the sources when latency is taken
 ANSWER, BLOCKS = 4, 5
 
@@ -66,15 +65,13 @@ def entry(label: str, rank: int, targets: str = "*blocks.*") -> str:
 def runs(args) -> dict:
     entries = ["full", *(entry(f"rank {rank}", rank) for rank in RANKS)]
     entries += [entry(label, *place) for label, place in PLACES.items() if label != "everything"]
-    raced = experiment.race(TASK, entries, BASE, TASK, args, steps=STEPS)
-    parts = {"race": raced}
-    for name, measure in (("cut", cut_updates), ("counts", counts), ("steps", step_times), ("latency", latencies)):
-        file = Path(args.out) / f"{name}.json"
-        if not file.exists():
-            print(f"measuring: {name}", flush=True)
-            write_json(file, measure(args))
-        parts[name] = json.loads(file.read_text(encoding="utf-8"))
-    return parts
+    return {
+        "race": race(TASK, entries, BASE, TASK, args, steps=STEPS),
+        "cut": kept(args, "cut", lambda: cut_updates(args)),
+        "counts": kept(args, "counts", counts),
+        "steps": kept(args, "steps", lambda: step_times(args)),
+        "latency": kept(args, "latency", lambda: latencies(args)),
+    }
 
 
 # Full tuning's update, cut to low rank.
@@ -114,9 +111,9 @@ def cut_updates(args) -> dict:
         for rank in CUTS:
             outcome["share"].setdefault(rank, []).append(share(list(updates.values()), rank))
             outcome["share_of_noise"].setdefault(rank, []).append(share(noise, rank))
-            for kept, key in ((start, "scores"), (trained, "with_the_rest")):
+            for rest, key in ((start, "scores"), (trained, "with_the_rest")):
                 for name, parameter in model.named_parameters():
-                    parameter.copy_(start[name] + cut(updates[name], rank) if name in matrices else kept[name])
+                    parameter.copy_(start[name] + cut(updates[name], rank) if name in matrices else rest[name])
                 score = minipeft.evaluate(model, task, "test", limit=limit)["score"]
                 outcome[key].setdefault(rank, []).append(score)
     return outcome
@@ -133,7 +130,7 @@ def topic_batch(model, size: int = 32) -> Batch:
     return collate(encode_examples(model, minipeft.load_task(TASK).train[:size]), "cpu")
 
 
-def counts(args) -> dict:
+def counts() -> dict:
     """Floating-point operations of matrix products, forward and backward, and bytes at one step of 32 examples."""
     outcome = {}
     for name, method in new_methods().items():
@@ -246,191 +243,105 @@ def latencies(args) -> dict:
 # What the chapter prints.
 
 
-def cell(values: list[float], digits: int = 1) -> str:
-    """Mean and half the width of its 95% interval."""
-    text = f"{mean(values):.{digits}f}"
-    return f"{text} ± {interval(values):.{digits}f}" if len(values) > 1 else text
-
-
-def summary(measured: dict) -> experiment.Summary:
-    rows = {row["method"]: row for row in measured["race"]["rows"]}
-    cut_scores, kept = measured["cut"]["scores"], measured["cut"]["with_the_rest"]
-    shares, noise = measured["cut"]["share"], measured["cut"]["share_of_noise"]
-    counted, steps, rates = measured["counts"], measured["steps"], measured["race"]["learning_rates"]
-    numbers = {"full": rows["full"]["mean"], "chance": measured["race"]["chance"]}
-    numbers["full_interval"], numbers["full_trained"] = rows["full"]["interval"] or 0.0, rows["full"]["trained"]
-    for rank in RANKS:
-        row = rows[f"rank {rank}"]
-        numbers |= {f"rank{rank}": row["mean"], f"rank{rank}_interval": row["interval"] or 0.0}
-        numbers |= {f"rank{rank}_trained": row["trained"]}
-    for rank in map(str, CUTS):
-        numbers |= {f"cut{rank}": mean(cut_scores[rank]), f"kept{rank}": mean(kept[rank])}
-        numbers |= {f"share{rank}": mean(shares[rank]), f"noise{rank}": mean(noise[rank])}
-    for name in PLACES:
-        numbers["place " + name] = rows["rank 1" if name == "everything" else name]["mean"]
-    for rank in (1, 32):  # empty after --quick, which does not tune
-        dev = measured["race"]["sweep"].get(f"rank {rank}", {})
-        numbers |= {f"rank{rank} dev at {rate}": score for rate, score in dev.items()}
-    numbers["extra_forward_time"] = 100 * (mean(steps["lora"]["forward"]) / mean(steps["full"]["forward"]) - 1)
-    numbers["extra_forward_operations"] = 100 * (counted["lora"]["forward"] / counted["full"]["forward"] - 1)
-    full, lora = counted["full"], counted["lora"]
-    for name in ("lora", "lora q, v"):
-        key = name.replace(" q, v", "_qv")
-        for part in ("forward", "backward"):
-            numbers[f"{key}_{part}_flops"] = 100 * counted[name][part] / full[part]
-        both = (counted[name]["forward"] + counted[name]["backward"]) / (full["forward"] + full["backward"])
-        numbers[f"{key}_flops"] = 100 * both
-        for part in ("gradients", "optimizer", "activations"):
-            numbers[f"{key}_{part}"] = 100 * counted[name]["memory"][part] / full["memory"][part]
-        numbers[f"{key}_memory"] = 100 * sum(counted[name]["memory"].values()) / sum(full["memory"].values())
-        numbers[f"{key}_time"] = 100 * mean(steps[name]["of_full"])
-    numbers["larger_total"], numbers["larger_trained"] = full["total"], lora["trained"]
-    for size, times in measured["latency"].items():
-        for name, ratios in times["ratio"].items():
-            key = f"{name.replace(', ', '').replace(' ', '_')}_{size.split(' ')[0]}"
-            numbers[key] = 100 * (mean(ratios) - 1)
-    tables = {
-        "ranks": {
-            "columns": ["rank", "trained", "test", "best rate", "GPT-3, paper"],
-            "rows": [[str(rank), f"{row['trained']:,}", cell(row["scores"]), f"{rates[row['method']] or 0:g}",
-                      PAPER_RANKS.get(rank, "-")] for rank in RANKS for row in [rows[f"rank {rank}"]]]
-                    + [["full", f"{rows['full']['trained']:,}", cell(rows["full"]["scores"]),
-                        f"{rates['full'] or 0:g}", "73.8 / 89.5"]],
-        },
-        "places": {
-            "columns": ["matrices", "rank", "trained", "test", "GPT-3, paper"],
-            "rows": [[name, str(rank), f"{row['trained']:,}", cell(row["scores"]), PAPER_PLACES.get(name, "-")]
-                     for name, (rank, _) in PLACES.items()
-                     for row in [rows["rank 1" if name == "everything" else name]]],
-        },
-        "spectrum": {
-            "columns": ["directions kept", "of the update", "of noise", "score, rest as before", "score, rest trained"],
-            "rows": [[str(rank), f"{mean(shares[str(rank)]):.0f}%", f"{mean(noise[str(rank)]):.0f}%",
-                      cell(cut_scores[str(rank)]), cell(kept[str(rank)])] for rank in CUTS],
-        },
-        "costs": {
-            "columns": ["one step of 32 examples", "full", "LoRA", "LoRA, q and v"],
-            "rows": [
-                ["trained numbers", *(f"{counted[name]['trained']:,}" for name in counted)],
-                *([f"{part}, 10^9 operations", *(f"{counted[name][part] / 1e9:.2f}" for name in counted)]
-                  for part in ("forward", "backward")),
-                *([f"{part}, MB", *(f"{counted[name]['memory'][part] / 1e6:.2f}" for name in counted)]
-                  for part in ("weights", "gradients", "optimizer", "activations")),
-                *([f"{part}, ms", *(cell(steps[name][part]) for name in counted)]
-                  for part in ("forward", "backward", "optimizer")),
-                ["whole step, % of full", "100",
-                 *(cell([100 * part for part in steps[name]["of_full"]]) for name in ("lora", "lora q, v"))],
-            ],
-        },
-        "latency": {
-            "columns": ["batch x length", "merged, ms", "LoRA q and v beside", "LoRA all beside", "adapters"],
-            "rows": [[size, cell(times["merged_ms"]),
-                      *(f"{100 * (mean(times['ratio'][name]) - 1):+.1f}% ± {100 * interval(times['ratio'][name]):.1f}"
-                        for name in ("unmerged q, v", "unmerged", "houlsby"))]
-                     for size, times in measured["latency"].items()],
-        },
-    }  # fmt: skip
+def summary(measured: dict) -> Summary:
+    rows, counted, steps = by_row(measured["race"]), measured["counts"], measured["steps"]
+    parts = {
+        "ranks": ranks(measured["race"], rows),
+        "places": places(rows),
+        "spectrum": spectrum(measured["cut"]),
+        "costs": costs(counted, steps),
+        "latency": latency(measured["latency"]),
+    }
+    tables, numbers = together(parts)
+    numbers |= {"full": rows["full"]["mean"], "full_interval": rows["full"]["interval"] or 0.0}
+    numbers |= {"full_trained": rows["full"]["trained"], "chance": measured["race"]["chance"]}
     return tables, numbers
 
 
-def figures(results: dict, folder: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    draw_idea(folder / "idea.png")
-    draw_ranks(results["runs"], folder / "ranks.png")
-    draw_costs(results["runs"], folder / "costs.png")
-
-
-def new_axes(size: tuple[float, float], columns: int = 1):
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, columns, figsize=size, dpi=150, facecolor="white")
-    for one in [axes] if columns == 1 else axes:
-        one.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def save(figure, path: Path) -> None:
-    from matplotlib import pyplot
-
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
+def ranks(raced: dict, rows: dict) -> tuple[dict, dict]:
+    """The score by rank, beside the paper's for GPT-3."""
+    cells, numbers = [], {}
+    for name in (*(f"rank {rank}" for rank in RANKS), "full"):
+        row, rank = rows[name], name.removeprefix("rank ")
+        paper = PAPER_FULL if name == "full" else PAPER_RANKS.get(int(rank), "-")
+        rate = f"{raced['learning_rates'][name] or 0:g}"
+        cells.append([rank, f"{row['trained']:,}", plus_minus(row["scores"]), rate, paper])
+        if name != "full":
+            numbers |= {f"rank{rank}": row["mean"], f"rank{rank}_interval": row["interval"] or 0.0}
+            numbers[f"rank{rank}_trained"] = row["trained"]
+    for rank in (1, 32):  # empty after --quick, which does not tune
+        dev = raced["sweep"].get(f"rank {rank}", {})
+        numbers |= {f"rank{rank} dev at {rate}": score for rate, score in dev.items()}
+    return table(["rank", "trained", "test", "best rate", "GPT-3, paper"], cells), numbers
 
 
-def draw_idea(path: Path) -> None:
-    """A large frozen square beside two thin trained strips, to scale for 72 x 72 and rank 8."""
-    figure, axes = new_axes((7, 3.3))
-    axes.set_axis_off()
-    boxes = [(0, 0, 72, 72, "0.85", "W\n72 x 72\nfrozen"), (150, 0, 8, 72, "tab:orange", ""),
-             (190, 32, 72, 8, "tab:blue", "")]  # fmt: skip
-    for x, y, width, height, colour, text in boxes:
-        axes.add_patch(matplotlib_rectangle(x, y, width, height, colour))
-        axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=11)
-    axes.text(36, 80, "5,184 numbers", ha="center", fontsize=10, color="0.3")
-    axes.text(111, 36, "+  alpha / rank  x", ha="center", va="center", fontsize=12)
-    axes.text(154, 80, "B: 72 x 8", ha="center", fontsize=11, color="tab:orange")
-    axes.text(154, -8, "576 numbers,\nstart at 0", ha="center", va="top", fontsize=9, color="0.3")
-    axes.text(226, 48, "A: 8 x 72", ha="center", fontsize=11, color="tab:blue")
-    axes.text(226, 24, "576 numbers,\nstart at random", ha="center", va="top", fontsize=9, color="0.3")
-    axes.text(174, 36, "x", ha="center", va="center", fontsize=13)
-    axes.set_xlim(-4, 268)
-    axes.set_ylim(-26, 90)
-    axes.set_aspect("equal")
-    save(figure, path)
+def places(rows: dict) -> tuple[dict, dict]:
+    """The score by the matrices that are adapted, with as many parameters in each row."""
+    cells, numbers = [], {}
+    for name, (rank, _) in PLACES.items():
+        row = rows["rank 1" if name == "everything" else name]
+        score, paper = plus_minus(row["scores"]), PAPER_PLACES.get(name, "-")
+        cells.append([name, str(rank), f"{row['trained']:,}", score, paper])
+        numbers[f"place {name}"] = row["mean"]
+    return table(["matrices", "rank", "trained", "test", "GPT-3, paper"], cells), numbers
 
 
-def matplotlib_rectangle(x: float, y: float, width: float, height: float, colour: str):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x, y), width, height, facecolor=colour, edgecolor="0.3")
-
-
-def draw_ranks(measured: dict, path: Path) -> None:
-    """Score by rank: LoRA trained at that rank, full tuning's update cut to it; full tuning as a band."""
-    figure, axes = new_axes((7, 4.2))
-    rows = {row["method"]: row for row in measured["race"]["rows"]}
-    full = rows["full"]
-    axes.axhspan(full["mean"] - (full["interval"] or 0), full["mean"] + (full["interval"] or 0), color="0.88")
-    axes.axhline(full["mean"], color="0.5", linewidth=1, label="full tuning")
-    trained = [rows[f"rank {rank}"] for rank in RANKS]
-    axes.errorbar([0.97 * rank for rank in RANKS], [row["mean"] for row in trained],
-                  [row["interval"] or 0 for row in trained],
-                  fmt="o-", capsize=4, label="LoRA of this rank")  # fmt: skip
-    for key, style, label in (("with_the_rest", "s--", "full tuning's update, cut to this rank"),
-                              ("scores", "^:", "the same, embeddings, norms and head as before")):  # fmt: skip
-        cuts = [measured["cut"][key][str(rank)] for rank in CUTS[1:]]
-        axes.errorbar([1.03 * rank for rank in CUTS[1:]], [mean(scores) for scores in cuts],
-                      [interval(scores) if len(scores) > 1 else 0 for scores in cuts],
-                      fmt=style, capsize=4, label=label)  # fmt: skip
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(CUTS[1:], [str(rank) for rank in CUTS[1:]])
-    axes.set_xlabel("rank")
-    axes.set_ylabel(f"test accuracy on {TASK} (%)")
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
-    save(figure, path)
+def spectrum(measured: dict) -> tuple[dict, dict]:
+    """Full tuning's update cut to low rank: what is held of it, and the score that is left."""
+    cells, numbers = [], {}
+    for rank in map(str, CUTS):
+        held, noise, cut_scores, kept_scores = (
+            measured[key][rank] for key in ("share", "share_of_noise", "scores", "with_the_rest")
+        )
+        shares = [f"{mean(values):.0f}%" for values in (held, noise)]
+        cells.append([rank, *shares, plus_minus(cut_scores), plus_minus(kept_scores)])
+        numbers |= {f"cut{rank}": mean(cut_scores), f"kept{rank}": mean(kept_scores)}
+        numbers |= {f"share{rank}": mean(held), f"noise{rank}": mean(noise)}
+    columns = ["directions kept", "of the update", "of noise", "score, rest as before", "score, rest trained"]
+    return table(columns, cells), numbers
 
 
-def draw_costs(measured: dict, path: Path) -> None:
-    """Bytes and milliseconds of a training step, full tuning beside LoRA, part by part."""
-    figure, (left, right) = new_axes((7, 3.6), 2)
-    names = {"full": "full", "lora": "LoRA", "lora q, v": "LoRA\nq and v"}
-    bytes_of = {name: measured["counts"][name]["memory"] for name in names}
-    milliseconds = {name: {part: mean(measured["steps"][name][part]) for part in ("forward", "backward", "optimizer")}
-                    for name in names}  # fmt: skip
-    for axes, title, content, scale in ((left, "memory, MB", bytes_of, 1e6), (right, "time, ms", milliseconds, 1)):
-        bottom = [0.0] * len(names)
-        colours = ("0.75", "tab:orange", "tab:red", "tab:blue") if scale > 1 else ("0.75", "tab:orange", "tab:red")
-        for part, colour in zip(content["full"], colours, strict=True):
-            heights = [content[name][part] / scale for name in names]
-            axes.bar(list(names.values()), heights, bottom=bottom, color=colour, label=part, width=0.6)
-            bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
-        axes.set_title(title, fontsize=11)
-        axes.set_ylim(0, 1.45 * max(bottom))
-        axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center")
-    save(figure, path)
+def costs(counted: dict, steps: dict) -> tuple[dict, dict]:
+    """Operations, bytes and milliseconds of a step, and LoRA's as shares of full tuning's, in percent."""
+    memory = {name: found["memory"] for name, found in counted.items()}
+    cells = [["trained numbers", *(f"{found['trained']:,}" for found in counted.values())]]
+    for part in ("forward", "backward"):
+        cells.append([f"{part}, 10^9 operations", *(f"{found[part] / 1e9:.2f}" for found in counted.values())])
+    for part in ("weights", "gradients", "optimizer", "activations"):
+        cells.append([f"{part}, MB", *(f"{found[part] / 1e6:.2f}" for found in memory.values())])
+    for part in ("forward", "backward", "optimizer"):
+        cells.append([f"{part}, ms", *(plus_minus(steps[name][part]) for name in counted)])
+    whole = [[100 * part for part in steps[name]["of_full"]] for name in ("lora", "lora q, v")]
+    cells.append(["whole step, % of full", "100", *map(plus_minus, whole)])
+
+    full, numbers = counted["full"], {}
+    for name in ("lora", "lora q, v"):
+        key, found = name.replace(" q, v", "_qv"), counted[name]
+        both = (found["forward"] + found["backward"]) / (full["forward"] + full["backward"])
+        numbers |= {f"{key}_{part}_flops": 100 * found[part] / full[part] for part in ("forward", "backward")}
+        numbers |= {f"{key}_{part}": 100 * memory[name][part] / memory["full"][part]
+                    for part in ("gradients", "optimizer", "activations")}  # fmt: skip
+        numbers[f"{key}_memory"] = 100 * sum(memory[name].values()) / sum(memory["full"].values())
+        numbers |= {f"{key}_flops": 100 * both, f"{key}_time": 100 * mean(steps[name]["of_full"])}
+    numbers["extra_forward_time"] = 100 * (mean(steps["lora"]["forward"]) / mean(steps["full"]["forward"]) - 1)
+    numbers["extra_forward_operations"] = 100 * (counted["lora"]["forward"] / full["forward"] - 1)
+    numbers |= {"larger_total": full["total"], "larger_trained": counted["lora"]["trained"]}
+    return table(["one step of 32 examples", "full", "LoRA", "LoRA, q and v"], cells), numbers
+
+
+def latency(measured: dict) -> tuple[dict, dict]:
+    """How much longer a forward pass takes than the merged model's."""
+    cells, numbers = [], {}
+    for size, times in measured.items():
+        longer = {name: f"{100 * (mean(ratios) - 1):+.1f}% ± {100 * interval(ratios):.1f}"
+                  for name, ratios in times["ratio"].items()}  # fmt: skip
+        cells.append([size, plus_minus(times["merged_ms"]), longer["unmerged q, v"], longer["unmerged"],
+                      longer["houlsby"]])  # fmt: skip
+        for name, ratios in times["ratio"].items():
+            key = f"{name.replace(', ', '').replace(' ', '_')}_{size.split(' ')[0]}"
+            numbers[key] = 100 * (mean(ratios) - 1)
+    return table(["batch x length", "merged, ms", "LoRA q and v beside", "LoRA all beside", "adapters"], cells), numbers
 
 
 if __name__ == "__main__":
-    experiment.main(__file__, runs, summary, figures)
+    main(__file__, runs, summary)

@@ -3,10 +3,8 @@
 `python lessons/14_qlora/experiment.py [--quick]` measures all of it, `--figures` draws results.json again.
 """
 
-import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
@@ -14,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import minipeft
-from minipeft.course.experiment import main, race
-from minipeft.files import write_json
+from minipeft.course.experiment import Summary, by_row, kept, main, race, table, together
 from minipeft.methods.low_rank.loftq import LoftQ
 from minipeft.methods.low_rank.lora import LoRALinear
 from minipeft.methods.low_rank.qlora import QLoRA
@@ -25,13 +22,19 @@ from minipeft.pretraining.held_out import held_out_batches, mean_loss
 from minipeft.quantization.blockwise import dequantize, quantize, scale_to_one
 from minipeft.quantization.data_types import LEVELS
 from minipeft.quantization.linear import QuantizedLinear
-from minipeft.racing.table import interval
+from minipeft.racing.table import interval, plus_minus
 
 FORMATS = ("nf4", "fp4", "int4", "int8")
 BLOCKS = (16, 32, 64, 128, 256, 512, 1024)
 BASES = {"t5-0.4m": "prefix", "t5-0.8m": "prefix", "t5-1.7m": "prefix", "t5-3.5m": "prefix", "gpt-1.7m": "causal"}
 ROWS = ("full", "lora", "nf4=qlora", "fp4=qlora:format=fp4", "int4=qlora:format=int4")
 STEPS = 300
+WAYS = {
+    "attached": "adapter attached, as trained",
+    "exact": "merged: W_q + update, 32 bits",
+    "requantized": "merged and quantized again, 4 bits",
+    "original": "update added to W in place of W_q",
+}
 NAMES = {"full": "full tuning", "lora": "LoRA, 32-bit base", "nf4": "QLoRA, NF4", "fp4": "QLoRA, FP4",
          "int4": "QLoRA, Int4"}  # fmt: skip
 
@@ -50,15 +53,6 @@ def runs(args) -> dict:
         "topic": race("topic", list(ROWS[:3]), "t5-0.8m", "topic", args, STEPS),
         "merges": kept(args, "merges", lambda: {task: merges(args, task) for task in ("sentiment", "topic")}),
     }
-
-
-def kept(args, name: str, part: Callable[[], object]) -> object:
-    """What `part` measured, now or in an earlier call of this script."""
-    file = Path(args.out) / f"{name}.json"
-    if not file.exists():
-        print(f"{name} ...", flush=True)
-        write_json(file, part())
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def bits() -> dict:
@@ -175,7 +169,7 @@ def merges(args, task_name: str) -> list[dict]:
     rows = []
     for seed in range(args.seeds):
         file = Path(args.out) / task_name / "runs" / f"nf4-seed{seed}" / "adapter.pt"
-        rows.append({way: merged(way, file, task, limit) for way in ("attached", "exact", "requantized", "original")})
+        rows.append({way: merged(way, file, task, limit) for way in WAYS})
     return rows
 
 
@@ -205,43 +199,47 @@ def merged(way: str, file: Path, task, limit: int | None) -> dict:
     return {**outcome, "score": minipeft.evaluate(model, task, "test", limit=limit)["score"]}
 
 
-def plus_minus(values: list[float], digits: int = 1) -> str:
-    """Mean and half the width of the 95% interval."""
-    spread = f" ± {interval(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{spread}"
-
-
-def summary(measured: dict) -> tuple[dict, dict]:
+def summary(measured: dict) -> Summary:
     """Tables and numbers of the chapter."""
-    tables = {
-        "bits": bits_table(measured["bits"]),
-        "errors": errors_table(measured),
-        "losses": losses_table(measured["loss"]),
-        "starts": starts_table(measured["starts"]),
-        "race": race_table(measured),
-        "merges": merges_table(measured["merges"]),
-    }
-    return tables, numbers(measured)
+    tables, numbers = together({
+        "bits": (bits_table(measured["bits"]), {}),
+        "errors": errors(measured),
+        "losses": losses(measured["loss"]),
+        "starts": (starts_table(measured["starts"]), {}),
+        "race": races(measured),
+        "merges": merging(measured["merges"]),
+    })  # fmt: skip
+    for rows, times in measured["speed"].items():  # other programs only make a round slower
+        numbers[f"slower_{rows}"] = min(times["qlora"]) / min(times["lora"])
+    return tables, numbers
 
 
 def bits_table(measured: dict) -> dict:
     rows = [[size, *(f"{value:.3f}" for value in values)] for size, values in measured.items()]
-    return {"columns": ["numbers in a block", "scales in 32 bits", "scales quantized, too"], "rows": rows}
+    return table(["numbers in a block", "scales in 32 bits", "scales quantized, too"], rows)
 
 
-def errors_table(measured: dict) -> dict:
-    """Percent of the weights' size at blocks of 64."""
-    rows = []
+def errors(measured: dict) -> tuple[dict, dict]:
+    """Percent of the weights' size, in the table at blocks of 64; how evenly the codes are used; the bases' tails."""
+    rows, numbers = [], {f"kurtosis_{base}": found["kurtosis"] for base, found in measured["real"].items()}
     for name in FORMATS:
-        normal = [100 * seed["errors"][name]["64"] for seed in measured["normal"]]
-        real = [f"{100 * base['errors'][name]['64']:.2f}" for base in measured["real"].values()]
-        rows.append([name, plus_minus(normal, 2), *real])
-    return {"columns": ["format", "normal numbers", *measured["real"]], "rows": rows}
+        for size in map(str, BLOCKS):
+            normal, real = ([100 * found["errors"][name][size] for found in weights]
+                            for weights in (measured["normal"], measured["real"].values()))  # fmt: skip
+            numbers |= {f"{name}_error_{size}": mean(normal), f"{name}_real_error_{size}": mean(real)}
+            if size == "64":
+                rows.append([name, plus_minus(normal, 2), *(f"{value:.2f}" for value in real)])
+    for name in FORMATS[:3]:
+        by_code = zip(*(seed["shares"][name] for seed in measured["normal"]), strict=True)
+        used = [share for share in (sum(seeds) / len(seeds) for seeds in by_code) if share]
+        numbers |= {f"{name}_rarest": 100 * min(used), f"{name}_commonest": 100 * max(used)}
+        numbers[f"{name}_entropy"] = -sum(share * math.log2(share) for share in used)
+    return table(["format", "normal numbers", *measured["real"]], rows), numbers
 
 
-def loss_rise(losses: dict, format: str) -> list[float]:
+def rise(stored: list[float], exact: list[float]) -> list[float]:
     """Batch by batch: how much higher the loss is than that of the base as it is."""
-    return [stored - exact for stored, exact in zip(losses[format], losses["exact"], strict=True)]
+    return [after - before for after, before in zip(stored, exact, strict=True)]
 
 
 def risen(values: list[float]) -> str:
@@ -249,11 +247,13 @@ def risen(values: list[float]) -> str:
     return f"{round(mean(values), 3) + 0.0:+.3f} ± {interval(values):.3f}"
 
 
-def losses_table(measured: dict) -> dict:
-    rows = [["as it is", *(f"{mean(losses['exact']):.3f}" for losses in measured.values())]]
+def losses(measured: dict) -> tuple[dict, dict]:
+    rows, numbers = [["as it is", *(f"{mean(found['exact']):.3f}" for found in measured.values())]], {}
     for name in FORMATS:
-        rows.append([name, *(risen(loss_rise(losses, name)) for losses in measured.values())])
-    return {"columns": ["format", *measured], "rows": rows}
+        rises = [rise(found[name], found["exact"]) for found in measured.values()]
+        rows.append([name, *map(risen, rises)])
+        numbers[f"{name}_loss_rise"] = mean(map(mean, rises))
+    return table(["format", *measured], rows), numbers
 
 
 def starts_table(measured: dict) -> dict:
@@ -261,135 +261,39 @@ def starts_table(measured: dict) -> dict:
     labels = {"qlora": "QLoRA", "loftq1": "LoftQ, 1 round", "loftq5": "LoftQ, 5 rounds", "qpissa": "QPiSSA"}
     rows = []
     for name, label in labels.items():
-        cells = []
-        for base in measured.values():
-            rise = [after - exact for after, exact in zip(base[name]["loss"], base["exact"]["loss"], strict=True)]
-            cells += [f"{100 * base[name]['error']:.2f}", risen(rise)]
-        rows.append([label, *cells])
-    return {
-        "columns": ["start", *(f"{base}: {what}" for base in measured for what in ("error %", "loss"))],
-        "rows": rows,
-    }
+        cells = [(f"{100 * base[name]['error']:.2f}", risen(rise(base[name]["loss"], base["exact"]["loss"])))
+                 for base in measured.values()]  # fmt: skip
+        rows.append([label, *(cell for pair in cells for cell in pair)])
+    return table(["start", *(f"{base}: {what}" for base in measured for what in ("error %", "loss"))], rows)
 
 
-def scores(measured: dict, task: str) -> dict[str, list[float]]:
-    return {row["method"]: row["scores"] for row in measured[task]["rows"]}
-
-
-def race_table(measured: dict) -> dict:
+def races(measured: dict) -> tuple[dict, dict]:
     """Scores on both tasks, and the megabytes of the weights on the first."""
-    sentiment, topic = scores(measured, "sentiment"), scores(measured, "topic")
-    memory = {row["method"]: row["memory"] for row in measured["sentiment"]["rows"]}
+    tasks = {task: by_row(measured[task]) for task in ("sentiment", "topic")}
     rows = []
     for name, label in NAMES.items():
-        other = plus_minus(topic[name]) if name in topic else "-"
-        megabytes = [f"{memory[name][part] / 1e6:.2f}" for part in ("weights", "gradients", "optimizer")]
-        rows.append([label, plus_minus(sentiment[name]), other, *megabytes])
-    return {"columns": ["method", "sentiment", "topic", "weights MB", "gradients MB", "optimizer MB"], "rows": rows}
+        scores = [plus_minus(raced[name]["scores"]) if name in raced else "-" for raced in tasks.values()]
+        memory = tasks["sentiment"][name]["memory"]
+        rows.append([label, *scores, *(f"{memory[part] / 1e6:.2f}" for part in ("weights", "gradients", "optimizer"))])
+    numbers = {f"{task}_{name}": mean(row["scores"]) for task, raced in tasks.items() for name, row in raced.items()}
+    return table(["method", "sentiment", "topic", "weights MB", "gradients MB", "optimizer MB"], rows), numbers
 
 
-def merges_table(measured: dict) -> dict:
-    ways = {
-        "attached": "adapter attached, as trained",
-        "exact": "merged: W_q + update, 32 bits",
-        "requantized": "merged and quantized again, 4 bits",
-        "original": "update added to W in place of W_q",
-    }
-    rows = [
-        [label, *(plus_minus([seed[way]["score"] for seed in seeds]) for seeds in measured.values())]
-        for way, label in ways.items()
-    ]
-    return {"columns": ["", *measured], "rows": rows}
-
-
-def numbers(measured: dict) -> dict[str, float]:
-    """What the text quotes one by one."""
-    found = {}
-    for name in FORMATS:
-        for size in BLOCKS:
-            found[f"{name}_error_{size}"] = mean(100 * seed["errors"][name][str(size)] for seed in measured["normal"])
-            found[f"{name}_real_error_{size}"] = mean(
-                100 * base["errors"][name][str(size)] for base in measured["real"].values()
-            )
-        found[f"{name}_loss_rise"] = mean(mean(loss_rise(losses, name)) for losses in measured["loss"].values())
-    for name in FORMATS[:3]:
-        used = [sum(seed["shares"][name][code] for seed in measured["normal"]) / len(measured["normal"])
-                for code in range(len(measured["normal"][0]["shares"][name]))]  # fmt: skip
-        used = [share for share in used if share]
-        found[f"{name}_rarest"], found[f"{name}_commonest"] = 100 * min(used), 100 * max(used)
-        found[f"{name}_entropy"] = -sum(share * math.log2(share) for share in used)
-    for base, values in measured["real"].items():
-        found[f"kurtosis_{base}"] = values["kurtosis"]
-    for rows, times in measured["speed"].items():
-        found[f"slower_{rows}"] = min(times["qlora"]) / min(times["lora"])  # other programs only make a round slower
-    for task in ("sentiment", "topic"):
-        for name, values in scores(measured, task).items():
-            found[f"{task}_{name}"] = mean(values)
-        seeds = measured["merges"][task]
-        for way in ("attached", "exact", "requantized", "original"):
-            found[f"{task}_{way}"] = mean(seed[way]["score"] for seed in seeds)
-        found[f"{task}_update"] = mean(100 * seed["attached"]["update"] for seed in seeds)
-        found[f"{task}_lost"] = mean(100 * seed["attached"]["lost"] for seed in seeds)
-        found[f"{task}_requantized_error"] = mean(100 * seed["requantized"]["error"] for seed in seeds)
-        found[f"{task}_update_gone"] = 100 * found[f"{task}_requantized_error"] / found[f"{task}_update"]
-    return found
-
-
-def figures(results: dict, folder: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    draw_levels(pyplot, results["runs"], folder / "levels.png")
-    draw_errors(pyplot, results["runs"], folder / "errors.png")
-
-
-def draw_levels(pyplot, measured: dict, path: Path) -> None:
-    """The levels of each format as lines over the numbers that they have to stand for."""
-    histogram = torch.tensor([seed["histogram"] for seed in measured["normal"]]).mean(0) * 30  # a density
-    places = torch.linspace(-1, 1, 61)
-    centres = ((places[:-1] + places[1:]) / 2).tolist()
-    figure, panels = pyplot.subplots(3, 1, figsize=(7, 5.4), dpi=150, facecolor="white", sharex=True)
-    for axes, name, title in zip(panels, FORMATS[:3], ("NF4", "FP4", "Int4"), strict=True):
-        axes.bar(centres, histogram.tolist(), width=2 / 60, color="#c9d6e8", label="w / absmax, blocks of 64")
-        levels = LEVELS[name]()
-        for level in levels[levels.abs() <= 1].tolist():
-            axes.axvline(level, color="#b0413e", linewidth=1.3)
-        axes.set_title(f"{title}: {len(levels[levels.abs() <= 1].unique())} different levels", fontsize=11, loc="left")
-        axes.set_yticks([])
-        axes.spines[["top", "right", "left"]].set_visible(False)
-    panels[-1].set_xlabel("w / absmax of its block: the numbers (blue), the levels (red)", fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
-
-
-def draw_errors(pyplot, measured: dict, path: Path) -> None:
-    """Error by block size, on normal numbers and on the weights of the bases."""
-    figure, panels = pyplot.subplots(1, 2, figsize=(8, 3.9), dpi=150, facecolor="white", sharey=True)
-    colours = {"int4": "#b0413e", "fp4": "#d98e2b", "nf4": "#2b6cb0", "int8": "#4a7c59"}
-    real = list(measured["real"].values())
-    for axes, weights, title in zip(
-        panels, (measured["normal"], real), ("normal numbers", "our five bases, mean"), strict=True
-    ):
-        for name, colour in colours.items():
-            values = [mean(100 * entry["errors"][name][str(size)] for entry in weights) for size in BLOCKS]
-            axes.plot(BLOCKS, values, marker="o", markersize=4, color=colour, label=name)
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xticks(BLOCKS, [str(size) for size in BLOCKS])
-        axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
-        axes.minorticks_off()
-        axes.grid(alpha=0.3)
-        axes.set_title(title, fontsize=11)
-        axes.set_xlabel("numbers in a block")
-    panels[0].set_ylabel("error, % of the weights' size")
-    panels[1].legend(fontsize=10)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
+def merging(measured: dict) -> tuple[dict, dict]:
+    """The same adapters attached, and in three ways without an adapter."""
+    rows, numbers = [], {}
+    for way, label in WAYS.items():
+        scores = {task: [seed[way]["score"] for seed in seeds] for task, seeds in measured.items()}
+        rows.append([label, *map(plus_minus, scores.values())])
+        numbers |= {f"{task}_{way}": mean(values) for task, values in scores.items()}
+    for task, seeds in measured.items():
+        update = mean(100 * seed["attached"]["update"] for seed in seeds)
+        error = mean(100 * seed["requantized"]["error"] for seed in seeds)
+        numbers |= {f"{task}_update": update, f"{task}_requantized_error": error}
+        numbers |= {f"{task}_lost": mean(100 * seed["attached"]["lost"] for seed in seeds)}
+        numbers[f"{task}_update_gone"] = 100 * error / update
+    return table(["", *measured], rows), numbers
 
 
 if __name__ == "__main__":
-    main(__file__, runs, summary, figures)
+    main(__file__, runs, summary)

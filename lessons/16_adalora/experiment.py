@@ -16,7 +16,7 @@ from statistics import mean
 import torch
 
 from minipeft.commands.acceptance import RESULTS
-from minipeft.commands.rank_picture import rank_picture, stored_ranks
+from minipeft.commands.rank_picture import stored_ranks
 from minipeft.course.experiment import main, race
 from minipeft.files import write_json
 from minipeft.methods.low_rank.adalora import AdaLoRA
@@ -318,88 +318,5 @@ def alike(one: tuple[int, ...], other: tuple[int, ...]) -> float:
     return float(torch.corrcoef(torch.tensor([one, other], dtype=torch.float64))[0, 1])
 
 
-def figures(results: dict, folder: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    measured = results["runs"]
-    pyplot.rcParams.update({"font.size": 11, "savefig.facecolor": "white", "axes.facecolor": "white"})
-    draw_budget(pyplot, measured, folder / "budget.png")
-    draw_cuts(pyplot, measured["cuts"], folder / "cuts.png")
-    means = {path: round(mean(seeds), 1) for path, seeds in measured["ranks"]["adalora"].items()}
-    rank_picture(means, folder / "ranks.png", f"Rank left of 4, mean of {results['seeds']} seeds ({TASK})")
-    for name in ("budget", "cuts", "ranks"):
-        shrink(folder / f"{name}.png")
-
-
-def shrink(file: Path) -> None:
-    """The same picture with a palette of 96 colours, which takes a third of the bytes."""
-    from PIL import Image  # comes with matplotlib
-
-    with Image.open(file) as picture:
-        small = picture.convert("RGB").quantize(96)
-    small.save(file, optimize=True)
-
-
-def draw_budget(pyplot, measured: dict, file: Path) -> None:
-    """Who holds the budget while it falls; what goes and comes back at each pruning."""
-    prunings = [seed["prunings"] for seed in measured["moves"]]
-    steps = [one["step"] for one in prunings[0]]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 4.6), dpi=150, facecolor="white")
-    bands = []
-    for pattern in GROUPS.values():
-        paths = [path for path in prunings[0][0]["left"] if re.match(pattern, path)]
-        held = [mean(sum(seed[n]["left"][path] for path in paths) for seed in prunings) for n in range(len(steps))]
-        bands.append([4 * len(paths), 4 * len(paths), *held, held[-1]])
-    places = [0, steps[0], *steps, STEPS]  # the first pruning is a step down
-    left.stackplot(places, bands, labels=list(GROUPS), colors=pyplot.get_cmap("tab20c").colors[0:20:3][:6], step="post")
-    budget = measured["schedule"]
-    left.plot([10 * n for n in range(len(budget))], budget, color="black", linewidth=1.5)
-    left.set(xlabel="steps", ylabel="triplets kept in the whole model", xlim=(0, STEPS), ylim=(0, 150))
-    went, came = ([mean(seed[n][key] for seed in prunings) for n in range(len(steps))] for key in ("went", "came"))
-    right.bar(steps, [-number for number in went], width=7, color="#b2543c", label="go")
-    right.bar(steps, came, width=7, color="#3c7eb2", label="come back")
-    right.axhline(0, color="black", linewidth=0.8)
-    right.set(xlabel="steps", ylabel="triplets at a pruning", xlim=(0, STEPS))
-    right.legend(frameon=False)
-    figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=10)
-    figure.tight_layout(rect=(0, 0.13, 1, 1))
-    figure.savefig(file)
-    pyplot.close(figure)
-
-
-def draw_cuts(pyplot, cuts: dict[str, list[dict]], file: Path) -> None:
-    """Score against triplets left, one line for each way of choosing them; one panel for each penalty."""
-    figure, panels = pyplot.subplots(1, 2, figsize=(9, 4.6), dpi=150, facecolor="white", sharey=True)
-    for axes, (kind, title) in zip(
-        panels, (("averaged", "averaged penalty"), ("no_penalty", "no penalty")), strict=True
-    ):
-        draw_panel(axes, cuts[kind])
-        axes.set(title=title, xlabel=f"triplets left of {TRIPLETS}")
-    panels[0].set_ylim(40, 104)
-    panels[0].set_ylabel(f"test accuracy on {TASK}, percent")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=10)
-    figure.tight_layout(rect=(0, 0.13, 1, 1))
-    figure.savefig(file)
-    pyplot.close(figure)
-
-
-def draw_panel(axes, cuts: list[dict]) -> None:
-    styles = zip(CRITERIA, "os^Dx", ("#1f4e79", "#3c9d6b", "#d08a1d", "#8a5fb0", "#777777"), strict=True)
-    for number, (name, marker, colour) in enumerate(styles):
-        left = [*sorted(map(int, cuts[0][name])), TRIPLETS]
-        scores = [[seed[name].get(str(n), seed[str(TRIPLETS)]) for seed in cuts] for n in left]
-        bars = [interval(values) if len(values) > 1 else 0.0 for values in scores]
-        shifted = [n * 1.03 ** (number - 2) for n in left]  # side by side, so that no bar hides another
-        axes.errorbar(shifted, [mean(values) for values in scores], bars, marker=marker, color=colour, capsize=2,
-                      linewidth=1.3, markersize=5, label=NAMES[name])  # fmt: skip
-    axes.axhline(mean(seed["0"] for seed in cuts), color="black", linestyle=":", linewidth=1, label="no triplets")
-    axes.set_xscale("log", base=2)
-    axes.set_xticks([*CUTS, TRIPLETS], map(str, [*CUTS, TRIPLETS]))
-    axes.minorticks_off()
-
-
 if __name__ == "__main__":
-    main(__file__, runs, summary, figures)
+    main(__file__, runs, summary)

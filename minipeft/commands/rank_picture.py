@@ -29,6 +29,16 @@ def rank_picture(ranks: Mapping[str, float], path: str | Path, title: str = "Ran
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    figure = heat_map(ranks, title)
+    figure.savefig(path)
+    pyplot.close(figure)
+    return True
+
+
+def heat_map(ranks: Mapping[str, float], title: str):
+    """The figure itself, for whoever saves it."""
+    from matplotlib import pyplot
+
     places = {place(name): rank for name, rank in ranks.items()}
     blocks, kinds = (list(dict.fromkeys(side)) for side in zip(*places, strict=True))  # in the model's order
     most = max(1, *places.values())
@@ -47,9 +57,7 @@ def rank_picture(ranks: Mapping[str, float], path: str | Path, title: str = "Ran
     axes.set_yticks(range(len(blocks)), blocks)
     axes.set_title(title, fontsize=11)
     figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
-    return True
+    return figure
 
 
 def stored_ranks(weights: Mapping) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """How a chapter measures: one script, resumable, whose results file holds every number that the chapter prints.
 
-An `experiment.py` has `runs(args)` (measures), `summary(measured)` (tables and numbers, from the measurements alone),
-`figures(results, folder)` (draws), and ends with `main(__file__, runs, summary, figures)`.
+An `experiment.py` has `runs(args)`, which measures, and `summary(measured)`, which makes tables and numbers from the
+measurements alone; it ends with `main(__file__, runs, summary)`. The `figures.py` beside it draws.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from minipeft.course.chapters import ROOT
+from minipeft.course.figures import draw_figures
 from minipeft.files import write_json
 from minipeft.provenance import provenance
 from minipeft.racing import race as racing
@@ -39,11 +40,7 @@ def parser(about: str) -> argparse.ArgumentParser:
 
 
 def main(
-    file: str,
-    runs: Callable[[Any], dict],
-    summary: Callable[[dict], Summary],
-    figures: Callable[[dict, Path], None],
-    arguments: list[str] | None = None,
+    file: str, runs: Callable[[Any], dict], summary: Callable[[dict], Summary], arguments: list[str] | None = None
 ) -> None:
     """Measure, and write results.json and figures/ beside `file`; `--quick` prints what came out and writes neither."""
     chapter = Path(file).resolve().parent
@@ -54,13 +51,15 @@ def main(
         results["tables"], results["numbers"] = summary(results["runs"])
     else:
         results = measure(chapter, args, runs, summary)
-        if args.quick:
-            print(json.dumps({"tables": results["tables"], "numbers": results["numbers"]}, indent=1))
-            return
+    if args.quick:
+        print(json.dumps({"tables": results["tables"], "numbers": results["numbers"]}, indent=1))
+        return
     if not args.figures:
         write_json(target, results)
-    (chapter / "figures").mkdir(exist_ok=True)
-    figures(results, chapter / "figures")
+    try:
+        draw_figures(chapter, results["runs"], chapter / "figures")
+    except ModuleNotFoundError:
+        print("No figures: install the extra with  pip install -e '.[plots]'  and call again with --figures.")
 
 
 def measure(chapter: Path, args: argparse.Namespace, runs: Callable, summary: Callable) -> dict:
@@ -104,6 +103,33 @@ def race(
     report = racing.race(base, entries, args.seeds, args.workers, tune=not args.quick)
     rows = [{key: None if is_nan(value) else value for key, value in row.items()} for row in report["rows"]]
     return {"rows": rows, **{key: report[key] for key in ("learning_rates", "sweep", "settings", "chance", "commits")}}
+
+
+def kept(args: argparse.Namespace, name: str, measure_part: Callable[[], Any]) -> Any:
+    """What `measure_part` gave, now or in an earlier call of this script, as JSON gives it back."""
+    file = Path(args.out) / f"{name}.json"
+    if not file.exists():
+        print(f"measuring: {name}", flush=True)
+        write_json(file, measure_part())
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def table(columns: list[str], rows: list[list]) -> dict:
+    """A table as results.json keeps it and `minipeft.course.pages` prints it."""
+    return {"columns": list(columns), "rows": [list(row) for row in rows]}
+
+
+def together(parts: dict[str, tuple[dict, dict[str, float]]]) -> Summary:
+    """The tables by their names, and the numbers of all: every part is a table and the numbers that go with it."""
+    numbers: dict[str, float] = {}
+    for _, found in parts.values():
+        numbers |= found
+    return {name: content for name, (content, _) in parts.items()}, numbers
+
+
+def by_row(raced: dict) -> dict[str, dict]:
+    """The rows of a race by their names."""
+    return {row["method"]: row for row in raced["rows"]}
 
 
 def settle(folder: Path, settings: dict) -> None:

@@ -48,10 +48,15 @@ def megabytes(count: float | None) -> str:
     return "-" if count is None else f"{count / 1e6:.2f}"
 
 
+def plus_minus(values: list[float], digits: int = 1) -> str:
+    """Mean and, from two values on, half the width of its 95% interval."""
+    spread = f" ± {interval(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}"
+
+
 def score_cell(row: dict) -> str:
-    """Mean and, from two seeds on, half the width of its 95% interval."""
-    interval_known = len(row["scores"]) > 1
-    return f"{row['mean']:.1f} ± {row['interval']:.1f}" if interval_known else f"{row['mean']:.1f}"
+    """A row's score with its interval over the seeds."""
+    return plus_minus(row["scores"])
 
 
 def cells(row: dict) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from minipeft.course.chapters import LESSONS, ROOT, chapters, exercise_of, load_answers
+from minipeft.course.figures import draw_figures
 from minipeft.course.linter import problems
 from minipeft.course.progress import judge
 from minipeft.course.wrong_answers import wrong_answers, wrong_module
@@ -67,6 +68,14 @@ def test_tables_and_numbers_follow_from_the_runs(chapter):
     results = chapter.results
     tables, numbers = load_answers(chapter.folder / "experiment.py").summary(results["runs"])
     assert json.loads(json.dumps([tables, numbers])) == [results["tables"], results["numbers"]]
+
+
+@pytest.mark.slow
+@each_measured_chapter
+def test_the_figures_are_those_that_its_file_draws(chapter, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs matplotlib (extra [plots])")
+    drawn = draw_figures(chapter.folder, chapter.results["runs"], tmp_path)
+    assert {file.name for file in drawn} == {file.name for file in (chapter.folder / "figures").iterdir()}
 
 
 @each_measured_chapter

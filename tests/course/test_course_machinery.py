@@ -1,6 +1,7 @@
 """The machinery of the course, on a chapter of one file each that is written for the purpose."""
 
 import json
+from argparse import Namespace
 from collections import Counter
 
 import pytest
@@ -11,6 +12,7 @@ from minipeft.course import experiment
 from minipeft.course.chapters import LESSONS, Chapter, chapters, find_chapter
 from minipeft.course.checks import ToDo, WrongResult, accepts, check
 from minipeft.course.differences import difference
+from minipeft.course.figures import draw_figures
 from minipeft.course.hints import next_hint
 from minipeft.course.linter import problems
 from minipeft.course.pages import code_problems, fill, is_excerpt, number_problems
@@ -384,18 +386,42 @@ def test_an_experiment_writes_results_that_its_summary_gives_again(tmp_path, mon
         rows = [[rank, str(score)] for rank, score in measured["scores"].items()]
         return {"ranks": {"columns": ["rank", "score"], "rows": rows}}, {"best": max(measured["scores"].values())}
 
-    def figures(results, folder):
-        (folder / "ranks.png").write_text(str(results["numbers"]["best"]))
-
-    experiment.main(str(file), runs, summary, figures, ["--quick"])
+    experiment.main(str(file), runs, summary, ["--quick"])
     assert not (file.parent / "results.json").exists(), "a quick look leaves nothing behind"
-    experiment.main(str(file), runs, summary, figures, ["--seeds", "6"])
+    experiment.main(str(file), runs, summary, ["--seeds", "6"])
     results = json.loads((file.parent / "results.json").read_text())
     assert results["numbers"] == {"best": 12} and results["runs"]["scores"] == {"1": 6, "2": 12}
     assert results["seeds"] == 6 and results["command"].endswith("experiment.py --seeds 6 --device cpu")
-    (file.parent / "figures" / "ranks.png").unlink()
-    experiment.main(str(file), None, summary, figures, ["--figures"])
-    assert (file.parent / "figures" / "ranks.png").read_text() == "12"
+
+
+def test_every_figure_has_a_function_that_draws_it(tmp_path):
+    pytest.importorskip("matplotlib", reason="needs matplotlib (extra [plots])")
+    (tmp_path / "figures.py").write_text(
+        "from matplotlib import pyplot\n\ndef draw_scores(measured):\n"
+        "    figure, axes = pyplot.subplots(figsize=(4, 2))\n    axes.plot(measured['scores'])\n    return figure\n"
+    )
+    (drawn,) = draw_figures(tmp_path, {"scores": [1, 2]}, tmp_path / "figures")
+    assert drawn == tmp_path / "figures" / "scores.png" and drawn.read_bytes().startswith(b"\x89PNG")
+    width, height = (int.from_bytes(drawn.read_bytes()[place : place + 4]) for place in (16, 20))
+    assert (width, height) == (600, 300), "150 dots an inch"
+
+
+def test_parts_of_a_summary_are_put_together():
+    content = experiment.table(["rank"], [[1], [2]])
+    assert experiment.together({"a": (content, {"x": 1}), "b": (content, {"y": 2})}) == (
+        {"a": {"columns": ["rank"], "rows": [[1], [2]]}, "b": content},
+        {"x": 1, "y": 2},
+    )
+
+
+def test_a_part_that_was_measured_is_kept(tmp_path):
+    args, calls = Namespace(out=tmp_path), []
+
+    def measure():
+        calls.append(1)
+        return {1: "one"}
+
+    assert [experiment.kept(args, "part", measure) for _ in range(2)] == [{"1": "one"}] * 2 and calls == [1]
 
 
 def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
