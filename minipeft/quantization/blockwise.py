@@ -12,7 +12,6 @@ Cost: bits + 32 / block_size bits for each number: 4.5 with blocks of 64.
 import math
 
 import torch
-from torch import Tensor
 
 from minipeft.errors import UserError
 from minipeft.quantization.data_types import data_type
@@ -22,7 +21,7 @@ CHUNK = 65536  # numbers that a CPU dequantises at a time: they stay in its cach
 
 
 @torch.no_grad()
-def quantize(values: Tensor, format: str = "nf4", block_size: int = 64) -> tuple[Tensor, Tensor]:
+def quantize(values: torch.Tensor, format: str = "nf4", block_size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     """(bytes, absmax) of a tensor of any shape and floating type: (numbers * bits / 8,) uint8 and (blocks,) float32.
 
     Raises UserError where a number is not finite.
@@ -40,7 +39,7 @@ def quantize(values: Tensor, format: str = "nf4", block_size: int = 64) -> tuple
     return (codes[::2] << 4 | codes[1::2] if kind.bits == 4 else codes), absmax
 
 
-def scale_to_one(flat: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
+def scale_to_one(flat: torch.Tensor, block_size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Every number over the largest of its block, and these: (numbers,) in [-1, 1] and (blocks,).
 
     Whole blocks are multiplied by 1 / absmax, the last, partial one is divided: bitsandbytes does, and the last bits
@@ -58,8 +57,8 @@ def scale_to_one(flat: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def dequantize(
-    codes: Tensor, absmax: Tensor, shape, format: str = "nf4", block_size: int = 64, dtype=torch.float32
-) -> Tensor:
+    codes: torch.Tensor, absmax: torch.Tensor, shape, format: str = "nf4", block_size: int = 64, dtype=torch.float32
+) -> torch.Tensor:
     """The numbers that `quantize` left, in `shape`: computed in float32, then rounded to `dtype`.
 
     One look into a table of 256 pairs turns a byte into two numbers, which beats taking the halves of the byte apart.
@@ -80,7 +79,7 @@ def dequantize(
     return result.view(shape)
 
 
-def multiply_blocks(values: Tensor, factors: Tensor, block_size: int, out: Tensor) -> None:
+def multiply_blocks(values: torch.Tensor, factors: torch.Tensor, block_size: int, out: torch.Tensor) -> None:
     """out = each number times the factor of its block; there may be more factors than blocks."""
     blocks, rest = divmod(len(values), block_size)
     whole = blocks * block_size

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from torch import Tensor
 
 from minipeft.errors import UserError
 
@@ -27,10 +26,10 @@ class DataType:
     """A format as tables on one device; `levels` stands in the order of the codes, the others in rising order."""
 
     bits: int
-    levels: Tensor  # (2^bits,) float32
-    midpoints: Tensor  # (2^bits - 1,), between neighbours
-    order: Tensor  # (2^bits,) uint8, the code of the lowest level, of the next, ...
-    lookup: Tensor  # (256,), what a byte holds: two float32 seen as one float64 (4 bits), or one float32 (8 bits)
+    levels: torch.Tensor  # (2^bits,) float32
+    midpoints: torch.Tensor  # (2^bits - 1,), between neighbours
+    order: torch.Tensor  # (2^bits,) uint8, the code of the lowest level, of the next, ...
+    lookup: torch.Tensor  # (256,), what a byte holds: two float32 seen as one float64 (4 bits), or one float32 (8 bits)
 
 
 @cache
@@ -49,7 +48,7 @@ def data_type(name: str, device: torch.device) -> DataType:
     return DataType(bits, *(table.to(device) for table in tables))
 
 
-def nf4_levels() -> Tensor:
+def nf4_levels() -> torch.Tensor:
     """-1, seven quantiles below 0, 0, and eight above, of which the last is 1: (16,) float32.
 
     The steps are those of the published table: rounded where it was rounded, all levels agree to the last bit.
@@ -62,7 +61,7 @@ def nf4_levels() -> Tensor:
     return levels / levels[-1]
 
 
-def fp4_levels() -> Tensor:
+def fp4_levels() -> torch.Tensor:
     """0, 1/16, 8, 12, 4, 6, 2, 3 and their negatives, over 12: (16,) float32. Here 0 may be code 0 or code 8."""
     magnitudes = []
     for code in range(8):
@@ -72,7 +71,7 @@ def fp4_levels() -> Tensor:
     return torch.cat([positive, 0 - positive])
 
 
-def integer_levels(bits: int) -> Tensor:
+def integer_levels(bits: int) -> torch.Tensor:
     """k / (2^(bits-1) - 1) for the whole numbers k of that many bits, from the lowest on: (2^bits,) float32."""
     highest = 2 ** (bits - 1) - 1
     return torch.arange(-highest - 1, highest + 1, dtype=torch.float32, device="cpu") / highest

@@ -11,7 +11,6 @@ Paper: Dettmers et al. 2023, arXiv:2305.14314, section 3, which says 8-bit float
 from functools import cache
 
 import torch
-from torch import Tensor
 
 from minipeft.quantization.blockwise import multiply_blocks
 
@@ -20,7 +19,7 @@ STEPS = 65535  # the grid of the table below has one point more
 
 
 @cache
-def dynamic_map(device: torch.device) -> Tensor:
+def dynamic_map(device: torch.device) -> torch.Tensor:
     """The 256 values in rising order, (256,) float32: 127 below zero, zero, and 128 above, the last of them 1."""
     values = [torch.tensor([0.0, 1.0], device="cpu")]
     for power in range(7):  # 10^-6 with one place, 10^-5 with two, ... 10^0 with 64
@@ -31,7 +30,7 @@ def dynamic_map(device: torch.device) -> Tensor:
 
 
 @cache
-def nearest_codes(device: torch.device) -> Tensor:
+def nearest_codes(device: torch.device) -> torch.Tensor:
     """The code nearest to each of 65,536 evenly spaced values from -1 to 1, (65536,) uint8."""
     values = dynamic_map(torch.device("cpu"))
     grid = 2 * torch.arange(STEPS + 1, dtype=torch.float32, device="cpu") / STEPS - 1
@@ -39,7 +38,7 @@ def nearest_codes(device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def compress(absmax: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def compress(absmax: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(codes, scales, offset) of (blocks,) absmax numbers: (blocks,) uint8, (blocks / 256,) and () float32.
 
     As in bitsandbytes, a number is first rounded to the grid and the table then names its code: near zero, where the
@@ -58,7 +57,7 @@ def compress(absmax: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def restore(codes: Tensor, scales: Tensor, offset: Tensor) -> Tensor:
+def restore(codes: torch.Tensor, scales: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """The absmax numbers that `compress` left, (blocks,) float32."""
     values = dynamic_map(codes.device).index_select(0, codes.int())
     multiply_blocks(values, scales, BLOCK_SIZE, out=values)

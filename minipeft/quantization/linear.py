@@ -10,7 +10,7 @@ Paper: Dettmers et al. 2023, arXiv:2305.14314, equation 5.
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.quantization.blockwise import dequantize, quantize
 from minipeft.quantization.double_quantization import compress, restore
@@ -20,12 +20,12 @@ class QuantizedProduct(torch.autograd.Function):
     """x W_q^T + b, which remembers the layer and no weight."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bias: Tensor | None, layer: "QuantizedLinear") -> Tensor:
+    def forward(ctx: Any, x: torch.Tensor, bias: torch.Tensor | None, layer: "QuantizedLinear") -> torch.Tensor:
         ctx.layer = layer
         return nn.functional.linear(x, layer.dequantize(x.dtype), bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
         """`gradient`: (..., out). The codes are frozen: there is no gradient for them."""
         for_x, for_bias = None, None
         if ctx.needs_input_grad[0]:
@@ -49,7 +49,7 @@ class QuantizedLinear(nn.Module):
         self.register_buffer("like", linear.weight.detach().new_empty(0), persistent=False)  # the type of `weight`
         self.store(linear.weight)
 
-    def store(self, weight: Tensor) -> None:
+    def store(self, weight: torch.Tensor) -> None:
         """Quantize `weight`, (out, in), and keep it in place of what was kept before.
 
         The scales are kept as bits, in integers: model.to(torch.bfloat16) casts every floating buffer, and they must
@@ -65,24 +65,24 @@ class QuantizedLinear(nn.Module):
         else:
             self.register_buffer("absmax_bits", absmax.view(torch.int32))
 
-    def absmax(self) -> Tensor:
+    def absmax(self) -> torch.Tensor:
         """(blocks,) float32."""
         if not self.double_quantization:
             return self.absmax_bits.view(torch.float32)
         scales, offset = self.absmax_scales.view(torch.float32), self.absmax_offset.view(torch.float32)
         return restore(self.absmax_codes, scales, offset)
 
-    def dequantize(self, dtype: torch.dtype) -> Tensor:
+    def dequantize(self, dtype: torch.dtype) -> torch.Tensor:
         """(out, in)."""
         shape = self.out_features, self.in_features
         return dequantize(self.codes, self.absmax(), shape, self.format, self.block_size, dtype)
 
     @property
-    def weight(self) -> Tensor:
+    def weight(self) -> torch.Tensor:
         """(out, in), a copy in the type that the layer's weight had."""
         return self.dequantize(self.like.dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         device = x.device.type
         if device != "meta" and torch.is_autocast_enabled(device):  # a model without numbers knows no autocast
             x = x.to(torch.get_autocast_dtype(device))

@@ -9,21 +9,20 @@ relative positions. T5 has scale = 1, GPT-2 has scale = 1 / sqrt(head). Source: 
 """
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 
 class KeyValueCache:
     """The keys and values that one attention layer has already computed, (batch, heads, sources, head) each."""
 
-    def __init__(self, key: Tensor | None = None, value: Tensor | None = None):
+    def __init__(self, key: torch.Tensor | None = None, value: torch.Tensor | None = None):
         self.key, self.value = key, value
 
     @property
     def empty(self) -> bool:
         return self.key is None
 
-    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    def append(self, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Remember new positions behind the old ones and return all of them."""
         if not self.empty:
             key, value = torch.cat([self.key, key], dim=2), torch.cat([self.value, value], dim=2)
@@ -63,19 +62,19 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        hidden: Tensor,
-        context: Tensor | None = None,
-        bias: Tensor | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> Tensor:
+        hidden: torch.Tensor,
+        context: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
+        cache: "KeyValueCache | None" = None,
+    ) -> torch.Tensor:
         """hidden: (batch, targets, hidden); context: (batch, sources, hidden); bias: broadcast to the scores."""
         query, key, value = self.project(hidden, context, cache)
         mixed = self.attend(query, key, value, bias)
         return self.output(mixed)  # (batch, targets, hidden)
 
     def project(
-        self, hidden: Tensor, context: Tensor | None = None, cache: KeyValueCache | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, hidden: torch.Tensor, context: torch.Tensor | None = None, cache: "KeyValueCache | None" = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries of `hidden`, keys and values of everything it may look at, split into heads."""
         query = self.split_heads(self.query(hidden))
         if context is not None and cache is not None and not cache.empty:
@@ -86,15 +85,17 @@ class Attention(nn.Module):
             key, value = cache.append(key, value)
         return query, key, value
 
-    def split_heads(self, x: Tensor) -> Tensor:
+    def split_heads(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, length, heads * head) -> (batch, heads, length, head)"""
         return x.view(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    def attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Each query's weighted mean of the values, heads side by side: (batch, targets, heads * head)."""
         if self.fused:
             dropout = self.dropout.p if self.training else 0.0
-            mixed = functional.scaled_dot_product_attention(query, key, value, bias, dropout, scale=self.scale)
+            mixed = nn.functional.scaled_dot_product_attention(query, key, value, bias, dropout, scale=self.scale)
         else:
             scaled = query if self.scale == 1.0 else self.scale * query
             scores = scaled @ key.transpose(-1, -2)  # (batch, heads, targets, sources)

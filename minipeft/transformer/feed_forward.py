@@ -1,8 +1,9 @@
 """The position-wise network of a transformer block, in its two forms."""
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
-ACTIVATIONS = {"gelu": nn.GELU(approximate="tanh"), "relu": nn.ReLU()}
+ACTIVATIONS = ("gelu", "relu")
 
 
 class GatedFeedForward(nn.Module):
@@ -13,10 +14,10 @@ class GatedFeedForward(nn.Module):
         self.gate = nn.Linear(hidden_size, inner_size, bias=False)
         self.up = nn.Linear(hidden_size, inner_size, bias=False)
         self.down = nn.Linear(inner_size, hidden_size, bias=False)
-        self.activation = ACTIVATIONS[activation]
+        self.activation = {"gelu": nn.GELU(approximate="tanh"), "relu": nn.ReLU()}[activation]
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         inner = self.activation(self.gate(x)) * self.up(x)  # (batch, length, inner)
         return self.down(self.dropout(inner))  # (batch, length, hidden)
 
@@ -28,8 +29,8 @@ class FeedForward(nn.Module):
         super().__init__()
         self.up = nn.Linear(hidden_size, inner_size, bias=bias)
         self.down = nn.Linear(inner_size, hidden_size, bias=bias)
-        self.activation = ACTIVATIONS[activation]
+        self.activation = {"gelu": nn.GELU(approximate="tanh"), "relu": nn.ReLU()}[activation]
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.down(self.dropout(self.activation(self.up(x))))  # (batch, length, hidden)

@@ -6,7 +6,7 @@ No mean is subtracted and there is no bias. Source: Zhang & Sennrich 2019, arXiv
 """
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class RMSNorm(nn.Module):
@@ -17,7 +17,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(hidden_size))
         self.epsilon = epsilon
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         # Squares are summed in float32 or better: bfloat16 keeps too few digits to add up hidden_size of them. The
         # Euclidean norm does it in one pass over x, where squaring first would write all squares to memory.
         precise = torch.promote_types(x.dtype, torch.float32)

@@ -3,20 +3,20 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
-def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+def mask_bias(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """A mask that is True where looking is allowed, as a bias: 0 there, the lowest finite number elsewhere."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
-def causal_mask(targets: int, sources: int, device=None) -> Tensor:
+def causal_mask(targets: int, sources: int, device=None) -> torch.Tensor:
     """(targets, sources): query i is source number `sources - targets + i` and sees itself and what came before."""
     return torch.ones(targets, sources, dtype=torch.bool, device=device).tril(sources - targets)
 
 
-def relative_bucket(distance: Tensor, buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
+def relative_bucket(distance: torch.Tensor, buckets: int, max_distance: int, bidirectional: bool) -> torch.Tensor:
     """T5's bucket number of each distance (key index - query index), same shape as `distance`.
 
     Half of a direction's buckets hold one distance each; the other half grow logarithmically up to `max_distance`,
@@ -43,7 +43,7 @@ class RelativePositionBias(nn.Module):
         self.table = nn.Embedding(buckets, heads)
         self.max_distance, self.bidirectional = max_distance, bidirectional
 
-    def forward(self, targets: int, sources: int) -> Tensor:
+    def forward(self, targets: int, sources: int) -> torch.Tensor:
         """(1, heads, targets, sources); the queries are the last `targets` of the `sources` positions."""
         positions = torch.arange(sources, device=self.table.weight.device)
         distance = positions[None, :] - positions[sources - targets :, None]  # (targets, sources)
@@ -58,6 +58,6 @@ class LearnedPositions(nn.Module):
         super().__init__()
         self.table = nn.Embedding(max_length, hidden_size)
 
-    def forward(self, mask: Tensor, length: int) -> Tensor:
+    def forward(self, mask: torch.Tensor, length: int) -> torch.Tensor:
         """mask: (batch, seen), all tokens so far -> vectors of the last `length` of them, (batch, length, hidden)."""
         return self.table((mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:])
