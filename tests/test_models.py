@@ -10,7 +10,8 @@ from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
 
 import minipeft.models as models
 from minipeft.errors import UserError
-from minipeft.transformer.checkpoints import fingerprint, load_checkpoint, save_checkpoint
+from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
+from minipeft.transformer.fingerprints import fingerprint
 from minipeft.transformer.hugging_face import from_hugging_face, gpt2_names, t5_names, to_hugging_face
 from minipeft.transformer.hugging_face_config import gpt2_settings
 

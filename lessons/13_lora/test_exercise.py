@@ -293,7 +293,7 @@ def test_stabilised_output_divides_by_the_root_of_the_rank(answers):
 
 def test_stabilised_output_is_that_of_the_real_layer(answers):
     x, w, a, b = random_case(6, 4, 3)
-    layer = RSLoRA(rank=3, alpha=5.0).new_layer(nn.Linear(4, 6, bias=False), 3)
+    layer = RSLoRA(rank=3, alpha=5.0).wrap(nn.Linear(4, 6, bias=False), 3)
     with torch.no_grad():
         layer.linear.weight.copy_(w), layer.A.copy_(a), layer.B.copy_(b)
         expected = layer(x)

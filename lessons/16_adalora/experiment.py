@@ -105,7 +105,7 @@ def orthogonality(args: argparse.Namespace, row: str) -> list[dict[str, float]]:
         weights = read_adapter(adapter(args, "choices", row, seed))["weights"]
         errors, gaps = [], []
         for path in stored_ranks(weights):
-            p, lam, q = (weights[f"{path}.{part}"].double() for part in ("P", "values", "Q"))
+            p, lam, q = (weights[f"{path}.{part}"].double() for part in ("P", "lam", "Q"))
             lam = lam[lam != 0]
             if len(lam) == p.shape[1] >= 1:
                 gram = [p.T @ p, q @ q.T]
@@ -132,7 +132,7 @@ def cut(args: argparse.Namespace, seed: int, gamma: float) -> dict:
     model, task = trained(args, seed, method)
     layers, limit = method.layers(), 100 if args.quick else None
     importance = measured_importance(model, method, task, seed)
-    values = {path: layer.values.detach().clone() for path, layer in layers}
+    values = {path: layer.lam.detach().clone() for path, layer in layers}
     choose, scores = random.Random(seed), {}
     model.eval()
     for criterion in CRITERIA:
@@ -153,13 +153,13 @@ def cut(args: argparse.Namespace, seed: int, gamma: float) -> dict:
                     layer.kept.copy_(part)
             with torch.no_grad():
                 for path, layer in layers:
-                    layer.values.copy_(values[path] * layer.kept)
+                    layer.lam.copy_(values[path] * layer.kept)
             score = evaluate(model, task, "test", limit=limit)["score"]
             scores.setdefault(criterion, {})[str(left)] = score
     for left, factor in (("144", 1.0), ("0", 0.0)):
         with torch.no_grad():
             for path, layer in layers:
-                layer.values.copy_(values[path] * factor)
+                layer.lam.copy_(values[path] * factor)
         scores[left] = evaluate(model, task, "test", limit=limit)["score"]
     return scores
 

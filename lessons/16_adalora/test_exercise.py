@@ -114,15 +114,15 @@ def test_triplet_scores_of_two_triplets_worked_by_hand(answers):
 
 def test_triplet_scores_are_the_librarys(answers):
     layer, library = AdaLoRALinear(nn.Linear(5, 7), 3, 3.0), rank_budget.Importance(0.85, 0.85)
-    scores = {"P": numbers(7, 3, seed=1).abs(), "values": numbers(3, seed=2).abs(), "Q": numbers(3, 5, seed=3).abs()}
+    scores = {"P": numbers(7, 3, seed=1).abs(), "lam": numbers(3, seed=2).abs(), "Q": numbers(3, 5, seed=3).abs()}
     library.averages = {f"x.{name}.sensitivity": score for name, score in scores.items()}
     library.averages |= {f"x.{name}.uncertainty": torch.ones_like(score) for name, score in scores.items()}
     check(
         answers,
-        lambda answers: answers.triplet_scores(scores["values"], scores["P"], scores["Q"]),
-        library.triplets("x", layer),
-        holds="the scores are those of minipeft's Importance.triplets",
-        inputs={"values": scores["values"], "p": scores["P"], "q": scores["Q"]},
+        lambda answers: answers.triplet_scores(scores["lam"], scores["P"], scores["Q"]),
+        library.triplet_scores("x", layer),
+        holds="the scores are those of minipeft's Importance.triplet_scores",
+        inputs={"values": scores["lam"], "p": scores["P"], "q": scores["Q"]},
         section="The mathematics",
         likely="one of the three parts is missing, or a mean is taken over the wrong dimension",
     )
@@ -225,7 +225,7 @@ def test_keep_best_makes_the_librarys_choice(answers):
     layers = [(str(place), AdaLoRALinear(nn.Linear(3, 2), len(score), 1.0)) for place, score in enumerate(scores)]
     library = rank_budget.Importance(0.5, 0.5, "magnitude")
     for (_, layer), score in zip(layers, scores, strict=True):
-        nn.init.zeros_(layer.values).data.add_(score.exp())  # as large as exp(score): the same order
+        nn.init.zeros_(layer.lam).data.add_(score.exp())  # as large as exp(score): the same order
     rank_budget.keep_best(layers, library, 6)
     check(
         answers,
@@ -305,7 +305,7 @@ def real_counts() -> dict[str, int]:
     counts["importance_bytes"] = sum(average.numel() * average.element_size() for average in averages)
     for path, layer in layers.items():
         layer.kept.copy_(torch.arange(6) < (6 if "feed_forward" in path else 3))
-        layer.values.data.copy_(layer.kept.float())
+        layer.lam.data.copy_(layer.kept.float())
     return counts | {"stored": method.stored_count()}
 
 

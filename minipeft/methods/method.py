@@ -1,16 +1,16 @@
-"""The contract that every fine-tuning method keeps, and its three tools: freeze, replace_modules, named_parameters.
+"""The contract that every fine-tuning method keeps.
 
 A method is a dataclass. Its fields are its hyper-parameters; `install` puts its modules into the model:
 
-    method.attach(model)     the base is frozen, the method's own parameters are trainable
-    method.detach()          the model as it was before, bit for bit
-    method.merge()           a plain model with the same outputs, where the mathematics allows
+    method.attach(model)           the base is frozen, the method's own parameters are trainable
+    method.attach(model, state)    the same with what was learned before, a state_dict
+    method.detach()                the model as it was before, bit for bit
+    method.merge()                 a plain model with the same outputs, where the mathematics allows
 
 To add a method: a subclass in a file of its own, a line in `registry.py`, a row in `tests/helpers/method_table.py`.
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,21 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_layers import as_linear, linear_kinds, refuse_quantized
-from minipeft.methods.strict_loading import load_strictly
+from minipeft.methods.frozen_base import FrozenBase
 from minipeft.methods.targets import Kind, replace_modules
 from minipeft.transformer.batch import Batch
-from minipeft.transformer.checkpoints import fingerprint
 from minipeft.transformer.language_model import LanguageModel
-
-
-def freeze(model: nn.Module) -> list[tuple[nn.Parameter, bool]]:
-    """Stop every parameter from training; returns each with the `requires_grad` it had."""
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    for parameter, _ in flags:
-        parameter.requires_grad_(False)
-        parameter.grad = None
-    return flags
 
 
 @dataclass
@@ -42,22 +31,28 @@ class Method:
 
     name: ClassVar[str]
     suggested_optimizer: ClassVar[str] = "adamw"
-    suggested_learning_rate: ClassVar[float]
+    suggested_learning_rate: ClassVar[float]  # where it depends on the fields, a property; so may the next two
     learning_rate_grid: ClassVar[tuple[float, ...]]
-    starts_at_identity: ClassVar[bool] = True  # the first forward pass is the base model's, bit for bit
     can_merge: ClassVar[bool] = False
     why_no_merge: ClassVar[str] = ""
     needs_language_model: ClassVar[bool] = False  # whether it acts on places that only a model of ours has
+    starts_at_identity: ClassVar[bool] = True  # the first forward pass is the base model's, bit for bit
 
     model: ClassVar[Any] = None  # set while attached, on the instance
     fingerprint: ClassVar[str] = ""  # of the plain base, taken at attach
+    given: ClassVar[dict[str, Tensor] | None] = None  # during attach: the numbers that will take the place of a start
+
+    # Putting it in, and taking it out.
 
     def install(self, model: nn.Module) -> None:
         """Put the method into the frozen model with `replace` and `train_in_place`."""
         raise NotImplementedError
 
-    def attach(self, model: nn.Module) -> None:
-        """Freeze `model` and put this method into it. Refuses a model that carries a method already."""
+    def attach(self, model: nn.Module, state: dict[str, Tensor] | None = None) -> None:
+        """Freeze `model` and put this method into it, with what was learned before where `state` is given.
+
+        Raises UserError, and leaves the model plain, where it carries a method already or does not fit this one.
+        """
         carried = getattr(model, "attached_method", None)
         if carried is not None:
             raise UserError(f"The model already carries {carried.name}: detach() or merge() it first.")
@@ -68,38 +63,30 @@ class Method:
                 f"{self.name} works on a T5 or GPT-2 as minipeft.load gives it, not on a {type(model).__name__}: load "
                 "one, or take a method for any module, such as lora with the names of its layers as targets."
             )
-        self.fingerprint = fingerprint(model)
-        self._modes = [(module, module.training) for module in model.modules()]
-        self._flags = freeze(model)
+        self.base = FrozenBase(model)
+        self.fingerprint = self.base.fingerprint
         self._replaced: list[tuple[nn.Module, str, nn.Module]] = []
         self._originals: list[tuple[nn.Parameter, Tensor]] = []
-        self.model = model
-        model.attached_method = self
+        self.model, model.attached_method, self.given = model, self, state
         try:
             self.install(model)
+            if state is not None:
+                self.load_state_dict(state)
         except Exception:
             self.detach()
             raise
+        finally:
+            self.given = None
 
     def replace(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: Kind = nn.Module) -> None:
         """`replace_modules` on the attached model, remembered so that detach can undo it."""
         self._replaced += replace_modules(self.model, targets, wrap, kind)
 
-    def replace_linears(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module]) -> None:
-        """`replace` for linear layers alone: `wrap` gets what has the face of nn.Linear, also from a Conv1D."""
-        self.replace(targets, lambda layer: wrap(as_linear(layer)), linear_kinds(self.model))
-
-    def refuse_shared_weights(self, layers: Iterable[tuple[str, nn.Module]]) -> None:
-        """Raise where the `linear` of one of these (path, wrapper) shares a weight that merging would change too."""
-        uses = Counter(id(parameter) for _, parameter in self.model.named_parameters(remove_duplicate=False))
-        for path, layer in layers:
-            refuse_quantized(path, layer.linear)
-            if any(uses[id(parameter)] > 1 for parameter in layer.linear.parameters()):
-                raise UserError(f"{path} shares its weight with another module, which merging would change too.")
-
     def train_in_place(self, parameters: Iterable[nn.Parameter]) -> None:
         """Train these parameters of the base itself; their values now are kept so that detach can restore them."""
         for parameter in parameters:
+            if not parameter.is_floating_point():
+                raise UserError(f"{self.name} cannot train parameters of type {parameter.dtype}: use 16 or 32 bits.")
             self._originals.append((parameter, parameter.detach().clone()))
             parameter.requires_grad_(True)
 
@@ -109,20 +96,27 @@ class Method:
         with torch.no_grad():
             for parameter, value in self._originals:
                 parameter.copy_(value)
+        self.base.restore_modes_and_buffers()
         self._leave()
 
     def merge(self) -> None:
-        """Move what was learned into the model's own weights and leave: a plain model with the same outputs."""
+        """Move what was learned into the model's own weights and leave: a plain model with the same outputs.
+
+        Raises UserError, and changes nothing, where that is not possible or a learned number is not finite.
+        """
         self.require_attached()
         if not self.can_merge:
             raise UserError(f"{self.name} cannot be merged: {self.why_no_merge}")
+        for name, parameter in self.named_parameters().items():
+            if not parameter.isfinite().all():
+                raise UserError(
+                    f"{name} is not finite everywhere, so nothing was merged: detach() gives the base back."
+                )
         with torch.no_grad():
             self.merge_weights()
+        for parent, attribute, original in self._replaced:
+            original.train(getattr(parent, attribute).training)
         self._leave()
-
-    def unmerge(self) -> None:
-        """Undo `merge` where it was a plain sum: attached again, the base as it was to rounding."""
-        raise UserError(f"{self.name} cannot be unmerged: its merging is no plain sum. Load the base again and attach.")
 
     def merge_weights(self) -> None:
         """What `merge` writes into the base; nothing where the base's own parameters were trained."""
@@ -130,32 +124,33 @@ class Method:
     def _leave(self) -> None:
         for parent, attribute, module in reversed(self._replaced):
             setattr(parent, attribute, module)
-        for parameter, flag in self._flags:
-            parameter.requires_grad_(flag)
-            parameter.grad = None
-        for module, training in self._modes:
-            module.training = training
-        del self.model.attached_method, self.model, self._replaced, self._originals, self._flags, self._modes
+        self.base.restore_flags()
+        del self.model.attached_method, self.model, self.base, self._replaced, self._originals
 
     def require_attached(self) -> None:
         """Raise where there is no model to act on."""
         if self.model is None:
             raise UserError(f"This {self.name} is not attached to a model: call attach(model) first.")
 
+    def require_own_changes_only(self) -> None:
+        """Raise where something besides this method trains or has changed the base: no file would hold that."""
+        self.require_attached()
+        self.base.refuse_changes(self.name, [parameter for parameter, _ in self._originals])
+
+    # What is trained, and what is kept of it.
+
     def named_parameters(self) -> dict[str, nn.Parameter]:
         """What is trained, by its name in the wrapped model."""
         self.require_attached()
         return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
 
-    def stored_count(self) -> int:
-        """How many numbers are learned and stored."""
-        return self.trained_count()
-
     def trained_count(self) -> int:
-        """How many numbers training moves: more than `stored_count` where only a part of them is stored, fewer where
-        frozen numbers are stored along.
-        """
+        """How many parameters training moves."""
         return sum(parameter.numel() for parameter in self.named_parameters().values())
+
+    def stored_count(self) -> int:
+        """How many parameters a file keeps: fewer where a network made them, more where frozen ones go along."""
+        return self.trained_count()
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """The optimizer's parameter groups, each with its learning rate."""
@@ -166,23 +161,22 @@ class Method:
         return dataclasses.asdict(self)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of the trained numbers, and of nothing else."""
+        """A copy of what a file keeps: the trained parameters, or what stands for them."""
         return self.training_state()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over trained numbers: every expected tensor in its shape and no other, or a UserError."""
+        """Take over a `state_dict`: every expected tensor in its shape and no other, or a UserError."""
         self.load_training_state(state)
 
-    def expect(self, state: dict[str, Tensor]) -> None:
-        """Told before `attach` which numbers will be loaded after it: a start kept in a file need not be looked for."""
-
     def training_state(self) -> dict[str, Tensor]:
-        """A copy of everything that training moves: more than `state_dict` where only a part of it is stored."""
+        """A copy of everything that training moves."""
         return {name: parameter.detach().clone() for name, parameter in self.named_parameters().items()}
 
     def load_training_state(self, state: dict[str, Tensor]) -> None:
         """Go on training from a `training_state`."""
         load_strictly(self.named_parameters(), state, self.name)
+
+    # What is read and answered.
 
     def source_ids(self, text: str) -> list[int]:
         """The token ids that a source text becomes: a template puts words or virtual tokens around them."""
@@ -195,6 +189,8 @@ class Method:
     def score(self, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
         """What ranking compares: for each row and candidate its log-likelihood, (batch, candidates)."""
         return self.model.score(batch, candidates, candidate_mask)
+
+    # While training.
 
     def penalty(self) -> Tensor | float:
         """Added to the loss of every training step."""
@@ -216,3 +212,26 @@ class Method:
     def settled(self, step: int, total: int) -> bool:
         """Whether what is learned after `step` steps may be a run's outcome: not before all pruning is done."""
         return True
+
+
+def load_strictly(own: dict[str, nn.Parameter], state: dict[str, Tensor], what: str) -> None:
+    """Copy `state` into the parameters `own`: a half-loaded method would look trained and not be.
+
+    `what` names the method in the errors. Raises UserError, and copies nothing, where a name is missing or unexpected
+    or a shape differs.
+    """
+    for problem, names in (("lacks", own.keys() - state.keys()), ("has unexpected", state.keys() - own.keys())):
+        if names:
+            raise UserError(
+                f"The saved {what} {problem} {min(names)!r} ({len(names)} in all): "
+                "it was saved with other hyper-parameters or for another model."
+            )
+    for name, parameter in own.items():
+        if state[name].shape != parameter.shape:
+            raise UserError(
+                f"{name!r} is {tuple(state[name].shape)} in the saved {what} and {tuple(parameter.shape)} here: "
+                "use the hyper-parameters it was saved with."
+            )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(state[name])

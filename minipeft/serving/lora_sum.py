@@ -1,12 +1,15 @@
-"""Sum of LoRAs: several trained adapters active at once, each with a weight that can be changed at any time.
+"""Several trained LoRAs on one base: their sum, with weights that can be changed, and the one LoRA that is the same.
 
     y = W x + sum_i w_i s_i B_i A_i x    A_i: (rank_i, in)   B_i: (out, rank_i)   s_i: alpha / rank, or rsLoRA's
       = W x + B (scales * A x)           A: (R, in), all A_i stacked   B: (out, R), all B_i side by side
                                          scales: (R,), w_i s_i for each row of A_i   R: the sum of the ranks
 
-The second line is one LoRA of rank R: combine_loras.py makes it.
+`LoRASum` is the second line, w_i each adapter's weight. It is one LoRA of rank R: `combine_loras` makes it, with all
+scales inside of B. To average the A_i and the B_i apart keeps the rank, but is something else: (B_1 + B_2) (A_1 + A_2)
+also has the products B_1 A_2 and B_2 A_1, which nobody trained.
 Start: the trained updates. Trainable: nothing.
-Paper of the parts: Hu et al. 2021, arXiv:2106.09685. Lesson: lessons/19_merging_and_serving.
+Source: Hu et al. 2021, arXiv:2106.09685, for the parts; the rest is block matrices.
+Lesson: lessons/19_merging_and_serving.
 """
 
 from collections.abc import Sequence
@@ -17,16 +20,25 @@ import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_layers import as_linear, linear_kinds
-from minipeft.methods.low_rank.additive import AdditiveMethod
-from minipeft.methods.low_rank.lora import LoRA
-from minipeft.serving.trained_loras import PLAIN_LORAS, trained_layers
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
+from minipeft.methods.low_rank.lora import LoRA, LoRALinear
+from minipeft.methods.low_rank.lora_plus import LoRAPlus
+from minipeft.methods.low_rank.rslora import RSLoRA
+
+PLAIN_LORAS = (LoRA, RSLoRA, LoRAPlus)  # an untouched base and, for each layer, scaling * B A
 
 
 class LoRASumLinear(nn.Module):
     """A frozen linear layer plus several updates: row i of A belongs to adapter owner[i] and counts scaling[i]."""
 
-    def __init__(self, linear: nn.Linear, A: torch.Tensor, B: torch.Tensor, scaling: torch.Tensor, owner: torch.Tensor):
+    def __init__(
+        self,
+        linear: nn.Linear,
+        A: torch.Tensor,
+        B: torch.Tensor,
+        scaling: torch.Tensor,
+        owner: torch.Tensor,
+    ):
         super().__init__()
         self.linear = linear
         for name, value in {"A": A, "B": B, "scaling": scaling, "owner": owner, "scales": scaling}.items():
@@ -44,10 +56,19 @@ class LoRASumLinear(nn.Module):
         """What merging adds to W, (out, in)."""
         return (self.scales * self.B) @ self.A
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """(out, in), what this layer computes with."""
+        return self.linear.weight + self.update()
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return self.linear.bias
+
 
 @dataclass
-class LoRASum(AdditiveMethod):
-    """The trained numbers `states[i]` of the LoRA, rsLoRA or LoRA+ `methods[i]`, times `weights[i]`.
+class LoRASum(LinearMethod):
+    """The trained states `states[i]` of the LoRA, rsLoRA or LoRA+ `methods[i]`, times `weights[i]`.
 
     They need not share ranks, alphas or targets; dropout is left out. An adapter file gives method and state with
     `lora = load_adapter(path, model)`, `state = lora.state_dict()`, `lora.detach()`, and is refused on another base.
@@ -58,7 +79,7 @@ class LoRASum(AdditiveMethod):
     weights: Sequence[float]
 
     name = "lora_sum"
-    layer_kind = LoRASumLinear
+    adds = True
 
     def __post_init__(self):
         for method in self.methods:
@@ -69,15 +90,16 @@ class LoRASum(AdditiveMethod):
         each = [[method.targets] if isinstance(method.targets, str) else method.targets for method in self.methods]
         self.targets = tuple(dict.fromkeys(target for targets in each for target in targets))
 
-    def attach(self, model: nn.Module) -> None:
+    def attach(self, model: nn.Module, state: dict[str, Tensor] | None = None) -> None:
         parts: dict[nn.Module, list] = {}  # a layer of the model -> what each adapter has there
-        for owner, (method, state) in enumerate(zip(self.methods, self.states, strict=True)):
-            for path, layer in trained_layers(method, state, model).items():
+        for owner, (method, trained) in enumerate(zip(self.methods, self.states, strict=True)):
+            for path, layer in trained_layers(method, trained, model).items():
                 A, B = layer.A.detach(), layer.B.detach()
-                scaling, owners = A.new_full((len(A),), layer.scaling), torch.full((len(A),), owner, device=A.device)
+                scaling = A.new_full((len(A),), layer.scaling)
+                owners = torch.full((len(A),), owner, device=A.device)
                 parts.setdefault(model.get_submodule(path), []).append((A, B, scaling, owners))
         self.parts = {layer: list(zip(*each, strict=True)) for layer, each in parts.items()}
-        super().attach(model)
+        super().attach(model, state)
 
     def install(self, model: nn.Module) -> None:
         self.replace(self.targets, self.new_layer, linear_kinds(model))
@@ -98,3 +120,39 @@ class LoRASum(AdditiveMethod):
 
     def hyperparameters(self) -> dict[str, Any]:
         raise UserError("A sum of LoRAs is not saved itself: combine_loras makes one LoRA of it, which can be.")
+
+
+def trained_layers(method: LoRA, state: dict[str, Tensor], model: nn.Module) -> dict[str, LoRALinear]:
+    """The layers of `method`, by path, with the parameters of `state`; `model` is plain before and after.
+
+    Raises UserError where they do not fit the hyper-parameters or the model.
+    """
+    method.attach(model, state)
+    try:
+        return dict(method.layers())
+    finally:
+        method.detach()
+
+
+def combine_loras(
+    model: nn.Module, methods: Sequence[LoRA], states: Sequence[dict[str, Tensor]], weights: Sequence[float]
+) -> LoRA:
+    """One LoRA, attached to the plain `model`, that computes what the adapters `methods` with the trained `states` do
+    together, each times its weight: an ordinary LoRA, to be saved, merged or trained on.
+    """
+    summed = LoRASum(methods, states, weights)
+    summed.attach(model)
+    layers = dict(summed.layers())
+    summed.detach()
+    ranks = {path: len(layer.scales) for path, layer in layers.items()}
+    rank = max(ranks.values())
+    # A path also names what ends with it, and the last name counts: the longest, whole ones, come last.
+    pattern = {path: ranks[path] for path in sorted(ranks, key=len)} if min(ranks.values()) < rank else {}
+    lora = LoRA(rank=rank, alpha=float(rank), targets=summed.targets, rank_pattern=pattern)
+    lora.attach(model)
+    state = {}
+    for path, own in lora.layers():
+        state[f"{path}.A"] = layers[path].A
+        state[f"{path}.B"] = layers[path].B * layers[path].scales / own.scaling  # own: alpha over this layer's rank
+    lora.load_state_dict(state)
+    return lora

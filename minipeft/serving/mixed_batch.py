@@ -21,7 +21,7 @@ from minipeft.methods.method import Method
 from minipeft.methods.prompts.prompt_bank import PromptBank
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.template import Template
-from minipeft.serving.trained_loras import PLAIN_LORAS
+from minipeft.serving.lora_sum import PLAIN_LORAS
 
 
 class MixedLoRALinear(nn.Module):

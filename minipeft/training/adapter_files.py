@@ -15,7 +15,7 @@ from torch import Tensor
 from minipeft.errors import UserError, one_line
 from minipeft.methods.method import Method
 from minipeft.training.hyperparameter_types import misfit
-from minipeft.transformer.checkpoints import fingerprint
+from minipeft.transformer.fingerprints import fingerprint
 from minipeft.transformer.hollow import hollow
 from minipeft.transformer.tensor_files import read, require, write
 
@@ -28,6 +28,7 @@ def save_adapter(path: str | Path, model, method: Method) -> None:
     """Write `method`, attached to `model`, to the file `path`, in one step."""
     if method.model is not model:
         raise UserError(f"{method.name} is not attached to this model: there is nothing to save.")
+    method.require_own_changes_only()
     wrong = misfit(type(method), method.hyperparameters())
     if wrong:
         raise UserError(f"{method.name} cannot be saved, and so not be loaded again: {wrong}.")
@@ -70,16 +71,11 @@ def load_adapter(path: str | Path, model, methods: dict[str, type[Method]]) -> M
 
 def load_into(model, method: Method, weights: dict[str, Tensor]) -> Method:
     """Attach `method` to the plain `model` with these numbers; where that fails, the model is left plain."""
-    method.expect(weights)
-    method.attach(model)
-    try:
-        method.load_state_dict(weights)
-        for name, own in method.state_dict().items():
-            if own.dtype != weights[name].dtype:
-                raise UserError(f"{name!r} is {weights[name].dtype} in the file and {own.dtype} here.")
-    except Exception:
-        method.detach()
-        raise
+    method.attach(model, weights)
+    for name, own in method.state_dict().items():
+        if own.dtype != weights[name].dtype:
+            method.detach()
+            raise UserError(f"{name!r} is {weights[name].dtype} in the file and {own.dtype} here.")
     return method
 
 

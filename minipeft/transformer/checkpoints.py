@@ -3,12 +3,10 @@
 Weights that are one tensor under two names (a head tied to the embedding) are stored once.
 """
 
-import hashlib
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from minipeft.errors import UserError, quoted
 from minipeft.files import read_json, write_json
@@ -94,16 +92,3 @@ def assemble(model: LanguageModel, weights: dict[str, torch.Tensor], device="cpu
     if model.config.tied_head:
         model.head.weight = model.embedding.weight
     return model.eval()
-
-
-def fingerprint(model: nn.Module) -> str:
-    """64 hexadecimal digits (SHA-256) that name a plain model's weights: names, shapes, types and every bit of them.
-
-    A hollow model, on the meta device, has names, shapes and types only.
-    """
-    digest = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
-        if not weight.is_meta:
-            digest.update(weight.detach().cpu().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

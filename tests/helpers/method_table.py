@@ -238,7 +238,7 @@ TABLE = {
             "interval": st.sampled_from([1, 10]),
         },
         pasteable={"AdaLoRALinear": adalora},
-        may_return=(".values",),
+        may_return=(".lam",),
     ),
     "qlora": Row(
         count=lora_numbers,

@@ -129,7 +129,7 @@ def adalora_pair(family, folder, penalty=0.0):
     pairs = []
     for our, their in layers:
         pairs += [(our.P, their.lora_B["default"]), (our.Q, their.lora_A["default"])]
-        pairs.append((our.values, their.lora_E["default"]))
+        pairs.append((our.lam, their.lora_E["default"]))
     for our, their in pairs:
         our.data.copy_(their.data.reshape(our.shape))
     return method, ours, theirs, layers, pairs

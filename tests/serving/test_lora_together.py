@@ -11,8 +11,7 @@ from minipeft.methods.low_rank.lora import LoRA, LoRALinear
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
 from minipeft.methods.low_rank.rslora import RSLoRA
 from minipeft.methods.selective.norm_tuning import NormTuning
-from minipeft.serving.combine_loras import combine_loras
-from minipeft.serving.lora_sum import LoRASum, LoRASumLinear
+from minipeft.serving.lora_sum import LoRASum, LoRASumLinear, combine_loras
 from minipeft.training.adapter_files import load_adapter, save_adapter
 
 EXACT = {"atol": 1e-12, "rtol": 1e-12}

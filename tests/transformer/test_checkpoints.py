@@ -7,7 +7,8 @@ import torch
 from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
 
 from minipeft.errors import UserError
-from minipeft.transformer.checkpoints import fingerprint, load_checkpoint, save_checkpoint
+from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
+from minipeft.transformer.fingerprints import fingerprint
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 

@@ -15,15 +15,13 @@ Paper: Pfeiffer et al. 2021, arXiv:2005.00247. Lesson: lessons/10_adapter_fusion
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.adapter_bank import frozen_adapter, read_state, states_inside
-from minipeft.methods.method import Method
-from minipeft.methods.strict_loading import load_strictly
+from minipeft.methods.method import Method, load_strictly
 from minipeft.methods.targets import find_modules
 from minipeft.transformer.batch import Batch
 
@@ -76,7 +74,6 @@ class AdapterFusion(Method):
     adapters: Sequence[str] = ()
     identity_penalty: float = 0.01
 
-    expected: ClassVar[list[dict[str, Tensor]]] = []  # set by expect, on the instance
     name = "adapter_fusion"
     needs_language_model = True
     suggested_learning_rate = 1e-3
@@ -89,11 +86,11 @@ class AdapterFusion(Method):
         if self.identity_penalty < 0:
             raise UserError(f"The identity_penalty must not be negative, got {self.identity_penalty}.")
 
-    def expect(self, state: dict[str, Tensor]) -> None:
-        self.expected = states_inside(state)  # replaces the files, which may be gone
-
     def install(self, model: nn.Module) -> None:
-        states = self.expected or [read_state(file, self.fingerprint) for file in self.adapters]
+        if self.given is not None:  # a fusion carries its adapters along: their own files may be gone
+            states = states_inside(self.given)
+        else:
+            states = [read_state(file, self.fingerprint) for file in self.adapters]
         if not states:
             raise UserError("Nothing to fuse: train adapters with pfeiffer and give their files, adapters=[...].")
         self.layers: dict[str, FusedSublayer] = {}

@@ -7,8 +7,9 @@ The penalty keeps P and Q near orthogonal, so that lam plays the singular values
 the most important triplets (lam_i, column i of P, row i of Q) of all layers together keep their lam, as many as the
 budget allows (rank_budget.py); the other lam are set to 0, their vectors stay, and the next steps may bring them back,
 until the choice is fixed. The scaling keeps the starting rank, as peft's; the released code takes the current one.
+The last choice, at t_f, counts the gradient of one step more than the released code's.
 Start: P and Q ~ N(0, 0.02), lam = 0, so the first forward pass is the base model's.
-Trainable: rank * (in + out + 1) numbers per adapted weight. Stored: lam, and P and Q of the triplets left.
+Trainable: rank * (in + out + 1) parameters per adapted weight.
 Paper: Zhang et al. 2023, arXiv:2303.10512. Lesson: lessons/16_adalora.
 """
 
@@ -19,8 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from minipeft.errors import UserError
-from minipeft.methods.low_rank.rank_budget import Importance, Schedule
-from minipeft.methods.low_rank.rank_pruning import RankPruning
+from minipeft.methods.linear_method import LinearMethod
+from minipeft.methods.low_rank.rank_budget import (
+    AVERAGES,
+    Importance,
+    Schedule,
+    alive,
+    keep_best,
+    with_pruned,
+    without_pruned,
+)
+from minipeft.methods.method import load_strictly
 
 
 class AdaLoRALinear(nn.Module):
@@ -30,19 +40,19 @@ class AdaLoRALinear(nn.Module):
         super().__init__()
         self.linear, self.scaling = linear, alpha / rank
         self.P = nn.Parameter(linear.weight.new_empty(linear.out_features, rank))
-        self.values = nn.Parameter(linear.weight.new_zeros(rank))  # lam
+        self.lam = nn.Parameter(linear.weight.new_zeros(rank))
         self.Q = nn.Parameter(linear.weight.new_empty(rank, linear.in_features))
         nn.init.normal_(self.P, std=0.02)
         nn.init.normal_(self.Q, std=0.02)
-        self.register_buffer("kept", torch.ones_like(self.values, dtype=torch.bool), persistent=False)
+        self.register_buffer("kept", torch.ones_like(self.lam, dtype=torch.bool), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        low = self.scaling * self.values * (x @ self.Q.T)  # (..., rank)
+        low = self.scaling * self.lam * (x @ self.Q.T)  # (..., rank)
         return self.linear(x) + low @ self.P.T  # (..., out)
 
     def update(self) -> torch.Tensor:
         """What merging adds to W, (out, in)."""
-        return self.scaling * (self.P * self.values) @ self.Q
+        return self.scaling * (self.P * self.lam) @ self.Q
 
     @property
     def weight(self) -> torch.Tensor:
@@ -55,12 +65,12 @@ class AdaLoRALinear(nn.Module):
 
     def gram_errors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """P^T P - I and Q Q^T - I, (rank, rank): zero where the vectors are orthonormal."""
-        identity = torch.eye(len(self.values), dtype=self.P.dtype, device=self.P.device)
+        identity = torch.eye(len(self.lam), dtype=self.P.dtype, device=self.P.device)
         return self.P.T @ self.P - identity, self.Q @ self.Q.T - identity
 
 
 @dataclass
-class AdaLoRA(RankPruning):
+class AdaLoRA(LinearMethod):
     """AdaLoRA on the linear layers that `targets` name, from `rank` each down to `target_rank` on average.
 
     `warmup` and `final` are the shares of steps before the first pruning and after the last; `orthogonality` is gamma.
@@ -81,7 +91,7 @@ class AdaLoRA(RankPruning):
     name = "adalora"
     suggested_learning_rate = 2e-2
     learning_rate_grid = (5e-3, 1e-2, 2e-2, 4e-2)
-    layer_kind = AdaLoRALinear
+    adds = True
 
     def __post_init__(self):
         if not 1 <= self.target_rank <= self.rank:
@@ -93,8 +103,58 @@ class AdaLoRA(RankPruning):
 
     def install(self, model: nn.Module) -> None:
         self.importance = Importance(self.beta1, self.beta2, self.criterion)
-        self.replace_linears(self.targets, lambda linear: AdaLoRALinear(linear, self.rank, self.alpha))
+        super().install(model)
+
+    def wrap(self, linear: nn.Linear) -> AdaLoRALinear:
+        return AdaLoRALinear(linear, self.rank, self.alpha)
 
     def penalty(self) -> Tensor:
         errors = [error for _, layer in self.layers() for error in layer.gram_errors()]
         return self.orthogonality * sum(error.float().square().sum() for error in errors)
+
+    def after_backward(self, step: int, total: int) -> None:
+        if not self.settled(step, total):
+            self.importance.update(self.named_parameters())
+
+    @torch.no_grad()
+    def after_step(self, step: int, total: int) -> None:
+        done, layers = step + 1, self.layers()
+        prunes = self.schedule.prunes(done, total)
+        if prunes:
+            budget = self.schedule.budget(done, total, self.rank * len(layers), self.target_rank * len(layers))
+            keep_best(layers, self.importance, budget)
+        if prunes or self.settled(done, total):
+            for _, layer in layers:
+                layer.lam.masked_fill_(~layer.kept, 0.0)
+
+    def settled(self, step: int, total: int) -> bool:
+        return step >= self.schedule.phases(total)[1]
+
+    def ranks(self) -> dict[str, int]:
+        """How many triplets are alive in each layer, by its path."""
+        return {path: int(alive(layer).sum()) for path, layer in self.layers()}
+
+    def stored_count(self) -> int:
+        return sum(tensor.numel() for tensor in self.state_dict().values())
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return without_pruned(self.layers())
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        load_strictly(self.named_parameters(), with_pruned(self.layers(), state), self.name)
+        for path, layer in self.layers():
+            pruned = state[f"{path}.P"].shape[1] < self.rank
+            layer.kept.copy_(layer.lam != 0 if pruned else torch.ones_like(layer.kept))
+
+    def training_state(self) -> dict[str, Tensor]:
+        """All triplets, the choice, and the moving averages that the next choice rests on."""
+        kept = {f"{path}.kept": layer.kept for path, layer in self.layers()}
+        everything = self.named_parameters() | kept | self.importance.averages
+        return {name: tensor.detach().clone() for name, tensor in everything.items()}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        averages = {name: tensor.clone() for name, tensor in state.items() if name.endswith(AVERAGES)}
+        own = {name: tensor for name, tensor in state.items() if name not in averages}
+        kept = {f"{path}.kept": layer.kept for path, layer in self.layers()}
+        load_strictly(self.named_parameters() | kept, own, self.name)
+        self.importance.averages = averages

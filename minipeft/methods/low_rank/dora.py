@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.method import Method
+from minipeft.methods.linear_method import LinearMethod
 
 
 class DoRALinear(nn.Module):
@@ -59,7 +59,7 @@ class DoRALinear(nn.Module):
 
 
 @dataclass
-class DoRA(Method):
+class DoRA(LinearMethod):
     """DoRA on the linear layers that `targets` name: by default all of attention and feed-forward."""
 
     rank: int = 8
@@ -69,7 +69,6 @@ class DoRA(Method):
     name = "dora"
     suggested_learning_rate = 5e-3
     learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
-    can_merge = True
 
     def __post_init__(self):
         if self.rank < 1:
@@ -77,11 +76,5 @@ class DoRA(Method):
         if self.alpha <= 0:
             raise UserError(f"DoRA's alpha must be above 0, not {self.alpha}: at 0 the direction cannot move.")
 
-    def install(self, model: nn.Module) -> None:
-        self.replace_linears(self.targets, lambda linear: DoRALinear(linear, self.rank, self.alpha))
-
-    def merge_weights(self) -> None:
-        layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, DoRALinear)]
-        self.refuse_shared_weights(layers)
-        for _, layer in layers:
-            layer.linear.weight.copy_(layer.weight)
+    def wrap(self, linear: nn.Linear) -> DoRALinear:
+        return DoRALinear(linear, self.rank, self.alpha)

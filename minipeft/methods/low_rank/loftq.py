@@ -55,8 +55,8 @@ class LoftQ(QLoRA):
             raise UserError(f"LoftQ's iterations must be from 1 to 100, not {self.iterations}.")
 
     @torch.no_grad()
-    def new_layer(self, linear: nn.Linear, rank: int) -> LoRALinear:
-        layer = super().new_layer(linear, rank)
+    def wrap(self, linear: nn.Linear, rank: int) -> LoRALinear:
+        layer = super().wrap(linear, rank)
         exact = linear.weight.to(torch.promote_types(linear.weight.dtype, torch.float32))  # there is no SVD in 16 bit
         left, right = best_approximation(exact - layer.linear.dequantize(exact.dtype), rank)
         for _ in range(self.iterations - 1):

@@ -15,9 +15,8 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_layers import as_linear, linear_kinds
-from minipeft.methods.low_rank.additive import AdditiveMethod
-from minipeft.methods.targets import find_modules, matches
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
+from minipeft.methods.low_rank.rank_pattern import ranks_of_layers
 
 
 class LoRALinear(nn.Module):
@@ -50,7 +49,7 @@ class LoRALinear(nn.Module):
 
 
 @dataclass
-class LoRA(AdditiveMethod):
+class LoRA(LinearMethod):
     """LoRA on the linear layers that `targets` name: by default all of attention and feed-forward.
 
     The paper adapts attention alone, mostly ("query", "value"); Dettmers et al. 2023 (arXiv:2305.14314) needed all
@@ -67,7 +66,7 @@ class LoRA(AdditiveMethod):
     name = "lora"
     suggested_learning_rate = 5e-3
     learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
-    layer_kind = LoRALinear
+    adds = True
 
     def __post_init__(self):
         lowest = min([self.rank, *self.rank_pattern.values()])
@@ -79,20 +78,8 @@ class LoRA(AdditiveMethod):
             raise UserError(f"LoRA's dropout must be from 0 to below 1, not {self.dropout}.")
 
     def install(self, model: nn.Module) -> None:
-        ranks = self.ranks(model)
-        self.replace(self.targets, lambda layer: self.new_layer(as_linear(layer), ranks[layer]), linear_kinds(model))
+        ranks = ranks_of_layers(model, self.targets, self.rank, self.rank_pattern)
+        self.replace(self.targets, lambda layer: self.wrap(as_linear(layer), ranks[layer]), linear_kinds(model))
 
-    def new_layer(self, linear: nn.Linear, rank: int) -> LoRALinear:
+    def wrap(self, linear: nn.Linear, rank: int) -> LoRALinear:
         return LoRALinear(linear, rank, self.alpha, self.dropout)
-
-    def ranks(self, model: nn.Module) -> dict[nn.Module, int]:
-        """The rank of each targeted layer; a pattern that names none of them must not pass in silence."""
-        layers = find_modules(model, self.targets, linear_kinds(model))
-        ranks = {layer: self.rank for _, layer in layers}
-        for pattern, rank in self.rank_pattern.items():
-            named = [layer for path, layer in layers if matches(path, pattern)]
-            if not named:
-                there = ", ".join(sorted({path.rpartition(".")[2] for path, _ in layers}))
-                raise UserError(f"rank_pattern names {pattern!r}, and the targets no such layer; they name {there}.")
-            ranks |= dict.fromkeys(named, rank)
-        return ranks

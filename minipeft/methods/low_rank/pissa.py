@@ -16,12 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_layers import as_linear, linear_kinds
-from minipeft.methods.low_rank.lora import LoRA
-from minipeft.methods.method import Method
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
 from minipeft.methods.targets import find_modules
 
 
@@ -58,7 +56,7 @@ class PiSSALinear(nn.Module):
 
 
 @dataclass
-class PiSSA(Method):
+class PiSSA(LinearMethod):
     """PiSSA on the linear layers that `targets` name; `alpha` sets the sizes of A and B, not of B A."""
 
     rank: int = 8
@@ -68,7 +66,6 @@ class PiSSA(Method):
     name = "pissa"
     suggested_learning_rate = 1e-2
     learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
-    can_merge = True
 
     def __post_init__(self):
         for name in ("rank", "alpha"):
@@ -80,21 +77,7 @@ class PiSSA(Method):
             most = min(as_linear(layer).weight.shape)
             if self.rank > most:
                 raise UserError(f"{path} has {most} singular values: PiSSA's rank can be {most} at most.")
-        self.replace_linears(self.targets, lambda linear: PiSSALinear(linear, self.rank, self.alpha))
+        super().install(model)
 
-    def layers(self) -> list[tuple[str, PiSSALinear]]:
-        return [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, PiSSALinear)]
-
-    def merge_weights(self) -> None:
-        self.refuse_shared_weights(self.layers())
-        for _, layer in self.layers():
-            layer.linear.weight.add_(layer.update())
-
-    def as_lora(self) -> tuple[LoRA, dict[str, Tensor]]:
-        """A LoRA of twice the rank, and its trained numbers, that do the same on a base which knows no PiSSA."""
-        self.require_attached()
-        state = {}
-        for path, layer in self.layers():
-            state[f"{path}.A"] = torch.cat([layer.A.detach(), layer.A_0])  # (2 rank, in)
-            state[f"{path}.B"] = torch.cat([layer.B.detach(), -layer.B_0], dim=1)  # (out, 2 rank)
-        return LoRA(rank=2 * self.rank, alpha=2 * self.alpha, targets=self.targets), state
+    def wrap(self, linear: nn.Linear) -> PiSSALinear:
+        return PiSSALinear(linear, self.rank, self.alpha)

@@ -17,9 +17,8 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_layers import as_linear, refuse_quantized
+from minipeft.methods.linear_method import as_linear
 from minipeft.methods.low_rank.lora import LoRA, LoRALinear
-from minipeft.methods.method import Method
 from minipeft.quantization.data_types import LEVELS
 from minipeft.quantization.linear import QuantizedLinear
 
@@ -39,7 +38,7 @@ class QLoRA(LoRA):
 
     name = "qlora"
     starts_at_identity = False
-    unmerge = Method.unmerge  # there is no way back to W_q from a sum
+    adds = False  # merging writes W_q + update over W, from where there is no way back
 
     def __post_init__(self):
         super().__post_init__()
@@ -48,25 +47,11 @@ class QLoRA(LoRA):
         if self.block_size < 1:
             raise UserError(f"{self.name}'s block_size must be at least 1, not {self.block_size}.")
 
-    def new_layer(self, linear: nn.Linear, rank: int) -> LoRALinear:
+    def wrap(self, linear: nn.Linear, rank: int) -> LoRALinear:
         return LoRALinear(self.quantized(linear), rank, self.alpha, self.dropout)
 
     def quantized(self, linear: nn.Linear) -> QuantizedLinear:
         return QuantizedLinear(linear, self.format, self.block_size, self.double_quantization)
-
-    def plain_layers(self) -> dict[str, tuple[nn.Module, LoRALinear]]:
-        """By path: the layer of the base, and what stands in its place."""
-        plain = {getattr(parent, attribute): original for parent, attribute, original in self._replaced}
-        return {path: (plain[layer], layer) for path, layer in self.layers()}
-
-    def merge_weights(self) -> None:
-        still_used = {id(parameter) for parameter in self.model.parameters()}
-        for path, (plain, _) in self.plain_layers().items():
-            refuse_quantized(path, plain)
-            if id(plain.weight) in still_used:
-                raise UserError(f"{path} shares its weight with another module, which merging would change too.")
-        for plain, layer in self.plain_layers().values():
-            as_linear(plain).weight.copy_(layer.weight)
 
     @torch.no_grad()
     def merge_requantized(self) -> dict[str, float]:
@@ -75,8 +60,9 @@ class QLoRA(LoRA):
         Returns by path |stored - sum| / |sum|, in Frobenius norms. nf4 loses 0.09 of normal weights, and an update that
         is small against that mostly gets lost.
         """
-        self.require_attached()
-        places, paths = list(self._replaced), {plain: path for path, (plain, _) in self.plain_layers().items()}
+        wrappers = self.plain_layers()
+        places = list(self._replaced)
+        paths = {wrappers[wrapper]: path for path, wrapper in self.layers()}
         self.merge()
         stored = {plain: self.quantized(as_linear(plain)).train(plain.training) for plain in paths}
         for parent, attribute, plain in places:

@@ -31,8 +31,8 @@ class QPiSSA(QLoRA):
     suggested_learning_rate = 1e-2
 
     @torch.no_grad()
-    def new_layer(self, linear: nn.Linear, rank: int) -> LoRALinear:
-        layer = super().new_layer(linear, rank)
+    def wrap(self, linear: nn.Linear, rank: int) -> LoRALinear:
+        layer = super().wrap(linear, rank)
         exact = linear.weight.to(torch.promote_types(linear.weight.dtype, torch.float32))  # there is no SVD in 16 bit
         left, right = best_approximation(exact, rank)
         layer.linear.store(exact - left @ right)

@@ -11,6 +11,9 @@ By the criterion "sensitivity" s(w) is I_mean alone; by "magnitude" S_i is |lam_
     b(t) = b_T + (b_0 - b_T) (1 - (t - t_i) / (t_f - t_i))^3      from step t_i to t_f; before it b_0, after it b_T
 
 w is taken before the optimizer's update, as g is (in peft's loop it is taken after the update).
+A file keeps lam, whose zeros say which triplets are pruned, and P and Q of the others: loaded on a fresh base these
+take their old places, so that the outputs are the same bit for bit. While nothing of a layer is pruned all of it is
+kept: at the start every lam is 0.
 Paper: Zhang et al. 2023 (AdaLoRA), arXiv:2303.10512.
 """
 
@@ -22,6 +25,7 @@ from torch import Tensor, nn
 
 from minipeft.errors import UserError
 
+AVERAGES = (".sensitivity", ".uncertainty")  # what the names of the moving averages end in
 CRITERIA = ("sensitivity_uncertainty", "sensitivity", "magnitude")
 
 
@@ -53,12 +57,12 @@ class Schedule:
         start, end = self.phases(total)
         if done <= start or done >= end:  # also where t_i = t_f, and the budget falls at once
             return last if done >= end else first
-        left = 1 - (done - start) / (end - start)  # 1 ... 0
-        return int(last + (first - last) * left**3)
+        remaining = 1 - (done - start) / (end - start)  # 1 ... 0
+        return int(last + (first - last) * remaining**3)
 
 
 class Importance:
-    """Both moving averages of every trained number, in float32; they start at 0."""
+    """Both moving averages of every trained parameter, in float32; they start at 0."""
 
     def __init__(self, beta1: float, beta2: float, criterion: str = CRITERIA[0]):
         if criterion not in CRITERIA:
@@ -76,10 +80,10 @@ class Importance:
         for name, weight in parameters.items():
             gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
             now = (weight.float() * gradient.float()).abs()
-            mean = self.moved(f"{name}.sensitivity", self.beta1, now)
-            self.moved(f"{name}.uncertainty", self.beta2, (now - mean).abs())
+            mean = self.update_average(f"{name}.sensitivity", self.beta1, now)
+            self.update_average(f"{name}.uncertainty", self.beta2, (now - mean).abs())
 
-    def moved(self, key: str, beta: float, now: Tensor) -> Tensor:
+    def update_average(self, key: str, beta: float, now: Tensor) -> Tensor:
         """The moving average `key` after one more number."""
         self.averages[key] = beta * self.averages.get(key, 0.0) + (1 - beta) * now
         return self.averages[key]
@@ -89,17 +93,47 @@ class Importance:
         sensitivity = self.averages[f"{name}.sensitivity"]
         return sensitivity if self.criterion == "sensitivity" else sensitivity * self.averages[f"{name}.uncertainty"]
 
-    def triplets(self, path: str, layer: nn.Module) -> Tensor:
-        """S_i of each triplet of the layer at `path`, (rank,): its value's score, and the means of its two vectors'."""
+    def triplet_scores(self, path: str, layer: nn.Module) -> Tensor:
+        """S_i of each triplet of the layer at `path`, (rank,): its lam's score, and the means of its two vectors'."""
         if self.criterion == "magnitude":
-            return layer.values.detach().float().abs()
-        return self.score(f"{path}.values") + self.score(f"{path}.P").mean(0) + self.score(f"{path}.Q").mean(1)
+            return layer.lam.detach().float().abs()
+        return self.score(f"{path}.lam") + self.score(f"{path}.P").mean(0) + self.score(f"{path}.Q").mean(1)
 
 
 def keep_best(layers: list[tuple[str, nn.Module]], importance: Importance, budget: int) -> None:
     """Set `kept`, (rank,) bool, of each (path, layer): True for the `budget` best triplets of all layers together."""
-    scores = [importance.triplets(path, layer) for path, layer in layers]
+    scores = [importance.triplet_scores(path, layer) for path, layer in layers]
     kept = torch.zeros(sum(map(len, scores)), dtype=torch.bool, device=scores[0].device)
     kept[torch.cat(scores).topk(budget).indices] = True  # exactly so many, also where scores are equal
     for (_, layer), part in zip(layers, kept.split([len(score) for score in scores]), strict=True):
         layer.kept.copy_(part)
+
+
+def alive(layer: nn.Module) -> Tensor:
+    """Which triplets of a layer act, (rank,) bool: all before the first pruning, later those with a lam."""
+    return layer.kept if layer.kept.all() else layer.lam != 0
+
+
+def without_pruned(layers: list[tuple[str, nn.Module]]) -> dict[str, Tensor]:
+    """What a file keeps of each (path, layer): lam, (rank,), zeros too, and P and Q of the triplets that are alive."""
+    state = {}
+    for path, layer in layers:
+        here = slice(None) if layer.P.is_meta else alive(layer)  # a hollow model has no lam to go by
+        state[f"{path}.P"] = layer.P.detach()[:, here].clone()  # (out, alive)
+        state[f"{path}.lam"] = layer.lam.detach().clone()
+        state[f"{path}.Q"] = layer.Q.detach()[here].clone()  # (alive, in)
+    return state
+
+
+def with_pruned(layers: list[tuple[str, nn.Module]], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`state`, a file's, filled up with the pruned vectors as the layers have them now; what does not fit stays so."""
+    full = dict(state)
+    for path, layer in layers:
+        P, lam, Q = (state.get(f"{path}.{name}") for name in ("P", "lam", "Q"))
+        if P is None or lam is None or Q is None or lam.shape != layer.lam.shape:
+            continue
+        here = lam.nonzero().flatten().to(layer.P.device)
+        if P.shape == (len(layer.P), len(here)) and Q.shape == (len(here), layer.Q.shape[1]):
+            full[f"{path}.P"] = layer.P.detach().index_copy(1, here, P.to(layer.P))
+            full[f"{path}.Q"] = layer.Q.detach().index_copy(0, here, Q.to(layer.Q))
+    return full

@@ -22,5 +22,5 @@ class RSLoRA(LoRA):
 
     name = "rslora"
 
-    def new_layer(self, linear: nn.Linear, rank: int) -> LoRALinear:
+    def wrap(self, linear: nn.Linear, rank: int) -> LoRALinear:
         return LoRALinear(linear, rank, self.alpha * rank**0.5, self.dropout)  # divided by the rank: alpha / sqrt(rank)

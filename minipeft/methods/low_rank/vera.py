@@ -20,8 +20,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_layers import as_linear, linear_kinds
-from minipeft.methods.low_rank.additive import AdditiveMethod
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
 from minipeft.methods.targets import find_modules
 
 
@@ -71,7 +70,7 @@ class VeRALinear(nn.Module):
 
 
 @dataclass
-class VeRA(AdditiveMethod):
+class VeRA(LinearMethod):
     """VeRA on the linear layers that `targets` name: by default all of attention and feed-forward."""
 
     rank: int = 64
@@ -81,7 +80,7 @@ class VeRA(AdditiveMethod):
     name = "vera"
     suggested_learning_rate = 6e-2
     learning_rate_grid = (3e-2, 6e-2, 1e-1, 2e-1)
-    layer_kind = VeRALinear
+    adds = True
 
     def __post_init__(self):
         if self.rank < 1:
@@ -91,5 +90,8 @@ class VeRA(AdditiveMethod):
         layers = [as_linear(layer) for _, layer in find_modules(model, self.targets, linear_kinds(model))]
         most_in, most_out = (max(getattr(layer, side) for layer in layers) for side in ("in_features", "out_features"))
         device = "meta" if layers[0].weight.is_meta else "cpu"  # a hollow model has no numbers, and takes none
-        shared = SharedProjections(most_in, most_out, self.rank, self.seed, device).to(layers[0].weight)
-        self.replace_linears(self.targets, lambda linear: VeRALinear(linear, shared))
+        self.shared = SharedProjections(most_in, most_out, self.rank, self.seed, device).to(layers[0].weight)
+        super().install(model)
+
+    def wrap(self, linear: nn.Linear) -> VeRALinear:
+        return VeRALinear(linear, self.shared)

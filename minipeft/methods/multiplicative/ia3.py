@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from minipeft.methods.linear_layers import as_linear, linear_kinds
-from minipeft.methods.method import Method
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
 from minipeft.methods.targets import find_modules
 
 
@@ -62,7 +61,7 @@ class ScaledInput(nn.Module):
 
 
 @dataclass
-class IA3(Method):
+class IA3(LinearMethod):
     """(IA)3: the linear layers in `targets` get their output scaled, those in `feed_forward_targets` their input.
 
     A layer that both name gets its input scaled.
@@ -74,22 +73,13 @@ class IA3(Method):
     name = "ia3"
     suggested_learning_rate = 6e-2
     learning_rate_grid = (3e-2, 6e-2, 1e-1, 2e-1)
-    can_merge = True
 
     def install(self, model: nn.Module) -> None:
-        inputs = set()
+        kinds, inputs = linear_kinds(model), set()
         if self.feed_forward_targets:
-            inputs = {layer for _, layer in find_modules(model, self.feed_forward_targets, linear_kinds(model))}
+            inputs = {layer for _, layer in find_modules(model, self.feed_forward_targets, kinds)}
         self.replace(
             [*self.targets, *self.feed_forward_targets],
             lambda layer: (ScaledInput if layer in inputs else ScaledOutput)(as_linear(layer)),
-            linear_kinds(model),
+            kinds,
         )
-
-    def merge_weights(self) -> None:
-        layers = [(p, m) for p, m in self.model.named_modules() if isinstance(m, ScaledOutput | ScaledInput)]
-        self.refuse_shared_weights(layers)
-        for _, layer in layers:
-            layer.linear.weight.copy_(layer.weight)
-            if layer.linear.bias is not None:
-                layer.linear.bias.copy_(layer.bias)

@@ -18,8 +18,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_layers import as_linear, linear_kinds
-from minipeft.methods.method import Method
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
 from minipeft.methods.targets import find_modules
 
 
@@ -58,7 +57,7 @@ class OFTLinear(nn.Module):
 
 
 @dataclass
-class OFT(Method):
+class OFT(LinearMethod):
     """OFT on the linear layers that `targets` name; `block_size` divides the number of inputs of each of them."""
 
     block_size: int = 8
@@ -67,7 +66,6 @@ class OFT(Method):
     name = "oft"
     suggested_learning_rate = 5e-3
     learning_rate_grid = (5e-3, 1e-2, 2e-2, 4e-2)
-    can_merge = True
 
     def __post_init__(self):
         if self.block_size < 2:
@@ -82,10 +80,7 @@ class OFT(Method):
                     f"OFT's block_size {self.block_size} does not divide the {size} inputs of {path}: the largest "
                     f"that divides those of all targets is {gcd(*inputs.values())}. Choose another, or fewer targets."
                 )
-        self.replace_linears(self.targets, lambda linear: OFTLinear(linear, self.block_size))
+        super().install(model)
 
-    def merge_weights(self) -> None:
-        layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, OFTLinear)]
-        self.refuse_shared_weights(layers)
-        for _, layer in layers:
-            layer.linear.weight.copy_(layer.weight)
+    def wrap(self, linear: nn.Linear) -> OFTLinear:
+        return OFTLinear(linear, self.block_size)

@@ -86,7 +86,7 @@ class EmbeddingPrefix(Reparametrised):
 
     def new_prefix(self, model: nn.Module) -> nn.Module:
         like = model.embedding.weight
-        if self.reparametrise and not self.only_stored:
+        if self.reparametrise and self.given is None:  # what was stored needs no network
             prefix = EmbeddingNetwork(self.prefix_length, like.shape[1], self.inner)
         else:
             prefix = PromptTable(torch.randn(self.prefix_length, like.shape[1]))

@@ -79,10 +79,7 @@ class PPT(PromptTuning):
         opening = [tokenizer.sentinel(0)] if self.fills_blanks else []
         return [[*opening, *tokenizer.encode(word)]]
 
-    def expect(self, state: dict[str, torch.Tensor]) -> None:
-        self.start = next(iter(state.values()), None)  # the pre-trained prompt is not needed: its file may be gone
-
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
-        if self.start is None and self.pretrained:
+        if self.start is None and self.given is None and self.pretrained:
             self.start_from(load_prompt(self.pretrained, self.fingerprint))
         return super().first_prompt(model)

@@ -151,7 +151,7 @@ class PrefixTuning(Reparametrised):
         """The prefix of one attention type, shared by its layers."""
         layers = [model.get_submodule(path) for path in paths]
         heads, size, like = layers[0].heads, layers[0].head_size, layers[0].query.weight
-        if self.reparametrise and not self.only_stored:
+        if self.reparametrise and self.given is None:  # what was stored needs no network
             prefix = PrefixNetwork(len(layers), heads, self.prefix_length, size, like.shape[1], self.inner)
         elif self.words:
             prefix = PrefixTable(word_activations(model, layers, self.words, self.prefix_length))

@@ -117,6 +117,8 @@ class PromptTuning(Method):
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
         """Where training starts, (prompt_length, hidden)."""
         table = model.embedding.weight.detach()  # (vocabulary, hidden)
+        if self.given is not None:  # what was trained takes its place
+            return table.new_zeros(self.prompt_length, table.shape[1])
         if self.start is not None:
             if self.start.shape != (self.prompt_length, table.shape[1]):
                 raise UserError(

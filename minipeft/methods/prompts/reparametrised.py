@@ -15,7 +15,6 @@ class Reparametrised(Method):
 
     needs_language_model = True
     plain: ClassVar[type[nn.Module]]  # what `finish` leaves: made from one tensor, its parameter `table`
-    only_stored: ClassVar[bool] = False  # set by expect, on the instance: numbers follow, no network is needed
 
     def networks(self) -> dict[str, nn.Module]:
         """What gives the prompts now, a network or a plain table; one that many layers share is named once."""
@@ -39,11 +38,7 @@ class Reparametrised(Method):
                 state[name] = parameter.detach().clone()
         return state
 
-    def expect(self, state: dict[str, Tensor]) -> None:
-        self.only_stored = True
-
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.only_stored = False  # attached anew, training starts with the network
         self.finish()
         super().load_state_dict(state)
 

@@ -73,10 +73,7 @@ class SPoT(PromptTuning):
 
     name = "spot"
 
-    def expect(self, state: dict[str, torch.Tensor]) -> None:
-        self.start = next(iter(state.values()), None)  # replaces the source's prompt, whose file may be gone
-
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
-        if self.start is None and self.source:
+        if self.start is None and self.given is None and self.source:
             self.start_from(load_prompt(self.source, self.fingerprint))
         return super().first_prompt(model)

@@ -47,18 +47,18 @@ def steps(method, model, first, last, total, scale=None):
 def test_an_adalora_layer_computes_with_w_plus_p_lam_q():
     torch.manual_seed(0)
     layer, x = AdaLoRALinear(nn.Linear(7, 5).double(), 3, 2.0), torch.randn(2, 4, 7, dtype=torch.float64)
-    for parameter in (layer.P, layer.values, layer.Q):
+    for parameter in (layer.P, layer.lam, layer.Q):
         nn.init.normal_(parameter)
     weight = layer.linear.weight.detach().clone()
     for i in range(3):
-        weight += 2.0 / 3 * float(layer.values[i].detach()) * torch.outer(layer.P[:, i], layer.Q[i]).detach()
+        weight += 2.0 / 3 * float(layer.lam[i].detach()) * torch.outer(layer.P[:, i], layer.Q[i]).detach()
     torch.testing.assert_close(layer(x), x @ weight.T + layer.linear.bias, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(layer.linear.weight + layer.update(), weight, atol=1e-12, rtol=1e-12)
 
 
 def test_the_vectors_start_small_and_the_values_at_zero():
     layer = AdaLoRALinear(nn.Linear(300, 200), 20, 1.0)
-    assert not layer.values.any()
+    assert not layer.lam.any()
     for vectors in (layer.P, layer.Q):
         assert abs(float(vectors.detach().std()) / 0.02 - 1) < 0.05 and abs(float(vectors.detach().mean())) < 1e-3
 
@@ -116,10 +116,10 @@ def test_scores_over_five_steps_are_those_of_a_loop_over_single_numbers():
         (outputs, rank), inputs = layer.P.shape, layer.Q.shape[1]
         for i in range(rank):
             score = lambda name, place: mean[name, place] * jumps[name, place]  # noqa: E731
-            expected = score(f"{path}.values", i)
+            expected = score(f"{path}.lam", i)
             expected += sum(score(f"{path}.P", row * rank + i) for row in range(outputs)) / outputs
             expected += sum(score(f"{path}.Q", i * inputs + column) for column in range(inputs)) / inputs
-            assert float(method.importance.triplets(path, layer)[i]) == pytest.approx(expected, rel=1e-4)
+            assert float(method.importance.triplet_scores(path, layer)[i]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_best_triplets_of_the_whole_model_keep_their_values_and_all_vectors_stay():
@@ -128,15 +128,15 @@ def test_the_best_triplets_of_the_whole_model_keep_their_values_and_all_vectors_
     steps(method, model, 0, 4, total=10)
     del method.after_step
     before = {name: parameter.detach().clone() for name, parameter in method.named_parameters().items()}
-    triplets = {path: method.importance.triplets(path, layer) for path, layer in method.layers()}
+    triplets = {path: method.importance.triplet_scores(path, layer) for path, layer in method.layers()}
     scores = [(float(score), path, i) for path in "02" for i, score in enumerate(triplets[path])]
     budget = method.schedule.budget(4, 10, 6, 2)
     assert budget == 2  # of 6
     kept = {(path, i) for _, path, i in sorted(scores)[-budget:]}
     method.after_step(3, 10)
     for path, layer in method.layers():
-        expected = [float(before[f"{path}.values"][i]) if (path, i) in kept else 0.0 for i in range(3)]
-        assert layer.values.tolist() == expected
+        expected = [float(before[f"{path}.lam"][i]) if (path, i) in kept else 0.0 for i in range(3)]
+        assert layer.lam.tolist() == expected
         assert torch.equal(layer.P, before[f"{path}.P"]) and torch.equal(layer.Q, before[f"{path}.Q"])
 
 
@@ -145,13 +145,13 @@ def test_the_other_criteria_are_the_sensitivity_alone_and_the_size_of_lam():
     for criterion in ("sensitivity_uncertainty", "sensitivity", "magnitude"):
         model, method = attached(criterion=criterion, warmup=1.0, final=0.0)
         steps(method, model, 0, 5, total=100)
-        scores[criterion] = {path: method.importance.triplets(path, layer) for path, layer in method.layers()}
+        scores[criterion] = {path: method.importance.triplet_scores(path, layer) for path, layer in method.layers()}
     averages = method.importance.averages  # the same in all three: nothing was pruned
     for path, layer in method.layers():
-        mean = averages[f"{path}.values.sensitivity"] + averages[f"{path}.P.sensitivity"].mean(0)
+        mean = averages[f"{path}.lam.sensitivity"] + averages[f"{path}.P.sensitivity"].mean(0)
         mean = mean + averages[f"{path}.Q.sensitivity"].mean(1)
         torch.testing.assert_close(scores["sensitivity"][path], mean)
-        assert torch.equal(scores["magnitude"][path], layer.values.detach().abs())
+        assert torch.equal(scores["magnitude"][path], layer.lam.detach().abs())
         assert not torch.allclose(scores["sensitivity_uncertainty"][path], mean)
 
 
@@ -174,7 +174,7 @@ def test_a_pruned_triplet_comes_back_when_it_becomes_important_and_not_in_the_fi
     def favour(first_layer, second_layer):
         def scale(step):
             for (_, layer), factor in zip(method.layers(), (first_layer, second_layer), strict=True):
-                for parameter in (layer.P, layer.values, layer.Q):
+                for parameter in (layer.P, layer.lam, layer.Q):
                     parameter.grad *= factor
 
         return scale
@@ -189,7 +189,7 @@ def test_a_pruned_triplet_comes_back_when_it_becomes_important_and_not_in_the_fi
     assert method.settled(48, total) and not method.settled(47, total)
     steps(method, model, 48, 60, total, favour(1.0, 1e-4))
     for path, layer in method.layers():
-        assert torch.equal(layer.values != 0, final[path]) and torch.equal(layer.kept, final[path])
+        assert torch.equal(layer.lam != 0, final[path]) and torch.equal(layer.kept, final[path])
     assert sum(method.ranks().values()) == 2
 
 
@@ -197,7 +197,7 @@ def test_equal_start_and_target_prune_nothing():
     model, method = attached(target_rank=3, warmup=0.0, interval=1)
     steps(method, model, 0, 10, total=10)
     assert method.ranks() == {"0": 3, "2": 3}
-    assert all(layer.values.all() for _, layer in method.layers())
+    assert all(layer.lam.all() for _, layer in method.layers())
 
 
 def test_adalora_trains_any_network_of_linear_layers():
@@ -261,8 +261,8 @@ def test_a_file_whose_vectors_do_not_fit_its_values_is_refused(pruned):
     for name, wrong in (
         ("P", good[f"{path}.P"][:, 1:]),
         ("Q", good[f"{path}.Q"][:, 1:]),
-        ("values", torch.zeros(4)),
-        ("values", torch.ones(5)),
+        ("lam", torch.zeros(4)),
+        ("lam", torch.ones(5)),
     ):
         with pytest.raises(UserError, match="use the hyper-parameters it was saved with"):
             method.load_state_dict({**good, f"{path}.{name}": wrong})

@@ -10,10 +10,10 @@ from torch import nn
 import minipeft
 from minipeft import METHODS, TrainingSettings
 from minipeft.errors import UserError
+from minipeft.methods.low_rank.dora import DoRA
 from minipeft.methods.low_rank.lora import LoRA, LoRALinear
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
 from minipeft.methods.low_rank.rslora import RSLoRA
-from minipeft.methods.selective.bitfit import BitFit
 from minipeft.racing.entries import parse_hyperparameters
 from minipeft.training.adapter_files import load_adapter, save_adapter
 from minipeft.training.optimizers import make_optimizer
@@ -130,8 +130,8 @@ def test_unmerging_what_was_not_merged_or_cannot_be_is_refused():
     method.detach()
     with pytest.raises(UserError, match="nothing to unmerge"):
         method.unmerge()
-    with pytest.raises(UserError, match="bitfit cannot be unmerged"):
-        BitFit().unmerge()
+    with pytest.raises(UserError, match="dora cannot be unmerged: its merging is no plain sum"):
+        DoRA().unmerge()
 
 
 @LORAS
@@ -177,7 +177,7 @@ def test_with_rslora_the_update_keeps_its_size_as_the_rank_grows():
     sizes = {}
     for kind in (LoRA, RSLoRA):
         for rank in (4, 256):
-            layer = kind(rank=rank, alpha=1.0).new_layer(nn.Linear(300, 200), rank)
+            layer = kind(rank=rank, alpha=1.0).wrap(nn.Linear(300, 200), rank)
             nn.init.normal_(layer.A), nn.init.normal_(layer.B)
             sizes[kind, rank] = float(layer.update().detach().std())
     assert sizes[RSLoRA, 256] == pytest.approx(sizes[RSLoRA, 4], rel=0.1)

@@ -163,7 +163,8 @@ def test_merging_into_a_head_tied_to_the_embedding_is_refused():
     model, method = tiny_gpt2(), QLoRA(targets=("value", "head"))
     method.attach(model)
     scramble(method)
-    plain = {path: plain.weight.clone() for path, (plain, _) in method.plain_layers().items()}
+    wrappers, plain_layers = dict(method.layers()), method.plain_layers()
+    plain = {path: plain_layers[wrapper].weight.clone() for path, wrapper in wrappers.items()}
     for merge in (method.merge, method.merge_requantized):
         with pytest.raises(UserError, match="head shares its weight"):
             merge()

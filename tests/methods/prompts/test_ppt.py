@@ -10,7 +10,7 @@ from minipeft.methods.prompts.spot import SPoT, load_prompt, prompt_names, read_
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.training.adapter_files import load_adapter, save_adapter
-from minipeft.transformer.checkpoints import fingerprint
+from minipeft.transformer.fingerprints import fingerprint
 
 WORDS = "one two three ? . The correct is good bad yes no A B C It was".split()
 SENTINEL = 36

@@ -1,0 +1,96 @@
+"""The plain model as it was when a method came: what detach() brings back, and what nothing but the method may change.
+
+A file of an adapter is named after these numbers, so they have to be the same when it is saved.
+"""
+
+import zlib
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+from minipeft.transformer.fingerprints import fingerprint, tensor_bytes
+
+
+class FrozenBase:
+    """Remembers the plain `model`, and stops every parameter of it from training."""
+
+    def __init__(self, model: nn.Module):
+        self.fingerprint = fingerprint(model)
+        self.modes = [(module, module.training) for module in model.modules()]
+        self.flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+        self.buffers = [
+            (module, name, buffer.detach().clone())
+            for module in model.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
+        self.places = [  # (name, module, attribute) of every tensor that the fingerprint names
+            (f"{path}.{name}" if path else name, module, name)
+            for path, module in model.named_modules()
+            for name, tensor in [*module._parameters.items(), *module._buffers.items()]
+            if tensor is not None and name not in module._non_persistent_buffers_set
+        ]
+        self.remember()
+        for parameter, _ in self.flags:
+            parameter.requires_grad_(False)
+            parameter.grad = None
+
+    def remember(self) -> None:
+        """Take the numbers as they are now for those of the base."""
+        self.seen = {name: look(module, attribute) for name, module, attribute in self.places}
+
+    def refuse_changes(self, method: str, trained: list[nn.Parameter]) -> None:
+        """Raise where something of the base besides `trained`, its own parameters that `method` trains, has changed."""
+        own = {id(parameter) for parameter in trained}
+        for name, module, attribute in self.places:
+            now = getattr(module, attribute, None)
+            if id(now) in own:
+                continue
+            if getattr(now, "requires_grad", False):
+                raise UserError(
+                    f"{name!r} was set to be trained after {method} had been attached, and is no part of it: its file "
+                    "would not hold that. Set requires_grad to False again, and save what was trained there yourself."
+                )
+            before, after = self.seen[name], look(module, attribute)
+            if before[:2] != after[:2]:
+                raise UserError(
+                    f"{name!r} of the base was {before[0]} when {method} was attached and is {after[0]} now: load the "
+                    f"base in the type you want, and attach {method} then."
+                )
+            if before != after:
+                raise UserError(
+                    f"{name!r} of the base has changed since {method} was attached, and its file would not hold that: "
+                    "load all weights before attaching, and keep layers that count as they read (BatchNorm) in eval "
+                    "mode while training."
+                )
+
+    def restore_flags(self) -> None:
+        """Give every parameter the requires_grad it had, and no gradient."""
+        for parameter, flag in self.flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = None
+
+    @torch.no_grad()
+    def restore_modes_and_buffers(self) -> None:
+        for module, training in self.modes:
+            module.training = training
+        for module, name, value in self.buffers:
+            now = module._buffers.get(name)
+            if now is not None and not now.is_meta:
+                value = value.to(now.device, now.dtype)  # where the model was moved or cast, it stays there
+                if now.shape == value.shape and numpy.array_equal(tensor_bytes(now), tensor_bytes(value)):
+                    continue
+                if now.shape == value.shape and now.is_contiguous():
+                    now.copy_(value)  # in place: another module may share it
+                    continue
+            module._buffers[name] = value
+
+
+def look(module: nn.Module, attribute: str) -> tuple[str, str, int]:
+    """The type of a tensor, its shape, and a checksum of its numbers (CRC-32: this guards against accidents)."""
+    tensor = getattr(module, attribute, None)
+    if not isinstance(tensor, Tensor):
+        return "gone", "", 0
+    return str(tensor.dtype), str(tuple(tensor.shape)), 0 if tensor.is_meta else zlib.crc32(tensor_bytes(tensor))

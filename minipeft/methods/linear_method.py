@@ -1,0 +1,156 @@
+"""What all methods share that put a layer with another weight in the place of a linear layer: LoRA and its kin.
+
+    attach    linear -> wrap(linear)        merge    linear.weight <- wrapper.weight   (and the bias, where it differs)
+
+Such a method says `wrap`; its wrappers have `weight`, (out, in), and `bias`: what they compute with. Merging copies
+them, and models that read a layer's weight instead of calling the layer (T5 in transformers, torch's own attention)
+find there what is right.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from minipeft.errors import UserError
+from minipeft.methods.method import Method
+from minipeft.methods.targets import Kind, find_modules
+from minipeft.quantization.linear import QuantizedLinear
+
+READABLE = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+class TransposedLinear(nn.Module):
+    """The face of nn.Linear on a layer whose own weight is (in, out): GPT-2 in transformers calls it Conv1D."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+        self.in_features, self.out_features = layer.weight.shape
+
+    @property
+    def weight(self) -> Tensor:
+        """(out, in), a view: what is written into it stands in the layer."""
+        return self.layer.weight.T
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self.layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)  # (..., out)
+
+
+def linear_kinds(model: nn.Module) -> tuple[type, ...]:
+    """The types of linear layers that stand in `model`. Conv1D is known by its name: its library need not be here."""
+    kinds = {type(module) for module in model.modules()}
+    transposed = {kind for kind in kinds if any(base.__name__ == "Conv1D" for base in kind.__mro__)}
+    return (nn.Linear, *transposed, *{kind for kind in kinds if issubclass(kind, QuantizedLinear)})
+
+
+def as_linear(layer: nn.Module) -> nn.Module:
+    """The layer itself, or a face on it that keeps its weight the usual way round."""
+    return layer if isinstance(layer, nn.Linear | QuantizedLinear) else TransposedLinear(layer)
+
+
+def changed(wrapper: nn.Module, original: nn.Module) -> tuple[str, ...]:
+    """What merging writes: the weight, and the bias where the wrapper has one of its own."""
+    return ("weight",) if wrapper.bias is as_linear(original).bias else ("weight", "bias")
+
+
+class LinearMethod(Method):
+    """A method that wraps the linear layers that `targets` name, and can be merged into them."""
+
+    can_merge = True
+    adds: ClassVar[bool] = False  # merging adds the wrapper's update(), so that it can be subtracted again
+    merged: ClassVar[Any] = None  # after such a merge, on the instance: the model, the numbers, the base's fingerprint
+
+    def wrap(self, linear: nn.Linear) -> nn.Module:
+        """The layer that takes the place of `linear`; it starts, and is merged, as the docstring of its file says."""
+        raise NotImplementedError
+
+    def install(self, model: nn.Module) -> None:
+        self.replace(self.targets, lambda layer: self.wrap(as_linear(layer)), linear_kinds(model))
+
+    def replace(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: Kind = nn.Module) -> None:
+        for path, layer in find_modules(self.model, targets, kind):
+            kept = layer.weight
+            if kept.dtype not in READABLE or type(kept) not in (Tensor, nn.Parameter):
+                raise UserError(
+                    f"The weight of {path} is a {type(kept).__name__} of type {kept.dtype}, as other libraries "
+                    f"quantize, and {self.name} cannot read it: load the model in 16 or 32 bits (qlora quantizes here)."
+                )
+        super().replace(targets, wrap, kind)
+
+    def plain_layers(self) -> dict[nn.Module, nn.Module]:
+        """For each wrapper that stands in the model the layer of the base whose place it has."""
+        self.require_attached()
+        return {getattr(parent, attribute): original for parent, attribute, original in self._replaced}
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """(path, wrapper) of each wrapper, in the model's order; one that stands in several places comes once."""
+        wrappers = self.plain_layers()
+        return [(path, module) for path, module in self.model.named_modules() if module in wrappers]
+
+    def merge_weights(self) -> None:
+        plain, uses = self.plain_layers(), self.uses()
+        for path, wrapper in self.layers():
+            original = plain[wrapper]
+            if isinstance(original, QuantizedLinear):
+                raise UserError(
+                    f"{path} is quantized, and what is added to its weight would be lost: keep the method attached, or "
+                    "use qlora on the plain model, which quantizes it and can be merged."
+                )
+            for name in changed(wrapper, original):
+                kept = original._parameters.get(name)
+                if kept is None:
+                    raise UserError(
+                        f"The {name} of {path} is computed from other numbers, so nothing can be written into it: take "
+                        "the parametrization (weight norm, spectral norm, pruning) away before attaching."
+                    )
+                if uses[kept.data_ptr()] > 1:
+                    raise UserError(f"{path} shares its {name} with another module, which merging would change too.")
+                if not getattr(wrapper, name).isfinite().all():
+                    raise UserError(f"The merged {name} of {path} would not be finite: nothing was merged.")
+        for wrapper, original in plain.items():
+            for name in changed(wrapper, original):
+                getattr(as_linear(original), name).copy_(getattr(wrapper, name))
+        if self.adds:
+            self.merged = self.model, self.state_dict(), self.fingerprint
+
+    def uses(self) -> Counter:
+        """How many layers hold each parameter of the base, by its place in memory; a wrapped layer that stands in the
+        model unwrapped as well counts twice.
+        """
+        plain = self.plain_layers()
+        reached, waiting = set(), [self.model]
+        while waiting:
+            module = waiting.pop()
+            if module not in plain and module not in reached:
+                reached.add(module)
+                waiting += module.children()
+        owners = [*plain.values(), *reached]
+        return Counter(kept.data_ptr() for owner in owners for kept in owner._parameters.values() if kept is not None)
+
+    def unmerge(self) -> None:
+        """Undo `merge`: attached again to the same model with the same numbers, which can be trained on.
+
+        (W + update) - update is W to rounding, not bit for bit. The method keeps the fingerprint of the base it was
+        first attached to, so a file saved now is for that base, as it was before the merge; the model that detach()
+        leaves is, by its bits, another one, and adapter files of the base are to be loaded on a fresh copy of it.
+        """
+        if not self.adds:
+            raise UserError(
+                f"{self.name} cannot be unmerged: its merging is no plain sum. Load the base again and attach."
+            )
+        if self.merged is None:
+            raise UserError(f"There is nothing to unmerge: merge() this {self.name} first.")
+        model, numbers, base = self.merged
+        self.attach(model, numbers)
+        self.fingerprint, self.merged = base, None
+        with torch.no_grad():
+            for wrapper, original in self.plain_layers().items():
+                as_linear(original).weight.sub_(wrapper.update())
+        self.base.remember()
