@@ -26,6 +26,7 @@ from minipeft.training.adapter_files import load_adapter
 from minipeft.training.batches import encode_source
 from minipeft.training.evaluating import evaluate
 from minipeft.transformer.batch import Batch, pad
+from minipeft.transformer.text_joints import decode_written
 
 QUICK = {"steps": 400, "test_limit": 300}
 
@@ -116,7 +117,7 @@ def run_generate(args) -> None:
     torch.manual_seed(args.seed)
     batch = Batch(*pad([encode_source(model, args.text)])).to(args.device)
     ids = model.generate(batch, args.max_length, temperature=args.temperature)
-    print(model.tokenizer.decode(ids[0]))
+    print(decode_written(model, ids[0]))
 
 
 def run_prompts(args) -> None:

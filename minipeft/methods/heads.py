@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
+from minipeft.transformer.text_joints import encode_written
 
 
 class LabelHead(nn.Module):
@@ -49,7 +50,7 @@ def label_head(model: nn.Module, labels: Sequence[str]) -> LabelHead:
         raise UserError("The model has no tokenizer to read the labels with: use minipeft.load.")
     classes = []
     for label in labels:
-        ids = tokenizer.encode(label)
+        ids = encode_written(model, label)
         if len(ids) != 1:
             raise UserError(f"The label {label!r} is {len(ids)} tokens and a label head needs one: rename the label.")
         if ids[0] in (*classes, tokenizer.eos):

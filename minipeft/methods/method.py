@@ -23,6 +23,7 @@ from minipeft.methods.frozen_base import FrozenBase
 from minipeft.methods.targets import Kind, replace_modules
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.language_model import LanguageModel
+from minipeft.transformer.text_joints import encode_written
 
 
 @dataclass
@@ -184,7 +185,7 @@ class Method:
 
     def answer_ids(self, text: str) -> list[list[int]]:
         """The token ids that may stand for an answer: training writes the first, ranking takes the mean of all."""
-        return [self.model.tokenizer.encode(text)]
+        return [encode_written(self.model, text)]
 
     def score(self, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
         """What ranking compares: for each row and candidate its log-likelihood, (batch, candidates)."""

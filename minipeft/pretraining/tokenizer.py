@@ -1,9 +1,12 @@
 """The tokenizer: byte-level BPE over words, with punctuation and digits always tokens of their own.
 
 A text is read with one space put before it, so that a word is the same token at the start of a text and inside it;
-`decode` takes that space away again. Numbering, as T5: 0 is `<pad>`, 1 is `</s>`, then all tokens from the most to the
-least frequent, and last the 100 sentinels in descending order: with V tokens, V - 1 is `<extra_id_0>`, V - 2 is
-`<extra_id_1>`, ... The bundled one is rebuilt by `python -m minipeft.pretraining.build_tokenizer`.
+`decode` takes that space away again. What a user writes is text: words that look like control tokens, as "</s>", are
+read as letters (`control_words.py`); the end and the sentinels are put in by number alone.
+
+Numbering, as T5: 0 is `<pad>`, 1 is `</s>`, then all tokens from the most to the least frequent, and last the 100
+sentinels in descending order: with V tokens, V - 1 is `<extra_id_0>`, V - 2 is `<extra_id_1>`, ... The bundled one is
+rebuilt by `python -m minipeft.pretraining.build_tokenizer`.
 """
 
 import itertools
@@ -15,12 +18,14 @@ from pathlib import Path
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, excerpt, require_text
 from minipeft.paths import DATA
+from minipeft.pretraining.control_words import reader_of_text
 
 BUNDLED = DATA / "tokenizer" / "tokenizer.json"
-PAD, EOS = "<pad>", "</s>"
+PAD, EOS, END_OF_TEXT = "<pad>", "</s>", "<|endoftext|>"
 SENTINELS = 100
+SENTINEL_WORDS = tuple(f"<extra_id_{index}>" for index in range(SENTINELS))
 PIECES = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]|\s+(?!\S)|\s"  # a word, a digit, a mark, or white space
 
 
@@ -29,9 +34,17 @@ class Tokenizer:
 
     def __init__(self, backend: tokenizers.Tokenizer):
         self.backend = backend
+        self.backend.no_truncation()  # a tokenizer.json may say so, and nothing is ever cut here
+        self.backend.no_padding()
         self.size = backend.get_vocab_size()
-        self.pad, self.eos = self._first_known(PAD, "<|endoftext|>", default=0), self._first_known(EOS, "<|endoftext|>")
-        self._adds_space = backend.normalizer is not None and "Prepend" in str(backend.normalizer)
+        self.pad, self.eos = self._first_known(PAD, END_OF_TEXT, default=0), self._first_known(EOS, END_OF_TEXT)
+        self._reader = reader_of_text(backend, (PAD, EOS, END_OF_TEXT, *SENTINEL_WORDS))
+        probe = backend.encode("a", add_special_tokens=False)
+        self.adds_space = "".join(probe.tokens).startswith(("\u0120", "\u2581", " "))  # a space, as BPE and T5 write it
+        self._leading_space = self.adds_space and backend.decode(probe.ids).startswith(" ")
+
+    def __reduce__(self):
+        return type(self), (self.backend,)  # a copied or pickled backend forgets that control words are text
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "Tokenizer":
@@ -46,12 +59,17 @@ class Tokenizer:
             raise UserError(f"{path} is not a tokenizer.json that can be read: {error}") from error
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`, without end-of-sequence."""
-        return self.backend.encode(text, add_special_tokens=False).ids
+        """The ids of `text`, without end-of-sequence. Raises UserError for half a character, as of a cut emoji."""
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of every text, as `encode`."""
-        return [encoding.ids for encoding in self.backend.encode_batch(list(texts), add_special_tokens=False)]
+        try:
+            return [encoding.ids for encoding in self._reader.encode_batch(list(texts), add_special_tokens=False)]
+        except (TypeError, UnicodeEncodeError):
+            for text in texts:
+                require_text(text, f"The text '{excerpt(text)}'")
+            raise
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` up to the first end-of-sequence; padding and sentinels are left out."""
@@ -61,13 +79,13 @@ class Tokenizer:
                 break
             kept.append(token)
         text = self.backend.decode(kept, skip_special_tokens=True)
-        return text.removeprefix(" ") if self._adds_space else text
+        return text.removeprefix(" ") if self._leading_space else text
 
     def sentinel(self, index: int) -> int:
-        """The id of `<extra_id_{index}>`. Raises ValueError where the tokenizer has none."""
+        """The id of `<extra_id_{index}>`. Raises UserError where the tokenizer has none."""
         token = self.backend.token_to_id(f"<extra_id_{index}>")
         if token is None:
-            raise ValueError(f"This tokenizer has no sentinel {index}; T5's sentinels are numbered 0 to 99.")
+            raise UserError(f"This tokenizer has no sentinel {index}, the blank <X> of templates; T5's have 0 to 99.")
         return token
 
     def most_frequent(self, count: int) -> list[int]:
@@ -115,7 +133,7 @@ def train_tokenizer(
     if backend.get_vocab_size() != learned:
         raise ValueError(f"The texts give {backend.get_vocab_size()} tokens, {learned} were asked for: add texts.")
     backend = _numbered_by_frequency(backend, texts)
-    backend.add_special_tokens([AddedToken(f"<extra_id_{i}>", special=True) for i in reversed(range(SENTINELS))])
+    backend.add_special_tokens([AddedToken(sentinel, special=True) for sentinel in reversed(SENTINEL_WORDS)])
     return backend
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from minipeft.errors import UserError
 from minipeft.tasks.task import Example
 from minipeft.transformer.batch import Batch, pad
+from minipeft.transformer.text_joints import encode_written
 
 POOL = 16  # batches whose examples are sorted by length together: more saves padding, fewer mixes better
 
@@ -44,7 +45,7 @@ def encode_source(model, text: str) -> list[int]:
 def encode_answers(model, text: str) -> list[list[int]]:
     """The ids that may stand for an answer, each closed by end-of-sequence; more than one only with a verbalizer."""
     method = getattr(model, "attached_method", None)
-    answers = method.answer_ids(text) if method else [model.tokenizer.encode(text)]
+    answers = method.answer_ids(text) if method else [encode_written(model, text)]
     return [[*ids, model.tokenizer.eos] for ids in answers]
 
 

@@ -7,6 +7,7 @@ from minipeft.tasks.metrics import score as metric_score
 from minipeft.tasks.task import SPLITS, Example, Task
 from minipeft.training.batches import check_length, encode_answer, encode_answers, encode_source
 from minipeft.transformer.batch import Batch, pad
+from minipeft.transformer.text_joints import decode_written
 
 RANKED = ("accuracy", "macro_f1")  # metrics of tasks that are answered by choosing; the others by writing
 EXTRA_TOKENS = 8  # a written answer may be this much longer than the longest true one
@@ -115,4 +116,4 @@ class Writing:
     def __call__(self, batch: Batch, numbers: list[int]) -> list[str]:
         positions = getattr(self.model.config, "max_length", None)
         room = self.limit if positions is None else min(self.limit, positions - batch.source.shape[1])
-        return [self.model.tokenizer.decode(row) for row in self.model.generate(batch, room)]
+        return [decode_written(self.model, row) for row in self.model.generate(batch, room)]

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, require_text
 from minipeft.methods.method import Method
 from minipeft.methods.prompts.template import Template
+from minipeft.transformer.text_joints import encode_after, encode_written
 
 
 @dataclass
@@ -40,6 +41,8 @@ class HardPrompt(Method):
 
     def __post_init__(self):
         Template(self.template)
+        require_text(self.demonstrations, "A demonstration")
+        require_text(self.verbalizer, "The verbalizer")
         if any(isinstance(pair, str) or len(pair) != 2 for pair in self.demonstrations):
             raise UserError("Each demonstration is a pair of source and answer: [['a fine film', 'good'], ...].")
         if self.combine not in ("average", "first"):
@@ -58,15 +61,15 @@ class HardPrompt(Method):
     def source_ids(self, text: str) -> list[int]:
         ids = []
         for source, answer in self.demonstrations:
-            ids += self.demonstrate(source, answer)
-        return ids + self.fill(text)
+            ids += self.demonstrate(source, answer, begins=not ids)
+        return ids + self.fill(text, begins=not ids)
 
-    def fill(self, source: str) -> list[int]:
-        return Template(self.template).encode(source, self.model.tokenizer)
+    def fill(self, source: str, begins: bool) -> list[int]:
+        return Template(self.template).encode(source, self.model.tokenizer, begins=begins)
 
-    def demonstrate(self, source: str, answer: str) -> list[int]:
+    def demonstrate(self, source: str, answer: str, begins: bool) -> list[int]:
         """The filled template with the answer in its blank, or behind it."""
-        ids, words = self.fill(source), self.model.tokenizer.encode(self.words(answer)[0])
+        ids, words = self.fill(source, begins), encode_after(self.model.tokenizer, self.words(answer)[0])
         if "<X>" not in self.template:
             return ids + words
         blank = ids.index(self.model.tokenizer.sentinel(0))
@@ -82,4 +85,4 @@ class HardPrompt(Method):
         tokenizer = self.model.tokenizer
         words = self.words(text)[:1] if self.combine == "first" else self.words(text)
         blank = [tokenizer.sentinel(0)] if "<X>" in self.template else []
-        return [blank + tokenizer.encode(word) for word in words]
+        return [blank + encode_written(self.model, word) for word in words]

@@ -23,6 +23,7 @@ from minipeft.errors import UserError
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.spot import load_prompt
 from minipeft.methods.prompts.template import Template
+from minipeft.transformer.text_joints import encode_written
 
 OPTIONS = "{source} The correct one is <X>"  # the options stand in the source
 TEMPLATES = {"single": "{source} <X>", "pair": "{first} <X> {second}", "choice": OPTIONS, "unified": OPTIONS}
@@ -75,9 +76,8 @@ class PPT(PromptTuning):
         if self.lettered and text not in self.labels:
             raise UserError(f"{text!r} is none of ppt's labels, {', '.join(self.labels)}: give it the task's labels.")
         word = LETTERS[list(self.labels).index(text)] if self.lettered else text
-        tokenizer = self.model.tokenizer
-        opening = [tokenizer.sentinel(0)] if self.fills_blanks else []
-        return [[*opening, *tokenizer.encode(word)]]
+        opening = [self.model.tokenizer.sentinel(0)] if self.fills_blanks else []
+        return [[*opening, *encode_written(self.model, word)]]
 
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
         if self.start is None and self.given is None and self.pretrained:

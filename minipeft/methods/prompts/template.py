@@ -9,7 +9,8 @@ token, whose vector a method learns; `<X>` is the first sentinel, T5's mark for 
 import re
 from dataclasses import dataclass
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, require_text
+from minipeft.transformer.text_joints import encode_after
 
 MARKS = re.compile(r"(\[V\]|<X>)")
 SLOTS = re.compile(r"\{source\}|\{first\}|\{second\}")
@@ -23,6 +24,7 @@ class Template:
     text: str = "{source}"
 
     def __post_init__(self):
+        require_text(self.text, "The template")
         whole, parts = "{source}" in self.text, [slot in self.text for slot in ("{first}", "{second}")]
         if whole == any(parts) or (any(parts) and not all(parts)):
             raise UserError(f"A template needs {{source}}, or both {{first}} and {{second}}; got {self.text!r}.")
@@ -31,8 +33,12 @@ class Template:
     def virtual_tokens(self) -> int:
         return self.text.count("[V]")
 
-    def encode(self, source: str, tokenizer, first_virtual: int | None = None) -> list[int]:
-        """The token ids of the filled template; virtual token number i has the id `first_virtual` + i."""
+    def encode(self, source: str, tokenizer, first_virtual: int | None = None, begins: bool = True) -> list[int]:
+        """The token ids of the filled template; virtual token number i has the id `first_virtual` + i.
+
+        begins: whether no text stands before it. Each part but the first gets a space before it, where the tokenizer
+        puts none itself.
+        """
         first, separator, second = source.partition(SEPARATOR)
         if "{first}" in self.text and not separator:
             raise UserError(f"The template has {{first}} and {{second}}, and the source no {SEPARATOR!r}: {source!r}.")
@@ -46,7 +52,10 @@ class Template:
                 virtual += 1
             elif piece == "<X>":
                 ids.append(tokenizer.sentinel(0))
+                begins = False
             else:  # filled only now: marks in the user's own text are text
                 text = SLOTS.sub(lambda match: slots[match[0]], piece).strip()
-                ids += tokenizer.encode(text) if text else []
+                if text:
+                    ids += tokenizer.encode(text) if begins else encode_after(tokenizer, text)
+                    begins = False
         return ids
