@@ -1,5 +1,6 @@
 """minipeft: a frozen transformer you can read, and every way of fine-tuning it cheaply in one short file each."""
 
+from minipeft import interrupts  # noqa: F401  first: the others take seconds
 from minipeft.errors import UserError
 from minipeft.methods.method import Method
 from minipeft.methods.registry import METHODS

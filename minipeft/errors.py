@@ -1,7 +1,11 @@
-"""The one error that is the user's to mend: a sentence that says what is wrong and what to do."""
+"""The one error that is the user's to mend, and the sentences for what the machine refuses."""
 
 import re
 from collections.abc import Mapping
+
+NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "Invalid buffer size", "multiplication overflow")
+NO_MEMORY += ("Storage size calculation overflowed",)
+NOT_WRITTEN = ("PytorchStreamWriter failed", "file write failed", "unexpected pos")  # torch.save on a full disk
 
 
 class UserError(ValueError):
@@ -44,3 +48,15 @@ def quoted(value: object) -> str:
     """A value as Python writes it, cut to a length that can be read."""
     text = repr(value)
     return text if len(text) < 80 else f"{text[:76]} ..."
+
+
+def refusal_of_the_machine(error: BaseException) -> str:
+    """A sentence for a file that cannot be read or written and for memory that is not there; "" for a fault of ours."""
+    said = one_line(error)
+    if isinstance(error, MemoryError) or isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY):
+        return f"This machine has not enough memory ({said}): take a smaller batch, model or method."
+    if isinstance(error, OSError):
+        return f"A file cannot be read or written ({said}): mend that, or name another place."
+    if isinstance(error, RuntimeError) and any(words in said for words in NOT_WRITTEN):
+        return f"A file cannot be written, perhaps because the disk is full ({said}): make room or name another place."
+    return ""

@@ -67,8 +67,14 @@ def test_only_what_trains_on_the_corpus_imports_the_generators():
 
 def test_only_the_command_line_imports_the_course():
     for file in FILES:
-        if "course" not in file.relative_to(PACKAGE).parts and file != PACKAGE / "__main__.py":
+        if file.relative_to(PACKAGE).parts[0] not in ("course", "commands"):
             assert not any(f"{name}.".startswith("minipeft.course.") for name in imports(ast.parse(file.read_text())))
+
+
+def test_only_the_front_door_imports_a_command():
+    for file in FILES:
+        if file.relative_to(PACKAGE).parts[0] not in ("commands", "__main__.py"):
+            assert not any(f"{name}.".startswith("minipeft.commands.") for name in imports(ast.parse(file.read_text())))
 
 
 def test_the_configuration_of_the_lessons_needs_pytest_alone():

@@ -24,7 +24,7 @@ from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.span_corruption import noise_counts, span_mask
-from minipeft.racing.sweep import folder_name
+from minipeft.racing.runs import folder_name
 from minipeft.racing.table import score_cell
 from minipeft.training.batches import encode_answer, encode_source
 from minipeft.training.evaluating import evaluate

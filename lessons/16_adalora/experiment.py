@@ -15,14 +15,14 @@ from statistics import mean
 
 import torch
 
-from minipeft.commands.acceptance import RESULTS
-from minipeft.commands.rank_picture import stored_ranks
 from minipeft.course.experiment import main, race
 from minipeft.files import write_json
 from minipeft.methods.low_rank.adalora import AdaLoRA
 from minipeft.methods.low_rank.rank_budget import Importance, Schedule, keep_best
 from minipeft.models import load
-from minipeft.racing.table import interval
+from minipeft.racing.rank_picture import stored_ranks
+from minipeft.racing.sweep import RESULTS
+from minipeft.racing.table import interval, stored
 from minipeft.tasks.registry import load_task
 from minipeft.training.adapter_files import read_adapter
 from minipeft.training.batches import BatchOrder, collate, encode_examples
@@ -74,7 +74,7 @@ def runs(args: argparse.Namespace) -> dict:
 def committed(name: str) -> dict:
     """An earlier race: longer, on another task, with the same tuning effort."""
     report = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    rows = {row["method"]: {"scores": row["scores"], "stored": row["trained"]} for row in report["rows"]}
+    rows = {row["method"]: {"scores": row["scores"], "stored": stored(row)} for row in report["rows"]}
     return {key: report[key] for key in ("command", "commits", "learning_rates")} | {"rows": rows}
 
 
@@ -242,7 +242,7 @@ def summary(measured: dict) -> tuple[dict, dict]:
         tables[name] = {
             "columns": ["", "trained", "stored", "learning rate", "test accuracy, %"],
             "rows": [
-                [label(row), f"{moved(row):,}", f"{rows[row]['trained']:,}"]
+                [label(row), f"{moved(row):,}", f"{stored(rows[row]):,}"]
                 + [f"{measured[name]['learning_rates'][row] or 0:g}", cell(rows[row]["scores"])]
                 for row in order
             ],

@@ -6,8 +6,8 @@ from statistics import mean
 
 from matplotlib import pyplot
 
-from minipeft.commands.rank_picture import heat_map
 from minipeft.course.chapters import load_answers
+from minipeft.racing.rank_picture import heat_map
 from minipeft.racing.table import interval
 
 experiment = load_answers(Path(__file__).with_name("experiment.py"))

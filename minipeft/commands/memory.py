@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from minipeft.commands.arguments import DEFAULT_MODEL, add_hyperparameters, positive, whole, words
 from minipeft.errors import UserError
 from minipeft.files import read_json
 from minipeft.memory.planning import MemoryPlan, hollow_model
@@ -20,30 +21,35 @@ from minipeft.transformer.hugging_face import read_their_sizes
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+HELP = "Plan the memory of a training step, of models of any size, and the largest batch."
 
-def add_arguments(entry) -> None:
+
+def add_arguments(parser) -> None:
     known = ", ".join(SHAPES)
-    entry.add_argument("--model", default="t5-0.8m", help=f"a bundled name, a folder, a config.json, or one of {known}")
-    entry.add_argument("--method", default="lora", help="as for train (default lora)")
-    entry.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter, as rank=8")
-    entry.add_argument("--batch", type=int, default=8, help="texts in a step (default 8)")
-    entry.add_argument("--length", type=int, default=128, help="tokens that each text has (default 128)")
-    entry.add_argument("--answer-length", type=int, default=32, help="tokens of its answer (default 32)")
-    entry.add_argument("--optimizer", choices=("adamw", "adafactor"), help="default: the method's own")
-    entry.add_argument("--dtype", choices=TYPES, help="default float32, with --quantized bfloat16")
-    entry.add_argument(
+    parser.add_argument(
+        "--model",
+        type=words,
+        default=DEFAULT_MODEL,
+        help=f"a bundled name, a folder, a config.json, or one of {known}",
+    )
+    parser.add_argument("--method", type=words, default="lora", help="as for train (default lora)")
+    add_hyperparameters(parser)
+    parser.add_argument("--batch", type=whole(1, 10**6), default=8, help="texts in a step (default 8)")
+    parser.add_argument("--length", type=whole(1, 10**6), default=128, help="tokens that each text has (default 128)")
+    parser.add_argument("--answer-length", type=whole(1, 10**6), default=32, help="tokens of its answer (default 32)")
+    parser.add_argument("--optimizer", choices=("adamw", "adafactor"), help="default: the method's own")
+    parser.add_argument("--dtype", choices=TYPES, help="default float32, with --quantized bfloat16")
+    parser.add_argument(
         "--quantized", action="store_true", help="the frozen matrices in 4 bits (NF4), as QLoRA has them"
     )
-    entry.add_argument("--gradient-checkpointing", action="store_true", help="keep each layer's input alone")
-    entry.add_argument("--gigabytes", type=float, metavar="G", help="also find the largest batch that fits in G GB")
+    parser.add_argument("--gradient-checkpointing", action="store_true", help="keep each layer's input alone")
+    parser.add_argument(
+        "--gigabytes", type=positive(10**6), metavar="G", help="also find the largest batch that fits in G GB"
+    )
 
 
 def run(args) -> None:
     """Print the plan."""
-    if args.batch < 1:
-        raise UserError(f"A step needs at least 1 text, not --batch {args.batch}.")
-    if args.gigabytes is not None and not 0 < args.gigabytes < float("inf"):
-        raise UserError(f"--gigabytes must be a number above 0, not {args.gigabytes}.")
     dtype = args.dtype or ("bfloat16" if args.quantized else "float32")
     kind, sizes = architecture(args.model)
     model = hollow_model(kind, sizes, TYPES[dtype])
@@ -55,7 +61,7 @@ def run(args) -> None:
     print(f"{args.method} on {args.model}, {dtype}: one step, batch {args.batch},", end=" ")
     print(f"{args.length} tokens to read and {args.answer_length} to write\n")
     print(table({**parts, "total": sum(parts.values())}))
-    print(f"\ntrained: {trained:,} numbers, {100 * trained / plan.model_parameters:.4f}%", end=" ")
+    print(f"\ntrained: {trained:,} parameters, {100 * trained / plan.model_parameters:.4f}%", end=" ")
     print(f"of the model's {plan.model_parameters:,}\nadapter file: {size(plan.saved_bytes())}")
     if args.gigabytes is not None:
         most = plan.largest_batch(int(args.gigabytes * 10**9))

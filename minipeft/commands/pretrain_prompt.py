@@ -10,48 +10,57 @@ from pathlib import Path
 
 import torch
 
+from minipeft.commands.arguments import add_model, add_task, label, positive, spec_from, whole, words
 from minipeft.methods.prompts.ppt import PPT
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.spot import save_prompt
 from minipeft.models import load
 from minipeft.provenance import provenance
-from minipeft.racing.runs import RunSpec, get_task
+from minipeft.racing.rehearsal import try_on
+from minipeft.racing.runs import folder_name, get_task
 from minipeft.training.settings import TrainingSettings
 from minipeft.training.trainer import fine_tune
 from minipeft.transfer.prompt_data import made_task
 
 KINDS = ("pair", "choice", "single", "unified", "task")
 
+HELP = "Make a prompt that PPT or SPoT can start from."
 
-def add_arguments(entry) -> None:
-    entry.add_argument("--kind", default="pair", choices=KINDS, help="what to learn from; task: --task or --data")
-    entry.add_argument("--steps", type=int, default=1000)
-    entry.add_argument("--prompt-length", type=int, default=20)
-    entry.add_argument("--learning-rate", type=float, help="default: prompt tuning's own")
-    entry.add_argument("--documents", type=int, default=12000, help="texts to make the data from (default 12000)")
-    entry.add_argument("--out", help="the prompt file (default runs/prompts/<name>.pt)")
+
+def add_arguments(parser) -> None:
+    add_model(parser)
+    add_task(parser)
+    parser.add_argument("--kind", default="pair", choices=KINDS, help="what to learn from; task: --task or --data")
+    parser.add_argument("--steps", type=whole(), default=1000)
+    parser.add_argument("--prompt-length", type=whole(), default=20)
+    parser.add_argument("--learning-rate", type=positive(), help="default: prompt tuning's own")
+    parser.add_argument(
+        "--documents", type=whole(1, 10**6), default=12000, help="texts to make the data from (default 12000)"
+    )
+    parser.add_argument("--out", type=words, help="the prompt file (default runs/prompts/<name>.pt)")
 
 
 def run(args) -> None:
     """Train one prompt and write its file."""
-    source = Path(args.data).stem if args.data else args.task
-    name = source if args.kind == "task" else f"ppt-{args.kind}"
-    out = Path(args.out or f"runs/prompts/{name}.pt")
+    name = label(args) if args.kind == "task" else f"ppt-{args.kind}"
+    out = Path(args.out or f"runs/prompts/{folder_name(name)}.pt")
     if out.exists():
         print(f"This prompt is there already: {out}. Delete it or name another --out to train again.")
         return
     run_dir = out.with_name(out.name + ".run")
     model = load(args.model).to(args.device)
-    if args.kind == "task":
-        method, task = (
-            PromptTuning(args.prompt_length),
-            get_task(RunSpec("", args.model, args.task, "", data=args.data)),
-        )
-    else:
-        method, task = PPT(args.prompt_length, format=args.kind), made_task(args, model, run_dir)
+    method = PromptTuning(args.prompt_length) if args.kind == "task" else PPT(args.prompt_length, format=args.kind)
+    try_on(method, model)
+    method.detach()
+    task = get_task(spec_from(args)) if args.kind == "task" else made_task(args, model, run_dir)
     torch.manual_seed(args.seed)
     method.attach(model)
-    settings = TrainingSettings(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed)
+    settings = TrainingSettings(
+        steps=args.steps,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        max_source_length=args.max_source_length,
+    )
     if args.kind != "task":  # so near to chance the best of many looks at dev would be luck: look at half time and end
         settings = replace(settings, evaluate_every=max(1, args.steps // 2))
     print(f"{name} on {args.model}: {len(task.train)} examples, {args.steps} steps, into {out}", flush=True)

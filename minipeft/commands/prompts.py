@@ -4,17 +4,49 @@ import json
 from itertools import product
 from pathlib import Path
 
+from minipeft.commands.arguments import add_model, add_task, label, spec_from, whole, words
 from minipeft.errors import UserError
-from minipeft.files import write_json
+from minipeft.files import locked, write_json
 from minipeft.methods.prompts.hard_prompt import HardPrompt
+from minipeft.models import load
 from minipeft.provenance import provenance
+from minipeft.racing.prompt_variation import score_prompts, table, variation
+from minipeft.racing.runs import folder_name, get_task
 from minipeft.tasks.demonstrations import draw_demonstrations
 from minipeft.tasks.hand_written import HandWritten, hand_written
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter
-from minipeft.training.prompt_variation import score_prompts, table, variation
 
+HELP = "Score hard prompts on dev: every template with every verbalizer."
 DRAWS = 3
+
+
+def add_arguments(parser) -> None:
+    add_model(parser)
+    add_task(parser)
+    parser.add_argument("--shots", type=whole(0), default=0, help="demonstrations before each source (default 0)")
+    parser.add_argument(
+        "--draws",
+        type=whole(1, 1000),
+        default=DRAWS,
+        help=f"how often demonstrations are drawn (default {DRAWS}, without --shots once)",
+    )
+    parser.add_argument(
+        "--template", type=words, action="append", metavar="TEXT", help="yours in place of the task's: '{source} So:'"
+    )
+    parser.add_argument(
+        "--verbalizer", type=words, action="append", metavar="JSON", help='yours: \'{"good": ["Good."], ...}\''
+    )
+    parser.add_argument("--limit", type=whole(), help="read so many dev examples only")
+    parser.add_argument("--out", type=words, help="default runs/prompts-<model>-<task>-<shots>shots")
+
+
+def run(args) -> None:
+    """Score them all; the best one on dev is kept."""
+    name = folder_name(f"prompts-{Path(args.model).name}-{label(args)}-{args.shots}shots")
+    task, model = get_task(spec_from(args)), load(args.model).to(args.device)
+    with locked(args.out or f"runs/{name}") as folder:
+        compare_prompts(model, task, folder, args)
 
 
 def words_to_try(args) -> HandWritten:
@@ -41,21 +73,19 @@ def compare_prompts(model, task: Task, folder: Path, args) -> dict:
 
     The adapter is the prompt that is best on dev; the test split is not read.
     """
-    if args.draws is not None and args.draws < 1 or args.limit is not None and args.limit < 1:
-        raise UserError("--draws and --limit must be at least 1.")
-    words = words_to_try(args)
-    draws = (args.draws or DRAWS) if args.shots else 1  # without demonstrations there is nothing to draw
+    hand = words_to_try(args)
+    draws = args.draws if args.shots else 1  # without demonstrations there is nothing to draw
     seeds = range(args.seed, args.seed + draws)
     shown = {seed: draw_demonstrations(task, args.shots, seed) for seed in seeds}
-    numbered = {str(number): verbalizer for number, verbalizer in enumerate(words.verbalizers, start=1)}
+    numbered = {str(number): verbalizer for number, verbalizer in enumerate(hand.verbalizers, start=1)}
     prompts = [
         (
             {"template": template, "verbalizer": number, "draw": seed},
             HardPrompt(template, shown[seed], numbered[number]),
         )
-        for template, number, seed in product(words.templates, numbered, seeds)
+        for template, number, seed in product(hand.templates, numbered, seeds)
     ]
-    rows = score_prompts(model, task, prompts, "dev", args.limit)
+    rows = score_prompts(model, task, prompts, "dev", limit=args.limit, max_source_length=args.max_source_length)
     best = max(range(len(rows)), key=lambda number: rows[number]["score"])
     report = {
         "task": task.name,

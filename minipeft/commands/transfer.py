@@ -10,56 +10,84 @@ from pathlib import Path
 
 import torch
 
+from minipeft.commands.arguments import (
+    add_model,
+    add_task,
+    label,
+    positive,
+    spec_from,
+    whole,
+    words,
+)
 from minipeft.errors import UserError
-from minipeft.files import write_json
+from minipeft.files import locked, write_json
 from minipeft.methods.prompts.spot import save_prompt
 from minipeft.provenance import provenance
 from minipeft.racing.pool import default_workers, run_all
-from minipeft.racing.runs import RunSpec, get_task
-from minipeft.racing.sweep import folder_name
+from minipeft.racing.rehearsal import rehearse
+from minipeft.racing.runs import RunSpec, folder_name
 from minipeft.training.adapter_files import read_adapter
 from minipeft.transfer.task_embeddings import SIMILARITIES, most_similar, weighted_average
 
 EARLY = 100  # steps of a task embedding; up to here a run is evaluated once, at its end, so that the end is kept
 RETRIEVALS = ("best", "average", "mixture")
+NO_SETTINGS = ("command", "module", "out", "workers")  # what decides no outcome
+
+HELP = "Find source tasks like --target and start its prompt from theirs (SPoT)."
 
 
-def add_arguments(entry) -> None:
-    entry.add_argument("--sources", default="sentiment_food,cause_effect", help="comma-separated tasks")
-    entry.add_argument("--k", type=int, default=1, help="how many of the sources to use (default 1)")
-    entry.add_argument(
+def add_arguments(parser) -> None:
+    add_model(parser)
+    add_task(parser, "--target")
+    parser.add_argument(
+        "--sources", type=words, default="sentiment_food,cause_effect", help="comma-separated bundled tasks"
+    )
+    parser.add_argument("--k", type=whole(), default=1, help="how many of the sources to use (default 1)")
+    parser.add_argument(
         "--similarity", default="means", choices=tuple(SIMILARITIES), help="cosine of means, or of tokens"
     )
-    entry.add_argument("--retrieval", default=",".join(RETRIEVALS), help="which of best,average,mixture (default: all)")
-    entry.add_argument("--steps", type=int, default=600, help="of every prompt, the sources' and the target's")
-    entry.add_argument("--shots", type=int, help="tune on so many target examples, with as many for dev")
-    entry.add_argument("--prompt-length", type=int, default=20)
-    entry.add_argument("--learning-rate", type=float, help="default: prompt tuning's own")
-    entry.add_argument("--workers", type=int, help="worker processes (default: one per core)")
-    entry.add_argument("--out", help="default runs/transfer-<model>-<target>")
+    parser.add_argument(
+        "--retrieval",
+        type=words,
+        default=",".join(RETRIEVALS),
+        help="which of best,average,mixture (default: all)",
+    )
+    parser.add_argument("--steps", type=whole(), default=600, help="of every prompt, the sources' and the target's")
+    parser.add_argument("--shots", type=whole(), help="tune on so many target examples, with as many for dev")
+    parser.add_argument("--prompt-length", type=whole(), default=20)
+    parser.add_argument("--learning-rate", type=positive(), help="default: prompt tuning's own")
+    parser.add_argument("--workers", type=whole(1, 1000), help="worker processes (default: one per core)")
+    parser.add_argument("--out", type=words, help="default runs/transfer-<model>-<target>")
 
 
 def run(args) -> None:
     """Tune sources and target, compare, retrieve, transfer; print the table and write `result.json`."""
-    sources, ways = args.sources.split(","), args.retrieval.split(",")
+    sources, ways = list(dict.fromkeys(args.sources.split(","))), args.retrieval.split(",")
     if strangers := set(ways) - set(RETRIEVALS):
         raise UserError(f"There is no retrieval {sorted(strangers)[0]!r}: choose of {', '.join(RETRIEVALS)}.")
-    if not 1 <= args.k <= len(sources):
+    if args.k > len(sources):
         raise UserError(f"--k {args.k} does not fit {len(sources)} source(s): ask for 1 to {len(sources)}.")
-    folder = Path(args.out or f"runs/transfer-{Path(args.model).name}-{Path(args.data or args.task).stem}")
-    target = RunSpec(
-        folder="", model=args.model, task=args.task, method="prompt_tuning", seed=args.seed, data=args.data,
-        hyperparameters={"prompt_length": args.prompt_length}, learning_rate=args.learning_rate, steps=args.steps,
-        device=args.device, shots=args.shots,
-    )  # fmt: skip
+    target = spec_from(
+        args,
+        method="prompt_tuning",
+        hyperparameters={"prompt_length": args.prompt_length},
+        learning_rate=args.learning_rate,
+        steps=args.steps,
+        shots=args.shots,
+    )
     source = {name: replace(target, task=name, data=None, shots=None) for name in sources}
     if args.task in source and not args.data:
         raise UserError(f"{args.task} is the target and among the sources: take it out of --sources.")
-    for spec in (target, *source.values()):
-        get_task(spec)
+    rehearse([target, *source.values()])
+    name = folder_name(f"transfer-{Path(args.model).name}-{label(args)}")
+    with locked(args.out or f"runs/{name}") as folder:
+        transfer(args, folder, target, source, ways)
+
+
+def transfer(args, folder: Path, target: RunSpec, source: dict[str, RunSpec], ways: list[str]) -> None:
+    """The runs of the command, and its report."""
     tune = Tuning(folder, args.workers or default_workers(args.device))
-    embeddings, tuned = tune_sources(tune, target, source)
-    similarities = measure(embeddings, target.task)
+    similarities, tuned = tune_sources(tune, target, source)
     chosen = list(similarities[args.similarity].items())[: args.k]
     print("similar: " + ", ".join(f"{name} {value:.3f}" for name, value in similarities[args.similarity].items()))
     starts = make_starts(tune, source, tuned, chosen, ways)
@@ -91,22 +119,20 @@ def prompt_of(result: dict) -> torch.Tensor:
 
 
 def tune_sources(tune: Tuning, target: RunSpec, source: dict[str, RunSpec]) -> tuple[dict, dict]:
-    """By task: the short runs that embed it, the target among them, and the whole ones of the sources.
+    """By similarity, that of every source to the target, the most similar first; and the sources' whole runs.
 
-    With one seed all start from the same prompt.
+    A task's embedding is a short run. With one seed all start from the same prompt.
     """
-    short = {
-        name: replace(spec, steps=min(EARLY, spec.steps)) for name, spec in {**source, target.task: target}.items()
-    }
-    results = tune("sources", {**{f"{name}-early": spec for name, spec in short.items()}, **source})
-    return {name: results[f"{name}-early"] for name in short}, {name: results[name] for name in source}
 
+    def short(spec: RunSpec) -> RunSpec:
+        return replace(spec, steps=min(EARLY, spec.steps))
 
-def measure(embeddings: dict[str, dict], target: str) -> dict[str, dict[str, float]]:
-    """By similarity: that of every source to the target, the most similar first."""
-    prompts = {name: prompt_of(result) for name, result in embeddings.items()}
-    own = prompts.pop(target)
-    return {kind: dict(most_similar(own, prompts, len(prompts), kind)) for kind in SIMILARITIES}
+    early = {f"{name}-early": short(spec) for name, spec in source.items()}
+    results = tune("sources", {**early, **source})
+    (own,) = tune("target", {"early": short(target)}).values()
+    prompts = {name: prompt_of(results[f"{name}-early"]) for name in source}
+    similarities = {kind: dict(most_similar(prompt_of(own), prompts, len(prompts), kind)) for kind in SIMILARITIES}
+    return similarities, {name: results[name] for name in source}
 
 
 def make_starts(
@@ -150,6 +176,6 @@ def report(args, folder: Path, results: dict[str, dict], similarities: dict, tri
     print(f"\n| {'start'.ljust(width)} |   dev |  test |\n|{'-' * (width + 2)}|------:|------:|")
     for row in rows:
         print(f"| {row['start'].ljust(width)} | {row['dev']:5.1f} | {row['test']:5.1f} |")
-    settings = {name: value for name, value in vars(args).items() if name not in ("command", "out", "workers")}
+    settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
     content = {"settings": settings, "early_steps": min(EARLY, args.steps), "similarities": similarities, "rows": rows}
     write_json(folder / "result.json", {**content, "provenance": provenance()})

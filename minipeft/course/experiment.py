@@ -6,7 +6,6 @@ measurements alone; it ends with `main(__file__, runs, summary)`. The `figures.p
 
 import argparse
 import json
-import math
 import shlex
 import shutil
 import time
@@ -101,8 +100,7 @@ def race(
     settle(Path(base.folder), asdict(replace(base, folder="", method="")))
     print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
     report = racing.race(base, entries, args.seeds, args.workers, tune=not args.quick)
-    rows = [{key: None if is_nan(value) else value for key, value in row.items()} for row in report["rows"]]
-    return {"rows": rows, **{key: report[key] for key in ("learning_rates", "sweep", "settings", "chance", "commits")}}
+    return {key: report[key] for key in ("rows", "learning_rates", "sweep", "settings", "chance", "commits")}
 
 
 def kept(args: argparse.Namespace, name: str, measure_part: Callable[[], Any]) -> Any:
@@ -139,7 +137,3 @@ def settle(folder: Path, settings: dict) -> None:
         print(f"The settings of {folder.name} have changed: its runs are made anew.")
         shutil.rmtree(folder)
     write_json(file, settings)
-
-
-def is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)

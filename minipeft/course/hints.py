@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from minipeft.course.chapters import LESSONS, Chapter, find_chapter
+from minipeft.course.chapters import Chapter
 from minipeft.course.progress import DONE, exercise_states
 from minipeft.errors import UserError
 from minipeft.files import write_json
@@ -28,17 +28,3 @@ def choose(chapter: Chapter, exercise: str | None) -> str | None:
     if exercise not in chapter.exercises:
         raise UserError(f"{chapter.folder.name} has no exercise {exercise!r}, only {', '.join(chapter.exercises)}.")
     return exercise
-
-
-def run(args) -> None:
-    """`python -m minipeft hint 13 [exercise]`"""
-    lessons = Path(args.lessons or LESSONS)
-    chapter = find_chapter(args.chapter, lessons)
-    exercise = choose(chapter, args.exercise)
-    if exercise is None:
-        print(f"All exercises of {chapter.folder.name} are done: nothing is left to hint at.")
-        return
-    number, hint = next_hint(chapter, exercise, lessons.resolve().parent / "runs" / "lessons" / "hints.json")
-    print(f"{chapter.folder.name}, {exercise}, hint {number} of {len(chapter.hints[exercise])}: {hint}")
-    if number == len(chapter.hints[exercise]):
-        print(f"That was the last one. The answer stands in lessons/{chapter.folder.name}/solution.py.")

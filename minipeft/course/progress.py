@@ -1,9 +1,8 @@
 """How far the course is done, found out by running its tests: nothing that was written down is believed."""
 
-from pathlib import Path
 from types import ModuleType
 
-from minipeft.course.chapters import LESSONS, Chapter, chapters, find_chapter
+from minipeft.course.chapters import Chapter
 from minipeft.course.checks import ToDo
 from minipeft.errors import one_line
 
@@ -53,15 +52,3 @@ def chapter_line(chapter: Chapter, exercises: dict[str, str]) -> str:
     missing = len(chapter.exercises) - len(exercises)
     parts += [f"not run {missing}"] if missing else []
     return f"{chapter.folder.name:20} {whole:6} {', '.join(parts)}"
-
-
-def run(args) -> None:
-    """`python -m minipeft progress [chapter]`"""
-    lessons = Path(args.lessons or LESSONS)
-    wanted = [find_chapter(args.chapter, lessons)] if args.chapter else chapters(lessons)
-    done = total = 0
-    for chapter in wanted:
-        found = exercise_states(chapter)
-        done, total = done + list(found.values()).count(DONE), total + len(found)
-        print(chapter_line(chapter, found), flush=True)
-    print(f"\n{done} of {total} exercises done, in {len(wanted)} chapter(s). A hint: python -m minipeft hint <chapter>")

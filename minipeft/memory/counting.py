@@ -49,10 +49,10 @@ def saved_activation_bytes(model, batch) -> int:
     return sum(storage.nbytes() for storage in storages.values())
 
 
-def step_memory(model, method, task, batch_size: int, optimizer: str | None = None) -> dict[str, int]:
+def step_memory(model, method, task, batch_size: int, max_source_length: int = 256) -> dict[str, int]:
     """Bytes by part at one training step of `method` on the first `batch_size` training examples."""
-    batch = collate(encode_examples(model, task.train[:batch_size]), next(model.parameters()).device)
-    return batch_memory(model, method, batch, optimizer)
+    examples = encode_examples(model, task.train[:batch_size], max_source_length)
+    return batch_memory(model, method, collate(examples, next(model.parameters()).device))
 
 
 def batch_memory(model, method, batch, optimizer: str | None = None) -> dict[str, int]:

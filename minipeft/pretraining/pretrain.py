@@ -6,8 +6,6 @@ Watch the gap: the loss with the encoder inputs of other texts minus the loss wi
 zero, the decoder ignores the encoder, and nothing that is fine-tuned on this base will learn to read.
 """
 
-import argparse
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from minipeft.errors import UserError
-from minipeft.pretraining.batches import OBJECTIVES, Rows, TextStream, as_batch, chunks
+from minipeft.pretraining.batches import Rows, TextStream, as_batch, chunks
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.progress import Progress, is_finished, restore, results, save
 from minipeft.pretraining.settings import PretrainSettings
@@ -119,54 +116,3 @@ def train_step(model: LanguageModel, optimizer: torch.optim.Optimizer, batch: Ba
     optimizer.step()
     optimizer.zero_grad()
     return loss.detach()
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The flags of `python -m minipeft pretrain`."""
-    text, settings = TextStream(), PretrainSettings()
-    parser = argparse.ArgumentParser(prog="pretrain", description="Pretrain a small base model.")
-    parser.add_argument("--size", default=settings.size, help=f"one of {', '.join(SIZES)}")
-    parser.add_argument("--objective", default=text.objective, help=f"one of {', '.join(OBJECTIVES)}")
-    parser.add_argument("--tokens", type=float, default=settings.tokens, help="tokens of text to read, e.g. 20e6")
-    parser.add_argument("--folder", required=True, help="where the checkpoint goes; a killed run goes on from there")
-    parser.add_argument("--start-from", help="folder of a checkpoint to go on from; its sizes are kept")
-    parser.add_argument("--keep-at", default="", help="steps at which to keep a checkpoint, e.g. 100,300")
-    parser.add_argument("--learning-rate", type=float, help="default: 0.05 for T5 (Adafactor), 0.002 for GPT-2 (AdamW)")
-    parser.add_argument("--decay", type=float, default=settings.decay, help="share of the tokens over which it falls")
-    parser.add_argument("--batch-size", type=int, default=text.batch_size, help="texts a step")
-    parser.add_argument("--text-seed", type=int, default=text.seed, help="which stream of documents to read")
-    parser.add_argument("--seed", type=int, default=settings.seed, help="of the initial weights")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads; two runs of one beat one of two")
-    parser.add_argument("--workers", type=int, default=0, help="processes that prepare text; for a GPU, about 8")
-    return parser
-
-
-def run(flags: argparse.Namespace) -> None:
-    """Pretrain as the flags say."""
-    torch.set_num_threads(flags.threads)
-    settings = PretrainSettings(
-        size=flags.size,
-        tokens=int(flags.tokens),
-        text=TextStream(flags.objective, flags.text_seed, flags.batch_size),
-        learning_rate=flags.learning_rate,
-        decay=flags.decay,
-        seed=flags.seed,
-        start_from=flags.start_from,
-        keep_at=tuple(int(step) for step in flags.keep_at.split(",") if step),
-    )
-    pretrain(settings, flags.folder, device=flags.device, workers=flags.workers)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit status: 2 for bad input."""
-    try:
-        run(build_parser().parse_args(arguments))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

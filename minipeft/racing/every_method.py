@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from minipeft.errors import UserError
 from minipeft.models import load
 from minipeft.racing.entries import make_method, parse_entry
+from minipeft.racing.rehearsal import try_on
 from minipeft.racing.runs import CONTROLS
 
 
@@ -17,12 +18,12 @@ def with_bundled_starts(names: Iterable[str], task: str) -> list[str]:
 
 def fitting(race: Iterable[str], model_name: str) -> list[str]:
     """Those entries of `race` that can act on the model as they are; says which are left out, and why."""
-    methods = []
+    model, methods = load(model_name), []
     for text in race:
         entry = parse_entry(text)
         try:
             if entry.method not in CONTROLS:  # BitFit needs biases, which T5 has not; AdapterFusion trained adapters
-                make_method(entry.method, entry.hyperparameters).attach(load(model_name))
+                try_on(make_method(entry.method, entry.hyperparameters), model)
             methods.append(text)
         except UserError as error:
             print(f"Left out: {entry.label}. {error}")

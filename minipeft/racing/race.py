@@ -1,26 +1,74 @@
-"""A race: several rows on one task, several seeds, learning rates tuned with equal effort or taken as given.
+"""A race: several rows on one task, each with its learning rate and every seed, and what came out of it.
 
-`compare` and the experiments of the course run their races here, so a row means the same wherever it is shown.
+`compare` and the experiments of the lessons both call it, so their numbers are made alike.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from minipeft.racing.pool import forecast, run_all
-from minipeft.racing.runs import RunSpec
-from minipeft.racing.sweep import entry_specs, folder_name, sweep, sweep_specs
+import torch
+
+from minipeft.methods.selective.full import Full
+from minipeft.models import load
+from minipeft.racing.pool import run_all
+from minipeft.racing.rehearsal import rehearse
+from minipeft.racing.runs import RunSpec, finished, folder_name, get_task
+from minipeft.racing.sweep import entry_specs, sweep, sweep_specs
 from minipeft.racing.table import summarise
+from minipeft.training.settings import TrainingSettings
+from minipeft.training.trainer import fine_tune
+
+EVALUATION_SHARE = 0.25  # dev and test reading, as a share of training time, on the bundled tasks
 
 
-def make_specs(base: RunSpec, methods: list[str], seeds: int, rates: dict[str, float]) -> list[RunSpec]:
-    """One run per entry and seed, each in its own folder; the untuned base needs no seeds.
+def race(
+    base: RunSpec,
+    entries: list[str],
+    seeds: int,
+    workers: int,
+    tune: bool,
+    rates: dict[str, float] | None = None,
+    row_done: Callable[[dict], str] = lambda row: "",
+) -> dict:
+    """Run `entries`, as `parse_entry` reads them, with `seeds` seeds each. Finished runs are kept.
 
-    `methods` are entries as `parse_entry` reads them. `rates` by row or by method; without one, the method's suggestion
-    is taken.
+    tune: first choose each row's learning rate on dev; otherwise `rates` hold, by row or by method, and the methods'
+    suggestions where there is none. row_done: what to print when a row has all its runs. Returns the report: the rows,
+    best first, and how they came about. Raises UserError before the first run where an entry cannot act on the model.
     """
+    rehearse(entry_specs(base, entries))
+    tried = {}
+    if tune:
+        print(f"Learning rates on dev: {forecast(sweep_specs(base, entries), workers)}", flush=True)
+        rates, tried = sweep(base, entries, workers)
+    specs = make_specs(base, entries, seeds, rates or {})
+    print(f"The race: {forecast(specs, workers)}", flush=True)
+    wanted, done = Counter(spec.row for spec in specs), {spec.row: [] for spec in specs}
+
+    def run_done(spec: RunSpec, result: dict) -> str:
+        done[spec.row].append(result)
+        return row_done(*summarise(done[spec.row], base.split)) if len(done[spec.row]) == wanted[spec.row] else ""
+
+    results = run_all(specs, workers, "race", run_done)
+    return {
+        "metric": results[0]["metric"],
+        "chance": results[0]["chance"],
+        "settings": asdict(replace(base, folder="", method="")),
+        "seeds": seeds,
+        "learning_rates": {spec.row: spec.learning_rate for spec in specs},
+        "sweep": tried,
+        "commits": sorted({result["provenance"]["commit"] for result in results}),  # runs may be older than the report
+        "rows": summarise(results, base.split),
+    }
+
+
+def make_specs(base: RunSpec, entries: list[str], seeds: int, rates: dict[str, float]) -> list[RunSpec]:
+    """One run per entry and seed, each in its own folder; the untuned base needs no seeds."""
     specs = []
     for seed in range(base.seed, base.seed + seeds):
-        for spec in entry_specs(base, methods):
+        for spec in entry_specs(base, entries):
             if spec.method == "untuned" and seed > base.seed:
                 continue
             folder = Path(base.folder) / "runs" / f"{folder_name(spec.row)}-seed{seed}"
@@ -29,29 +77,22 @@ def make_specs(base: RunSpec, methods: list[str], seeds: int, rates: dict[str, f
     return specs
 
 
-def race(
-    base: RunSpec, methods: list[str], seeds: int, workers: int, tune: bool, rates: dict[str, float] | None = None
-) -> dict:
-    """Run everything under `base.folder`, where finished runs are kept, and report.
-
-    tune: first choose each row's learning rate on dev; otherwise `rates` hold, by row or by method. The report has the
-    rows, best first, and how they came about: learning_rates, sweep (dev scores of every rate tried, by row), settings,
-    metric, chance, and the commits of the runs, which may be older than the report.
-    """
-    rates, tried = dict(rates or {}), {}
-    if tune:
-        print(f"Learning rates on dev: {forecast(sweep_specs(base, methods), workers)}", flush=True)
-        rates, tried = sweep(base, methods, workers)
-    specs = make_specs(base, methods, seeds, rates)
-    print(f"The race: {forecast(specs, workers)}", flush=True)
-    results = run_all(specs, workers, "race")
-    return {
-        "metric": results[0]["metric"],
-        "chance": results[0]["chance"],
-        "settings": asdict(replace(base, folder="", method="")),
-        "seeds": seeds,
-        "learning_rates": {spec.row: spec.learning_rate for spec in specs},
-        "sweep": tried,
-        "commits": sorted({result["provenance"]["commit"] for result in results}),
-        "rows": summarise(results, base.split),
-    }
+def forecast(specs: list[RunSpec], workers: int) -> str:
+    """About how long the unfinished runs will take, from three steps of full tuning on this machine."""
+    missing = [spec for spec in specs if finished(spec) is None and spec.method != "untuned"]
+    if not missing:
+        return "Nothing is left to train."
+    model, task = load(missing[0].model).to(missing[0].device), get_task(missing[0])
+    method = Full()
+    method.attach(model)
+    settings = TrainingSettings(
+        steps=3, batch_size=missing[0].batch_size, max_source_length=missing[0].max_source_length
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    per_step = fine_tune(model, method, replace(task, dev=task.dev[:8]), settings).seconds_per_step
+    torch.set_num_threads(threads)
+    workers = min(workers, len(missing))
+    seconds = sum(spec.steps for spec in missing) * per_step * (1 + EVALUATION_SHARE) / workers
+    time = f"{round(seconds / 60)} minutes" if seconds > 90 else f"{max(10, round(seconds, -1)):.0f} seconds"
+    return f"{len(missing)} runs, about {time} with {workers} worker process(es)."

@@ -1,7 +1,9 @@
 """One run: one model, one task, one method, one seed. `train` makes one; `compare` makes many in worker processes."""
 
+import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -49,6 +51,7 @@ class RunSpec:
     device: str = "cpu"
     label: str = ""
     shots: int | None = None
+    max_source_length: int = 256
 
     @property
     def row(self) -> str:
@@ -58,6 +61,15 @@ class RunSpec:
     @property
     def result_file(self) -> Path:
         return Path(self.folder) / "result.json"
+
+
+def folder_name(row: str) -> str:
+    """A row's name as part of a path, different for different rows on every system.
+
+    What a file system may not tell apart or not take at all (capitals, accents, colons, great length) goes into a hash.
+    """
+    plain = re.sub(r"[^a-zA-Z0-9_.=+-]+", "_", row)[:80]
+    return plain if plain == row.lower() else f"{plain}-{hashlib.sha256(row.encode()).hexdigest()[:8]}"
 
 
 def finished(spec: RunSpec) -> dict | None:
@@ -72,7 +84,7 @@ def finished(spec: RunSpec) -> dict | None:
 
 def is_first_process() -> bool:
     """Whether this process writes files and prints: always, except under torchrun, where only number 0 does."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def own_device(device: str) -> str:
@@ -82,7 +94,7 @@ def own_device(device: str) -> str:
 
 def get_task(spec: RunSpec) -> Task:
     """The bundled task of that name, or the user's own JSONL; of either, with `shots`, a few examples."""
-    task = load_jsonl(spec.data) if spec.data else load_task(spec.task)
+    task = load_jsonl(spec.data) if spec.data is not None else load_task(spec.task)
     return task if spec.shots is None else few_shot(task, total=spec.shots, seed=spec.seed)
 
 
@@ -109,7 +121,8 @@ def run(spec: RunSpec, progress: bool = False) -> dict:
     else:
         result |= train(spec, task, model, progress)
     result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
-    result[spec.split] = evaluate(model, task, spec.split, limit=spec.test_limit)["score"]
+    reading = {"limit": spec.test_limit, "max_source_length": spec.max_source_length}
+    result[spec.split] = evaluate(model, task, spec.split, **reading)["score"]
     if is_first_process():
         write_json(spec.result_file, result)
     return result
@@ -126,9 +139,10 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
         learning_rate=spec.learning_rate,
         patience=spec.patience,
         seed=spec.seed,
+        max_source_length=spec.max_source_length,
     )
     # Both now: a prefix drops its training network at the end.
-    memory, moved = step_memory(model, method, task, spec.batch_size), method.trained_count()
+    memory, moved = step_memory(model, method, task, spec.batch_size, spec.max_source_length), method.trained_count()
     outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)
     adapter = Path(spec.folder) / "adapter.pt"
     if is_first_process():

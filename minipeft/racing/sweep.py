@@ -4,7 +4,6 @@ A ranking of methods at one rate each is a ranking of rates. The test split is n
 """
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from minipeft.paths import DATA
 from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method, parse_entry
 from minipeft.racing.pool import run_all
-from minipeft.racing.runs import RunSpec, get_task, new_method
+from minipeft.racing.runs import RunSpec, folder_name, get_task, new_method
 
-TUNED = DATA / "results" / "learning_rates.json"
+RESULTS = DATA / "results"
+TUNED = RESULTS / "learning_rates.json"
 SWEEP_SEED = 1000  # apart from the seeds 0, 1, 2, ... that are reported
 
 
@@ -46,11 +46,6 @@ def entry_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
         )
         for entry in entries
     ]
-
-
-def folder_name(row: str) -> str:
-    """A row's name as part of a path."""
-    return re.sub(r"[^\w.:=-]+", "_", row)
 
 
 def sweep_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:

@@ -5,7 +5,8 @@ from statistics import mean, stdev
 
 # Two-sided 95% points of Student's t by degrees of freedom: how far the mean of few seeds may be off.
 STUDENT_T = (math.inf, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-HEADER = ("method", "trained", "%", "score", "of full", "s/step", "weights", "gradients", "optimizer", "activations")
+HEADER = ("method", "trained", "stored", "stored %", "score", "of full", "s/step")
+MEMORY = ("weights", "gradients", "optimizer", "activations")
 
 
 def interval(values: list[float]) -> float:
@@ -18,30 +19,49 @@ def interval(values: list[float]) -> float:
 def summarise(results: list[dict], split: str = "test") -> list[dict]:
     """One row per method, best first: scores over seeds, the costs of its first run, and the time of its fastest one.
 
-    Other work on the machine only adds to a run's time, so the fastest run is the one it disturbed least.
+    trained: the parameters that training moves. stored: those of the adapter file; `percent` of the base's. What is not
+    known, as the interval of one score, is None. Other work on the machine only adds to a run's time, so the fastest
+    run is the one it disturbed least.
     """
     by_method: dict[str, list[dict]] = {}
     for result in results:
         by_method.setdefault(result["spec"].get("label") or result["spec"]["method"], []).append(result)
-    full = mean(result[split] for result in by_method["full"]) if "full" in by_method else math.nan
+    full = mean(result[split] for result in by_method["full"]) if "full" in by_method else None
     rows = []
     for method, runs in by_method.items():
-        scores = [run[split] for run in runs]
+        scores, stored = [run[split] for run in runs], runs[0]["trained_parameters"]
+        seconds = [run["seconds_per_step"] for run in runs if known(run.get("seconds_per_step"))]
         rows.append(
             {
                 "method": method,
-                "trained": runs[0]["trained_parameters"],
-                "percent": 100 * runs[0]["trained_parameters"] / runs[0]["total_parameters"],
+                "trained": runs[0].get("moved_parameters", stored),
+                "stored": stored,
+                "percent": 100 * stored / runs[0]["total_parameters"],
                 "scores": scores,
                 "mean": mean(scores),
-                "interval": interval(scores),
-                "of_full": 100 * mean(scores) / full if full else math.nan,
-                "seconds_per_step": min(run.get("seconds_per_step", math.nan) for run in runs),
+                "interval": interval(scores) if len(scores) > 1 else None,
+                "of_full": 100 * mean(scores) / full if full else None,
+                "seconds_per_step": min(seconds, default=None),
                 "memory": runs[0].get("memory", {}),
                 "adapter_bytes": runs[0]["adapter_bytes"],
             }
         )
     return sorted(rows, key=lambda row: -row["mean"])
+
+
+def known(value: float | None) -> bool:
+    """Whether there is such a number; older files have nan where there is none."""
+    return value is not None and not math.isnan(value)
+
+
+def stored(row: dict) -> int:
+    """The parameters in a row's adapter file, which older files call "trained"."""
+    return row.get("stored", row["trained"])
+
+
+def trained(row: dict) -> int:
+    """The parameters that a row's training moves: in older files, by their float32 gradients of 4 bytes each."""
+    return row["trained"] if "stored" in row else row.get("memory", {}).get("gradients", 4 * row["trained"]) // 4
 
 
 def megabytes(count: float | None) -> str:
@@ -61,23 +81,34 @@ def score_cell(row: dict) -> str:
 
 def cells(row: dict) -> list[str]:
     """One row of the table as text; memory and file size in megabytes (10^6 bytes)."""
-    seconds = f"{row['seconds_per_step']:.3f}" if row["seconds_per_step"] > 0 else "-"  # nan or 0: no step was made
-    memory = [megabytes(row["memory"].get(part)) for part in ("weights", "gradients", "optimizer", "activations")]
+    seconds = row["seconds_per_step"]
     return [
         row["method"],
-        f"{row['trained']:,}",
+        f"{trained(row):,}",
+        f"{stored(row):,}",
         f"{row['percent']:.2f}",
         score_cell(row),
-        "-" if math.isnan(row["of_full"]) else f"{row['of_full']:.0f}%",
-        seconds,
-        *memory,
+        f"{row['of_full']:.0f}%" if known(row["of_full"]) else "-",
+        f"{seconds:.3f}" if known(seconds) and seconds > 0 else "-",  # 0: no step was made
+        *(megabytes(row["memory"].get(part)) for part in MEMORY),
         megabytes(row["adapter_bytes"]),
     ]
 
 
+def growing_header() -> str:
+    """The head of the table that grows while a race runs."""
+    return f"{'method':28} {'trained':>11} {'stored':>11} {'score':>12} {'s/step':>7}"
+
+
+def growing_line(row: dict) -> str:
+    """A row that is done, before the others are known."""
+    method, trained, stored, _, score, _, seconds, *_ = cells(row)
+    return f"{method:28} {trained:>11} {stored:>11} {score:>12} {seconds:>7}"
+
+
 def markdown(rows: list[dict]) -> str:
     """The table, readable in a terminal and as Markdown. Memory columns are MB at one training step."""
-    lines = [[*HEADER, "file MB"], *(cells(row) for row in rows)]
+    lines = [[*HEADER, *MEMORY, "file MB"], *(cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = []
     for number, line in enumerate(lines):
@@ -94,14 +125,14 @@ def markdown(rows: list[dict]) -> str:
 
 
 def across_tasks(reports: dict[str, dict]) -> str:
-    """Methods by tasks: numbers trained (on the first task), mean and 95% interval, and what a blind guess would score.
+    """Methods by tasks: parameters trained and stored (on the first task), mean and 95% interval, and a blind guess.
 
     A method stands where the first task has it, best first; "-" where another task was not raced with it.
     """
-    lines = [f"| method | trained | {' | '.join(reports)} |", "|---|---:|" + "---|" * len(reports)]
+    lines = [f"| method | trained | stored | {' | '.join(reports)} |", "|---|---:|---:|" + "---|" * len(reports)]
     by_task = [{row["method"]: row for row in report["rows"]} for report in reports.values()]
     for method, row in by_task[0].items():
         scores = [score_cell(rows[method]) if method in rows else "-" for rows in by_task]
-        lines.append(f"| {method} | {row['trained']:,} | {' | '.join(scores)} |")
+        lines.append(f"| {method} | {trained(row):,} | {stored(row):,} | {' | '.join(scores)} |")
     chance = " | ".join(f"{report['chance']:.1f}" for report in reports.values())
-    return "\n".join([*lines, f"| blind guess | 0 | {chance} |"])
+    return "\n".join([*lines, f"| blind guess | 0 | 0 | {chance} |"])

@@ -68,7 +68,7 @@ def check_length(model, source: int, answer: int, number: int, example: Example,
     if limit is None and source > max_source_length:
         raise UserError(
             f"{name} is read as {source} tokens, more than max_source_length {max_source_length}: shorten it, or the "
-            "words that a method puts around it, or raise that."
+            "words that a method puts around it, or raise that (--max-source-length)."
         )
 
 

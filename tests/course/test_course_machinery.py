@@ -427,7 +427,7 @@ def test_a_part_that_was_measured_is_kept(tmp_path):
 def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
     asked = []
 
-    def pretend(specs, workers, description):
+    def pretend(specs, workers, description, done=None):
         asked.append(specs)
         return [{"spec": {"label": spec.row}, "dev": spec.learning_rate, "test": 50.0 + spec.seed, "chance": 10.0,
                  "metric": "accuracy", "trained_parameters": 5, "total_parameters": 100, "adapter_bytes": 1,

@@ -5,8 +5,8 @@ import builtins
 import pytest
 from helpers.word_models import MAKERS
 
-from minipeft.commands.rank_picture import place, rank_picture, stored_ranks
 from minipeft.methods.low_rank.adalora import AdaLoRA
+from minipeft.racing.rank_picture import place, rank_picture, stored_ranks
 
 RANKS = {
     "encoder.blocks.0.attention.query": 7,

@@ -9,15 +9,16 @@ from helpers.choices import CHOICES
 from helpers.models import FAMILIES, random_batch, scrambled
 from helpers.word_models import MAKERS, make_tiny_task
 
+from minipeft.course.chapters import LESSONS, load_answers
 from minipeft.errors import UserError
 from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble, majority
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
-from minipeft.training import members
 from minipeft.training.evaluating import evaluate, predict
-from minipeft.training.members import evaluate_members
 from minipeft.training.settings import TrainingSettings
 from minipeft.training.trainer import fine_tune
 from minipeft.transformer.batch import Batch
+
+study = load_answers(LESSONS / "08_prompt_transfer" / "experiment.py")
 
 LENGTH, MEMBERS = 3, 4
 families = pytest.mark.parametrize("family", ["t5", "gpt2"])
@@ -217,7 +218,7 @@ def test_members_are_scored_each_alone_and_the_vote_beside_them(make_tiny_model,
         expected.append([evaluate(model, tiny_task, split)["score"] for split in ("test", "dev")])
         method.detach()
     ensemble = ensemble_on(model, states)
-    result = evaluate_members(model, ensemble, tiny_task, "test")
+    result = study.evaluate_members(model, ensemble, tiny_task, "test")
     assert result["members"] == [test for test, _ in expected]
     assert result["average"] == pytest.approx(sum(result["members"]) / 4)
     assert result["ensemble"] == evaluate(model, tiny_task, "test")["score"]
@@ -231,7 +232,7 @@ def test_the_best_member_is_named_on_dev_and_not_by_the_scores_it_reports(tiny_t
         rows = ensemble.bank.rows
         return {"score": 77.0 if rows is None else pretended[split][int(rows)]}
 
-    monkeypatch.setattr(members, "evaluate", pretend)
-    assert evaluate_members(tiny_t5, ensemble, tiny_task, "test") == {
+    monkeypatch.setattr(study, "evaluate", pretend)
+    assert study.evaluate_members(tiny_t5, ensemble, tiny_task, "test") == {
         "members": [50.0, 40.0, 90.0], "average": 60.0, "best": 40.0, "best_member": 1, "ensemble": 77.0
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""`python -m minipeft.commands.rank_study --race runs/acceptance/topic --row adalora4`: where AdaLoRA put its ranks.
+"""Where the AdaLoRA of a race put its ranks: `python lessons/16_adalora/ranks_of_race.py --race RACE --row adalora4`.
 
 Reads the adapters that a race has left in one of its rows, one for each seed, and takes the mean rank of every matrix.
 Writes `data/results/<task>-<row>-ranks.json` and a picture.
@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from statistics import mean
 
-from minipeft.commands.acceptance import RESULTS
-from minipeft.commands.rank_picture import rank_picture, stored_ranks
 from minipeft.files import write_json
 from minipeft.provenance import provenance
+from minipeft.racing.rank_picture import rank_picture, stored_ranks
+from minipeft.racing.sweep import RESULTS
 from minipeft.training.adapter_files import read_adapter
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--row", default="adalora")
     args = parser.parse_args()
     report = {**study(args.race, args.row), "provenance": provenance()}
-    report["command"] = f"python -m minipeft.commands.rank_study --race {args.race} --row {args.row}"
+    report["command"] = f"python lessons/16_adalora/ranks_of_race.py --race {args.race} --row {args.row}"
     name = f"{report['task']}-{args.row}-ranks"
     write_json(RESULTS / f"{name}.json", report)
     target = report["hyperparameters"]["target_rank"]

@@ -11,10 +11,10 @@ from minipeft.__main__ import main
 from minipeft.errors import UserError
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.racing.entries import parse_hyperparameters
+from minipeft.racing.prompt_variation import score_prompts, table, variation
 from minipeft.tasks.hand_written import hand_written
 from minipeft.training.adapter_files import read_adapter
 from minipeft.training.evaluating import evaluate
-from minipeft.training.prompt_variation import score_prompts, table, variation
 
 SCORES = {("a", "1"): (50.0, 60.0), ("a", "2"): (90.0, 70.0), ("b", "1"): (55.0, 45.0), ("b", "2"): (80.0, 81.0)}
 ROWS = [
@@ -97,8 +97,8 @@ def test_bad_prompts_are_one_sentence(capsys, base_folder, own_data, tmp_path): 
     assert "JSON" in refusal(capsys, *ask, "--verbalizer", "yes")
     assert "by label" in refusal(capsys, *ask, "--verbalizer", '["yes"]')
     assert "no words for 'no'" in refusal(capsys, *ask, "--verbalizer", '{"yes": ["Yes."]}')
-    assert "-2 demonstrations" in refusal(capsys, *ask, "--shots", "-2")
-    assert "at least 1" in refusal(capsys, *ask, "--shots", "2", "--draws", "0")
+    assert "'-2' is not a whole number of at least 0" in refusal(capsys, *ask, "--shots", "-2")
+    assert "from 1 to 1000" in refusal(capsys, *ask, "--shots", "2", "--draws", "0")
     assert "--shots" in refusal(capsys, *ask, "--shots", "two")
 
 

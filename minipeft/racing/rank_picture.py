@@ -1,6 +1,6 @@
 """The picture of where the rank went: a heat map of ranks, blocks from top to bottom, kinds of matrix side by side.
 
-`python -m minipeft.commands.rank_picture adapter.pt out.png` draws an AdaLoRA's file.
+`python -m minipeft.racing.rank_picture adapter.pt out.png` draws an AdaLoRA's file.
 """
 
 import re

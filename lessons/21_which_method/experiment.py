@@ -1,4 +1,4 @@
-"""Makes the committed tables: `python -m minipeft.commands.acceptance` races methods on every task named here.
+"""Makes the committed tables: `python lessons/21_which_method/experiment.py` races methods on every task named here.
 
 For each task: learning rates swept on dev, five seeds, the test split read once at the end of each run; results go to
 `data/results/<task>.json`, the winning rates to `data/results/learning_rates.json`. Can be killed and run again; runs
@@ -10,28 +10,24 @@ import json
 import shlex
 from pathlib import Path
 
-from minipeft.commands.arguments import DEFAULT_MODEL
+from minipeft.commands.arguments import DEFAULT_MODEL, whole
 from minipeft.commands.compare import compare
 from minipeft.files import write_json
 from minipeft.methods.registry import METHODS
-from minipeft.paths import DATA
 from minipeft.racing.entries import split_entries
 from minipeft.racing.every_method import fitting, with_bundled_starts
 from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers
 from minipeft.racing.runs import CONTROLS, RunSpec
-from minipeft.racing.sweep import TUNED
+from minipeft.racing.sweep import RESULTS, TUNED
 
-RESULTS = DATA / "results"
 FIRST_RACE = ("full", "bitfit", "norm_tuning", "lora", "houlsby", "prompt_tuning", "prefix_tuning")  # one of each kind
 TASKS = ("sentiment", "sentiment_food", "topic", "category")
 
 
 def accept(base: RunSpec, methods: list[str], seeds: int, workers: int, name: str, command: str) -> None:
     """Tune and race on one task, and copy what came out to `data/results/<name>.json`."""
-    folder = Path(base.folder)
-    compare(base, methods, seeds, workers, tune=True)
-    report = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    report = compare(base, methods, seeds, workers, tune=True)
     report["command"] = command
     write_json(RESULTS / f"{name}.json", report)
     if not base.shots:
@@ -48,9 +44,9 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--methods", help=f"as for compare, or all (default: {','.join(FIRST_RACE)} and the controls)")
     parser.add_argument("--name", default="", help="goes behind the task in the names of the files")
-    parser.add_argument("--shots", type=int, help="as for compare")
-    parser.add_argument("--steps", type=int, default=RunSpec.steps)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--shots", type=whole(), help="as for compare")
+    parser.add_argument("--steps", type=whole(), default=RunSpec.steps)
+    parser.add_argument("--seeds", type=whole(), default=5)
     parser.add_argument("--out", default="runs/acceptance")
     args = parser.parse_args()
     if args.methods and args.methods != "all":
@@ -60,7 +56,7 @@ def main() -> None:
     for task in args.tasks.split(","):
         flags = vars(args) | {"tasks": task}
         told = [f"--{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value and flag != "out"]
-        command = f"python -m minipeft.commands.acceptance {' '.join(told)}"
+        command = f"python lessons/21_which_method/experiment.py {' '.join(told)}"
         folder = Path(args.out) / (f"{task}-{args.shots}shots" if args.shots else task)
         base = RunSpec(folder=str(folder), model=args.model, task=task, method="", steps=args.steps, shots=args.shots)
         name = f"{task}-{args.name}" if args.name else task

@@ -6,21 +6,21 @@ import sys
 
 import pytest
 
-from minipeft.commands import acceptance
+from minipeft.course.chapters import LESSONS, load_answers
+
+acceptance = load_answers(LESSONS / "21_which_method" / "experiment.py")
 
 
 @pytest.fixture
 def raced(tmp_path, monkeypatch):
-    """Calls of `compare` instead of races; each leaves a small result, as the real one does."""
+    """Calls of `compare` instead of races; each gives back a small report, as the real one does."""
     calls = []
 
     def compare(base, methods, seeds, workers, tune):
         calls.append((base, methods, seeds, tune))
-        folder = tmp_path / base.folder
-        folder.mkdir(parents=True)
         report = {"learning_rates": {"lora": 0.01 * len(calls), "untuned": None}, "rows": [], "title": base.task}
         report["sweep"] = {"lora": {"0.01": 50.0}}
-        (folder / "result.json").write_text(json.dumps(report))
+        return report
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(acceptance, "compare", compare)
@@ -42,7 +42,7 @@ def test_every_task_gets_a_file_that_names_the_call_which_makes_it_again(raced, 
     assert [rest for _, *rest in raced] == [[["lora", hybrid], 2, True]] * 2
     report = json.loads((tmp_path / "results" / "topic-prompts.json").read_text())
     words = shlex.split(report["command"])
-    assert words[:3] == ["python", "-m", "minipeft.commands.acceptance"]
+    assert words[:2] == ["python", "lessons/21_which_method/experiment.py"]
     assert words[words.index("--tasks") + 1] == "topic"
     assert words[words.index("--methods") + 1] == f"lora,{hybrid}"
     assert report["sweep"] == {"lora": {"0.01": 50.0}}

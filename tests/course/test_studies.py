@@ -1,39 +1,35 @@
-"""The two studies of adapters, from end to end with two steps a run: rows, tuning effort, and what they are made of."""
+"""The studies of planned chapters, from end to end with two steps a run: rows, tuning effort, what they are made of."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from minipeft.commands import drop_curve, ensemble_study, fusion_study, rank_study
 from minipeft.commands.compare import compare
-from minipeft.racing.runs import RunSpec, finished, run
+from minipeft.course.chapters import LESSONS, load_answers
+from minipeft.racing.runs import RunSpec
 
 pytestmark = pytest.mark.slow
+adapters = load_answers(LESSONS / "10_adapter_fusion" / "experiment.py")
+ensembles = load_answers(LESSONS / "08_prompt_transfer" / "experiment.py")
+ranks = load_answers(LESSONS / "16_adalora" / "ranks_of_race.py")
 
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """Results go here and not into the project; runs are made in this process."""
 
-    def one_after_the_other(specs, workers, description):
-        return [finished(spec) or run(spec) for spec in specs]
-
-    for module in (fusion_study, drop_curve):
-        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-    for place in ("fusion_study", "compare", "sweep"):
-        monkeypatch.setattr(f"minipeft.commands.{place}.run_all", one_after_the_other)
+    monkeypatch.setattr(adapters, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(adapters, "default_workers", lambda device: 1)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     return tmp_path / "results"
 
 
-def test_a_fusion_is_raced_against_its_own_adapters(results, monkeypatch):
+def test_a_fusion_is_raced_against_its_own_adapters(results):
     flags = ["--model", "t5-0.4m", "--sources", "topic", "--shots", "4", "--steps", "2", "--source-steps", "2"]
-    monkeypatch.setattr(sys, "argv", ["fusion_study", *flags, "--seeds", "2"])
-    fusion_study.main()
+    adapters.main(["fusion", *flags, "--seeds", "2"])
     report = json.loads((results / "sentiment-fusion.json").read_text(encoding="utf-8"))
     rows = {row["method"]: row for row in report["rows"]}
     assert set(rows) == {"own adapter", "topic adapter", "fusion"}
@@ -56,7 +52,7 @@ def test_the_curve_reads_one_robust_adapter_at_every_number_of_layers(results):
     entries = [f"drop{n}=adapter_drop:dropped={n}" for n in (0, 1)]
     base = RunSpec(folder="race", model="t5-0.4m", task="sentiment", method="", steps=2)
     compare(base, [*entries, "robust=adapter_drop:robust=true:dropped=1"], seeds=2, workers=1)
-    report = drop_curve.curves(Path("race"))
+    report = adapters.curves(Path("race"))
     assert list(report["robust"]) == list(report["specialised"]) == [0, 1]
     assert all(len(scores) == 2 for kind in ("robust", "specialised") for scores in report[kind].values())
     assert report["trained"][0] > report["trained"][1]
@@ -66,9 +62,8 @@ def test_the_curve_reads_one_robust_adapter_at_every_number_of_layers(results):
 
 def test_an_ensemble_of_a_race_is_scored_member_by_member(results):
     base = RunSpec(folder="race", model="t5-0.4m", task="sentiment", method="", steps=2)
-    compare(base, ["prompt_ensemble:members=2:prompt_length=3"], seeds=1, workers=1)
-    Path("race/runs/prompt_ensemble:members=2:prompt_length=3-seed0").rename("race/runs/prompt_ensemble-seed0")
-    report = ensemble_study.study(Path("race"))
+    compare(base, ["prompt_ensemble=prompt_ensemble:members=2:prompt_length=3"], seeds=1, workers=1)
+    report = ensembles.study(Path("race"))
     (row,) = json.loads(Path("race/result.json").read_text("utf-8"))["rows"]
     assert report["ensemble"]["scores"] == row["scores"]
     (members,) = report["members"]
@@ -78,7 +73,7 @@ def test_an_ensemble_of_a_race_is_scored_member_by_member(results):
 def test_the_ranks_of_a_race_are_those_of_its_files(results):
     base = RunSpec(folder="race", model="t5-0.4m", task="sentiment", method="", steps=4)
     compare(base, ["small=adalora:rank=3:target_rank=2:interval=1:final=0.25"], seeds=2, workers=1)
-    report = rank_study.study(Path("race"), "small")
+    report = ranks.study(Path("race"), "small")
     assert report["seeds"] == 2 and all(len(ranks) == 2 for ranks in report["ranks"].values())
     matrices = len(report["ranks"])
     assert all(sum(ranks[seed] for ranks in report["ranks"].values()) == 2 * matrices for seed in (0, 1))

@@ -18,17 +18,18 @@ FACTORS = ("template", "verbalizer", "draw")  # draw: the seed of the demonstrat
 
 
 def score_prompts(
-    model, task: Task, prompts: Iterable[tuple[dict, Method]], split: str = "dev", limit: int | None = None
+    model, task: Task, prompts: Iterable[tuple[dict, Method]], split: str = "dev", **reading
 ) -> list[dict]:
     """Each prompt's row with its "score" in percent added; a row holds the prompt's FACTORS, by number or name.
 
-    The methods must need no training; each is attached to `model` for its own evaluation only.
+    The methods must need no training; each is attached to `model` for its own evaluation only. `reading` goes to
+    `evaluate`, as `limit`.
     """
     rows = []
     for row, method in tqdm(list(prompts), desc=f"prompts on {split}", disable=None):  # only where someone looks
         method.attach(model)
         try:
-            rows.append({**row, "score": evaluate(model, task, split, limit=limit)["score"]})
+            rows.append({**row, "score": evaluate(model, task, split, **reading)["score"]})
         finally:
             method.detach()
     return rows

@@ -1,4 +1,4 @@
-"""`python -m minipeft.commands.ensemble_study --race runs/acceptance/topic`: what an ensemble's vote is worth.
+"""What an ensemble's vote is worth: `python lessons/08_prompt_transfer/experiment.py --race runs/acceptance/topic`.
 
 Reads the prompt ensembles that a race has left, one for each seed, and scores on test every member alone and the vote;
 the best member is chosen on dev. Writes `data/results/<task>-ensemble.json`.
@@ -7,16 +7,39 @@ the best member is chosen on dev. Writes `data/results/<task>-ensemble.json`.
 import argparse
 import json
 from pathlib import Path
+from statistics import mean
 
-from minipeft.commands.acceptance import RESULTS
 from minipeft.files import write_json
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.provenance import provenance
+from minipeft.racing.sweep import RESULTS
 from minipeft.racing.table import interval
 from minipeft.tasks.registry import load_task
+from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import load_adapter
-from minipeft.training.members import evaluate_members
+from minipeft.training.evaluating import evaluate
+
+
+def evaluate_members(model, ensemble, task: Task, split: str = "test", **reading) -> dict:
+    """Scores in percent on `split` of every member of `ensemble`, attached to `model`, and of their vote.
+
+    Returns {"members", "average", "best", "best_member", "ensemble"}. The best member is named on dev, not on `split`:
+    one cannot choose by the scores that one reports. `reading` goes to `evaluate`, as `batch_size` or `limit`.
+    """
+    on_split, on_dev = [], []
+    for number in range(ensemble.members):
+        with ensemble.only(number):
+            on_split.append(evaluate(model, task, split, **reading)["score"])
+            on_dev.append(evaluate(model, task, "dev", **reading)["score"])
+    best = max(range(ensemble.members), key=on_dev.__getitem__)
+    return {
+        "members": on_split,
+        "average": mean(on_split),
+        "best": on_split[best],
+        "best_member": best,
+        "ensemble": evaluate(model, task, split, **reading)["score"],
+    }
 
 
 def study(race: Path) -> dict:
@@ -29,8 +52,7 @@ def study(race: Path) -> dict:
         seeds.append(evaluate_members(model, ensemble, task))
     kinds = {kind: [seed[kind] for seed in seeds] for kind in ("average", "best", "ensemble")}
     summary = {
-        kind: {"scores": scores, "mean": sum(scores) / len(scores), "interval": interval(scores)}
-        for kind, scores in kinds.items()
+        kind: {"scores": scores, "mean": mean(scores), "interval": interval(scores)} for kind, scores in kinds.items()
     }
     return {"task": task.name, "seeds": len(seeds), "members": [seed["members"] for seed in seeds], **summary}
 
@@ -40,7 +62,7 @@ def main() -> None:
     parser.add_argument("--race", type=Path, default=Path("runs/acceptance/topic"))
     args = parser.parse_args()
     report = {**study(args.race), "provenance": provenance()}
-    report["command"] = f"python -m minipeft.commands.ensemble_study --race {args.race}"
+    report["command"] = f"python lessons/08_prompt_transfer/experiment.py --race {args.race}"
     write_json(RESULTS / f"{report['task']}-ensemble.json", report)
     for kind in ("average", "best", "ensemble"):
         print(f"{kind:>8}  {report[kind]['mean']:.1f} +- {report[kind]['interval']:.1f}")

@@ -1,0 +1,30 @@
+"""`python -m minipeft progress [chapter]`: how far the course is done, found out by running its tests."""
+
+from pathlib import Path
+
+from minipeft.commands.arguments import words
+from minipeft.course.chapters import LESSONS, chapters, find_chapter
+from minipeft.course.progress import DONE, chapter_line, exercise_states
+
+HELP = "How far the course is done, found out by running its tests."
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("chapter", nargs="?", type=words, help="one chapter only, as 13 or lora")
+    add_lessons(parser)
+
+
+def add_lessons(parser) -> None:
+    parser.add_argument("--lessons", type=words, help="the folder of the course (default: lessons/ of this project)")
+
+
+def run(args) -> None:
+    """Print a line for each chapter."""
+    lessons = Path(args.lessons or LESSONS)
+    wanted = [find_chapter(args.chapter, lessons)] if args.chapter else chapters(lessons)
+    done = total = 0
+    for chapter in wanted:
+        found = exercise_states(chapter)
+        done, total = done + list(found.values()).count(DONE), total + len(found)
+        print(chapter_line(chapter, found), flush=True)
+    print(f"\n{done} of {total} exercises done, in {len(wanted)} chapter(s). A hint: python -m minipeft hint <chapter>")

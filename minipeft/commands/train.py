@@ -1,0 +1,60 @@
+"""`python -m minipeft train`: fine-tune with one method and save the adapter; a killed run is taken up again."""
+
+from minipeft.commands.arguments import (
+    add_hyperparameters,
+    add_model,
+    add_patience,
+    add_task,
+    label,
+    positive,
+    spec_from,
+    whole,
+    words,
+)
+from minipeft.methods.registry import METHODS
+from minipeft.racing import runs
+from minipeft.racing.entries import parse_hyperparameters
+from minipeft.racing.rehearsal import rehearse
+from minipeft.racing.runs import RunSpec, finished, folder_name, is_first_process
+
+HELP = "Fine-tune with one method and save the adapter."
+
+
+def add_arguments(parser) -> None:
+    add_model(parser)
+    add_task(parser)
+    parser.add_argument("--method", type=words, default="lora", help=f"one of {', '.join(METHODS)}")
+    add_hyperparameters(parser)
+    parser.add_argument("--steps", type=whole(), default=RunSpec.steps)
+    add_patience(parser)
+    parser.add_argument("--batch-size", type=whole(), default=RunSpec.batch_size)
+    parser.add_argument("--learning-rate", type=positive(), help="default: the method's own")
+    parser.add_argument("--out", type=words, help="default runs/<method>-<task>-seed<seed>")
+
+
+def run(args) -> None:
+    """Train, unless this very run is finished."""
+    spec = spec_from(
+        args,
+        folder=args.out or f"runs/{folder_name(f'{args.method}-{label(args)}-seed{args.seed}')}",
+        method=args.method,
+        steps=args.steps,
+        batch_size=args.batch_size,
+        patience=args.patience,
+        learning_rate=args.learning_rate,
+        hyperparameters=parse_hyperparameters(args.method, args.set),
+    )
+    rehearse([spec])
+    if finished(spec):
+        print(f"This run is finished: {spec.result_file}. Delete it or name another --out to train again.")
+        return
+    if is_first_process():
+        print(f"{args.method} on {label(args)}, {args.model}: {args.steps} steps, into {spec.folder}", flush=True)
+    result = runs.run(spec, progress=True)
+    share = 100 * result["trained_parameters"] / result["total_parameters"]
+    if is_first_process():
+        print(
+            f"trained {result['moved_parameters']:,} parameters, stored {result['trained_parameters']:,} "
+            f"({share:.2f}% of the base), dev {result['dev']:.1f}, test {result['test']:.1f}, "
+            f"adapter {spec.folder}/adapter.pt"
+        )
