@@ -46,7 +46,10 @@ def require_text(value, what: str):
 
 def quoted(value: object) -> str:
     """A value as Python writes it, cut to a length that can be read."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
     return text if len(text) < 80 else f"{text[:76]} ..."
 
 

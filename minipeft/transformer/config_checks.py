@@ -78,7 +78,8 @@ def check_values(settings: Mapping[str, Any], rules: Mapping[str, Rule], file: P
     """Raise UserError where a field of `rules` that `settings`, read from `file`, has is not as its rule says."""
     for field, rule in rules.items():
         if field in settings and not rule.holds(settings[field]):
-            raise UserError(f"{file}: {field} is {quoted(settings[field])}; it must be {rule.wording}.")
+            value = "null" if settings[field] is None else quoted(settings[field])
+            raise UserError(f"{file}: {field} is {value}; it must be {rule.wording}.")
 
 
 def check_sizes(config, file: Path, theirs: Mapping[str, str] | None = None) -> None:

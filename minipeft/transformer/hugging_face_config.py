@@ -11,6 +11,7 @@ from minipeft.errors import UserError, quoted
 from minipeft.transformer.config_checks import (
     DECODER_ONLY_RULES,
     ENCODER_DECODER_RULES,
+    SIZE,
     SWITCH,
     check_sizes,
     check_values,
@@ -31,8 +32,8 @@ T5_FIELDS = {  # theirs: ours
     "relative_attention_max_distance": "relative_max_distance",
     "dropout_rate": "dropout",
     "layer_norm_epsilon": "epsilon",
-    "pad_token_id": "pad",
     "eos_token_id": "eos",
+    "pad_token_id": "pad",
     "decoder_start_token_id": "start",
 }
 T5_DEFAULTS = {
@@ -60,8 +61,8 @@ GPT2_FIELDS = {
     "n_inner": "feed_forward_size",
     "resid_pdrop": "dropout",
     "layer_norm_epsilon": "epsilon",
-    "pad_token_id": "pad",
     "eos_token_id": "eos",
+    "pad_token_id": "pad",
     "tie_word_embeddings": "tied_head",
 }
 GPT2_DEFAULTS = {
@@ -133,7 +134,9 @@ def gpt2_config(settings: dict, file: Path) -> DecoderOnlyConfig:
     if said.get("pad_token_id") is None:
         said["pad_token_id"] = only_end(said["eos_token_id"])
     if said.get("n_inner") is None:
-        said["n_inner"] = 0
+        said["n_inner"] = 0  # four times n_embd
+    else:
+        check_values(said, {"n_inner": SIZE}, file)
     ours = translate(said, GPT2_FIELDS, DECODER_ONLY_RULES, file)
     if ours["hidden_size"] % ours["heads"]:
         raise UserError(f"{file}: n_embd {ours['hidden_size']} is not a multiple of n_head {ours['heads']}.")

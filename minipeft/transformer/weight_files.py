@@ -76,9 +76,13 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_torch(path: Path):
-    """What `torch.save` wrote: an archive, or the older form, which has none of an archive's tricks."""
+    """What `torch.save` wrote: an archive, whose parts have checksums, or the older form, which has none."""
     if zipfile.is_zipfile(path):
-        return tensor_files.load(path)
+        content = tensor_files.load(path)  # refuses an archive that unpacks to more than it is
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile("a bit has changed since it was written")
+        return content
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a broken file may look to torch like one of another version
         return torch.load(path, map_location="cpu", weights_only=True)
