@@ -183,6 +183,11 @@ class Method:
         """The token ids that a source text becomes: a template puts words or virtual tokens around them."""
         return self.model.tokenizer.encode(text)
 
+    @property
+    def extra_positions(self) -> int:
+        """How many of the model's positions are taken besides those of `source_ids`: by a prompt, by a prefix."""
+        return 0
+
     def answer_ids(self, text: str) -> list[list[int]]:
         """The token ids that may stand for an answer: training writes the first, ranking takes the mean of all."""
         return [encode_written(self.model, text)]

@@ -121,5 +121,9 @@ class MixedBatch(Method):
         if len(inputs[0]) % len(wrapper.rows):
             raise UserError(f"{len(wrapper.rows)} rows were named and the batch has {len(inputs[0])}: name each row's.")
 
+    @property
+    def extra_positions(self) -> int:
+        return self.method.extra_positions
+
     def source_ids(self, text: str) -> list[int]:
         return Template(getattr(self.method, "template", "{source}")).encode(text, self.model.tokenizer)

@@ -24,15 +24,20 @@ class Encoded:
         return len(self.source) + len(self.target)
 
 
-def encode_examples(model, examples: Sequence[Example], max_source_length: int = 256) -> list[Encoded]:
+def encode_examples(model, examples: Sequence[Example], max_source_length: int = 256, split: str = "") -> list[Encoded]:
     """Token ids of every example, by `model.tokenizer`. Raises UserError for one that is empty or too long."""
     encoded = []
     for number, example in enumerate(examples, start=1):
         source = encode_source(model, example.source)
         target = encode_answer(model, example.target)
-        check_length(model, len(source), len(target), number, example, max_source_length)
+        check_length(model, len(source), len(target), called(example, number, split), max_source_length)
         encoded.append(Encoded(source, target))
     return encoded
+
+
+def called(example: Example, number: int, split: str = "") -> str:
+    """How a sentence about example `number`, from 1, of a split begins."""
+    return f"{split} example {number} ({example.source[:40]!r}...)".lstrip()
 
 
 def encode_source(model, text: str) -> list[int]:
@@ -54,18 +59,28 @@ def encode_answer(model, text: str) -> list[int]:
     return encode_answers(model, text)[0]
 
 
-def check_length(model, source: int, answer: int, number: int, example: Example, max_source_length: int) -> None:
-    """Refuse example `number` where its `source` and `answer` tokens do not fit the model; nothing is cut silently."""
-    name = f"example {number} ({example.source[:40]!r}...)"
+def positions_for_text(model) -> int | None:
+    """How many tokens of source and answer together fit a decoder-only model, beside what its method puts before them.
+
+    None where there is no such limit.
+    """
+    limit, method = getattr(model.config, "max_length", None), getattr(model, "attached_method", None)
+    return limit if limit is None or method is None else limit - method.extra_positions
+
+
+def check_length(model, source: int, answer: int, name: str, max_source_length: int) -> None:
+    """Refuse an example whose `source` and `answer` tokens do not fit the model; nothing is cut silently."""
     if not source:
         raise UserError(f"{name} has an empty source: give the model something to read.")
-    limit = getattr(model.config, "max_length", None)  # a decoder-only model has this many positions for both texts
-    if limit is not None and source + answer > limit:
+    room = positions_for_text(model)
+    if room is not None and source + answer > room:
+        taken = model.config.max_length - room
+        beside = f" beside the {taken} of its method" if taken else ""
         raise UserError(
-            f"{name} has {source} + {answer} tokens of source and answer, and the model takes {limit}: shorten it, "
+            f"{name} has {source} + {answer} tokens of source and answer, the model takes {room}{beside}: shorten it, "
             "or the words that a method puts around it."
         )
-    if limit is None and source > max_source_length:
+    if room is None and source > max_source_length:
         raise UserError(
             f"{name} is read as {source} tokens, more than max_source_length {max_source_length}: shorten it, or the "
             "words that a method puts around it, or raise that (--max-source-length)."

@@ -15,6 +15,35 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
 
+from minipeft.errors import UserError, one_line
+
+
+def world() -> tuple[int, int]:
+    """This process's number and how many there are, as torchrun says in the environment: 0 of 1 without it.
+
+    Raises UserError where the variables do not go together.
+    """
+    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")}
+    if not told["WORLD_SIZE"]:  # RANK alone is another program's
+        return 0, 1
+    numbers = [told[name] for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")]
+    if told["WORLD_SIZE"] == "1" and told["RANK"] in ("", "0"):
+        return 0, 1
+    whole = all(number.isascii() and number.isdigit() for number in numbers)
+    if not (whole and told["MASTER_ADDR"] and int(told["RANK"]) < int(told["WORLD_SIZE"])):
+        said = ", ".join(f"{name}={value[:40]}" for name, value in told.items())
+        raise UserError(f"The environment says {said}: start the processes with torchrun, or unset WORLD_SIZE.")
+    return int(told["RANK"]), int(told["WORLD_SIZE"])
+
+
+def meet(backend: str) -> None:
+    """Wait for the other processes."""
+    try:
+        distributed.init_process_group(backend)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"The processes cannot meet ({one_line(error)}): start them with torchrun.") from error
+    atexit.register(distributed.destroy_process_group)
+
 
 class DataParallel:
     """This process among its equals; alone (`size` 1) unless torchrun says otherwise.
@@ -24,13 +53,11 @@ class DataParallel:
 
     def __init__(self, params: list[nn.Parameter]):
         self.params = params
-        self.size = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = int(os.environ.get("RANK", "0")) if self.size > 1 else 0
+        self.rank, self.size = world()
         self.bytes_per_step = 0
         if self.size > 1:
             if not distributed.is_initialized():
-                distributed.init_process_group("nccl" if params[0].is_cuda else "gloo")
-                atexit.register(distributed.destroy_process_group)
+                meet("nccl" if params[0].is_cuda else "gloo")
             for param in params:  # all start from the first one's random numbers
                 distributed.broadcast(param.data, src=0)
 

@@ -3,9 +3,19 @@
 import torch
 
 from minipeft.errors import UserError
+from minipeft.ranges import COUNT, checked
 from minipeft.tasks.metrics import score as metric_score
 from minipeft.tasks.task import SPLITS, Example, Task
-from minipeft.training.batches import check_length, encode_answer, encode_answers, encode_source
+from minipeft.training.batches import (
+    Encoded,
+    called,
+    check_length,
+    encode_answer,
+    encode_answers,
+    encode_examples,
+    encode_source,
+    positions_for_text,
+)
 from minipeft.transformer.batch import Batch, pad
 from minipeft.transformer.text_joints import decode_written
 
@@ -26,17 +36,16 @@ def evaluate(
 
     Returns {"score": percent, "metric", "n"} and with `predictions` the list of predicted texts. Tasks measured by
     accuracy or macro F1 take the likeliest of their labels (or of the example's candidates), end-of-sequence included;
-    all others write greedily. Raises UserError for an unknown split and for an example too long for the model.
+    all others write greedily. Raises UserError for an unknown split and for whatever `check_split` refuses.
     """
-    if split not in SPLITS:
-        raise UserError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}.")
-    examples = getattr(task, split)[:limit]
-    if not examples:
-        raise UserError(f"the {split} split of {task.name} is empty: there is nothing to evaluate.")
+    for name, value in (("batch_size", batch_size), ("limit", limit), ("max_source_length", max_source_length)):
+        if not (name == "limit" and value is None):
+            checked(name, value, COUNT)
+    examples = check_split(task, split)[:limit]
     training = model.training
     model.eval()
     try:
-        predicted = predict(model, examples, task.labels, task.metric, batch_size, max_source_length)
+        predicted = predict(model, examples, task.labels, task.metric, batch_size, max_source_length, split)
     finally:
         model.train(training)
     score = metric_score(task.metric, predicted, [example.target for example in examples])
@@ -44,17 +53,61 @@ def evaluate(
     return {**result, "predictions": predicted} if predictions else result
 
 
-@torch.no_grad()
-def predict(model, examples, labels=(), metric="accuracy", batch_size=64, max_source_length=256) -> list[str]:
-    """The predicted text of every example, in their order; texts of like length are read together."""
+def check_split(task: Task, split: str) -> tuple[Example, ...]:
+    """The examples of a split. Raises UserError where there are none or where one cannot be answered rightly."""
+    if split not in SPLITS:
+        raise UserError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}.")
+    examples = getattr(task, split)
+    if not examples:
+        purpose = "learn from" if split == "train" else "evaluate"
+        raise UserError(f"the {split} split of {task.name} is empty: there is nothing to {purpose}.")
+    for number, example in enumerate(examples, start=1) if task.metric in RANKED else ():
+        choices = example.candidates or tuple(task.labels)
+        if set(choices) == {example.target}:
+            if example.candidates:
+                only_one = f"{called(example, number, split)} has one candidate,"
+            else:
+                only_one = f"in the {split} split of {task.name} all targets are"
+            raise UserError(f"{only_one} {example.target!r}: there is nothing to tell apart; give other answers too.")
+        if example.target not in choices:
+            known = ", ".join(map(repr, choices))[:200] or "nothing"
+            raise UserError(
+                f"{called(example, number, split)} has the answer {example.target!r}, and the choice is among {known}: "
+                "give the right answer, or add it to the labels or candidates."
+            )
+    return examples
+
+
+def check_scored(model, task: Task, max_source_length: int) -> None:
+    """Find now what scoring dev and test would stumble on later: UserError names the split. No test is needed."""
+    for split in SPLITS[1:] if task.test else SPLITS[1:2]:
+        prepare(model, check_split(task, split), task.labels, task.metric, max_source_length, split)
+
+
+def encode_task(model, task: Task, max_source_length: int) -> list[Encoded]:
+    """The train examples as token ids, with every fault of the three splits found before the first step."""
+    encoded = encode_examples(model, check_split(task, "train"), max_source_length, "train")
+    check_scored(model, task, max_source_length)
+    return encoded
+
+
+def prepare(model, examples, labels, metric: str, max_source_length: int, split: str = ""):
+    """The token ids of all sources, and what answers them; every fault of an example is found here."""
     sources = [encode_source(model, example.source) for example in examples]
     if metric in RANKED:
-        choices = [example.candidates or tuple(labels) for example in examples]
-        answer = Ranking(model, choices)
+        answer = Ranking(model, [example.candidates or tuple(labels) for example in examples])
     else:
         answer = Writing(model, examples)
     for number, example in enumerate(examples):
-        check_length(model, len(sources[number]), answer.longest(number), number + 1, example, max_source_length)
+        name = called(example, number + 1, split)
+        check_length(model, len(sources[number]), answer.longest(number), name, max_source_length)
+    return sources, answer
+
+
+@torch.no_grad()
+def predict(model, examples, labels=(), metric="accuracy", batch_size=64, max_source_length=256, split="") -> list[str]:
+    """The predicted text of every example, in their order; texts of like length are read together."""
+    sources, answer = prepare(model, examples, labels, metric, max_source_length, split)
     order = sorted(range(len(examples)), key=lambda number: len(sources[number]))
     device = next(model.parameters()).device
     predicted = [""] * len(examples)
@@ -114,6 +167,14 @@ class Writing:
         return self.targets[number]
 
     def __call__(self, batch: Batch, numbers: list[int]) -> list[str]:
-        positions = getattr(self.model.config, "max_length", None)
+        positions = positions_for_text(self.model)
         room = self.limit if positions is None else min(self.limit, positions - batch.source.shape[1])
+        if room < self.limit and len(numbers) > 1:  # each text has room of its own, whatever it is read with
+            return [text for row, number in enumerate(numbers) for text in self(only(batch, row), [number])]
         return [decode_written(self.model, row) for row in self.model.generate(batch, room)]
+
+
+def only(batch: Batch, row: int) -> Batch:
+    """One source of a batch, without its padding."""
+    length = int(batch.source_mask[row].sum())
+    return Batch(batch.source[row : row + 1, :length], batch.source_mask[row : row + 1, :length])

@@ -88,6 +88,9 @@ class Adafactor(Float32StateOptimizer):
         return new
 
 
+OPTIMIZERS = {"adamw": AdamW, "paged_adamw": PagedAdamW, "adafactor": Adafactor}
+
+
 def decay_groups(named_parameters, weight_decay: float) -> list[dict]:
     """Two parameter groups: matrices with weight decay, vectors (norm weights and biases) without."""
     params = [param for _, param in named_parameters if param.requires_grad]
@@ -101,16 +104,15 @@ def decay_groups(named_parameters, weight_decay: float) -> list[dict]:
 def make_optimizer(name: str, groups: list[dict], learning_rate: float, weight_decay: float = 0.0, **options):
     """The optimizer `name` over `groups`, dicts of "params" and perhaps their own "lr".
 
-    `name` is "adamw", "paged_adamw" or "adafactor". Within each group, vectors get no weight decay.
+    `name` is one of OPTIMIZERS. Within each group, vectors get no weight decay.
     `options` go to the optimizer, e.g. `scale_parameter=True`.
     """
-    kinds = {"adamw": AdamW, "paged_adamw": PagedAdamW, "adafactor": Adafactor}
-    if name not in kinds:
-        raise UserError(f"unknown optimizer {name!r}: choose adamw, paged_adamw or adafactor")
+    if name not in OPTIMIZERS:
+        raise UserError(f"optimizer {name!r} is unknown: choose one of {', '.join(OPTIMIZERS)}.")
     split = [
         {**group, **part} for group in groups for part in decay_groups([("", p) for p in group["params"]], weight_decay)
     ]
-    return kinds[name](split, lr=learning_rate, **options)
+    return OPTIMIZERS[name](split, lr=learning_rate, **options)
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -1,10 +1,26 @@
 """What a training run is told, and what it tells in the end."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from minipeft.errors import UserError
+from minipeft.ranges import COUNT, NOT_NEGATIVE, POSITIVE, SEED, Range, check
+from minipeft.training.optimizers import OPTIMIZERS
 from minipeft.training.schedules import SCHEDULES
+
+RANGES = {  # outside of them nothing can be learned
+    "steps": COUNT,
+    "batch_size": COUNT,
+    "evaluate_every": COUNT,
+    "max_source_length": COUNT,
+    "patience": replace(COUNT, none="to train to the end"),
+    "learning_rate": replace(POSITIVE, none="for the method's own"),
+    "warmup": Range(float, lambda share: 0 <= share < 1, "a share of the steps, from 0 to below 1"),
+    "weight_decay": NOT_NEGATIVE,
+    "clip": replace(POSITIVE, none="for no clipping"),
+    "seed": SEED,
+}
+NAMES = {"schedule": tuple(SCHEDULES), "optimizer": tuple(OPTIMIZERS), "dtype": ("float32", "bfloat16")}
 
 
 @dataclass(frozen=True)
@@ -31,14 +47,11 @@ class TrainingSettings:
     max_source_length: int = 256
 
     def __post_init__(self):
-        for name in ("steps", "batch_size", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
-        if self.patience is not None and self.patience < 1:
-            raise UserError(f"patience is {self.patience}: it must be at least 1, or None to train to the end.")
-        for name, known in (("schedule", tuple(SCHEDULES)), ("dtype", ("float32", "bfloat16"))):
-            if getattr(self, name) not in known:
-                raise UserError(f"{name} {getattr(self, name)!r} is unknown: choose one of {', '.join(known)}.")
+        check(self, RANGES)
+        for name, known in NAMES.items():
+            value = getattr(self, name)
+            if value not in known and not (name == "optimizer" and value is None):
+                raise UserError(f"{name} {repr(value)[:80]} is unknown: choose one of {', '.join(known)}.")
 
 
 @dataclass

@@ -8,6 +8,7 @@ bit for bit.
 
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minipeft.errors import UserError
+from minipeft.files import locked
 from minipeft.methods.method import Method
 from minipeft.tasks.task import Task
-from minipeft.training.batches import BatchOrder, collate, encode_examples
-from minipeft.training.data_parallel import DataParallel
-from minipeft.training.evaluating import evaluate
+from minipeft.training.batches import BatchOrder, collate
+from minipeft.training.data_parallel import DataParallel, world
+from minipeft.training.evaluating import check_scored, encode_task, evaluate
 from minipeft.training.optimizers import make_optimizer, set_learning_rates
 from minipeft.training.resuming import describe_run, load_state, save_state
 from minipeft.training.schedules import SCHEDULES
@@ -42,21 +44,34 @@ def fine_tune(
     A method with nothing to train is scored on dev and left as it is.
     With `run_dir` the run is saved there at every evaluation and taken up again where it was. Under torchrun the
     processes share each batch. Raises UserError where the loss stops being a number (the last good weights stay), where
-    an example does not fit the model, and where `run_dir` holds a run with other settings.
+    an example of any split does not fit the model or its task, and where `run_dir` holds a run with other settings,
+    takes no files, or is in use by another process. However it ends, the model is in eval mode.
     """
     settings = settings or TrainingSettings()
+    try:
+        with locked(run_dir) if run_dir is not None and world()[0] == 0 else nullcontext():
+            return train(model, method, task, settings, run_dir, progress)
+    finally:
+        model.eval()
+
+
+def train(model, method: Method, task: Task, settings: TrainingSettings, run_dir, progress: bool) -> RunResult:
+    """`fine_tune`, with `run_dir` for this run alone."""
     if method.model is model and not method.named_parameters():
+        check_scored(model, task, settings.max_source_length)
         score = evaluate(model, task, "dev", max_source_length=settings.max_source_length)["score"]
         return RunResult(dev_scores=[(0, score)], best_dev=score)
     run = Run(model, method, task, settings, run_dir)
     run.resume()
-    steps = run.settings.steps
-    with tqdm(total=steps, initial=run.step, disable=not progress or run.parallel.rank > 0, desc=method.name) as bar:
-        while run.step < steps and not run.out_of_patience():
+    if run.due():  # an earlier process ended in the middle of it
+        run.evaluate()
+    looks = {"disable": not progress or run.parallel.rank > 0, "desc": method.name}
+    with tqdm(total=settings.steps, initial=run.step, **looks) as bar:
+        while run.step < settings.steps and not run.out_of_patience():
             loss = run.train_step()
             bar.update()
             bar.set_postfix_str(f"loss {loss:.3f}, best dev {max(0.0, run.result.best_dev):.1f}", refresh=False)
-            if run.step % run.settings.evaluate_every == 0 or run.step == steps:
+            if run.due():
                 run.evaluate()
     return run.finish()
 
@@ -69,19 +84,13 @@ class Run:
             raise UserError(f"{method.name} is not attached to this model: call method.attach(model) first.")
         self.model, self.method, self.task, self.settings = model, method, task, settings
         self.device = next(model.parameters()).device
-        self.examples = encode_examples(model, task.train, settings.max_source_length)
-        if not self.examples:
-            raise UserError(f"the train split of {task.name} is empty: there is nothing to learn from.")
+        self.examples = encode_task(model, task, settings.max_source_length)
         self.order = BatchOrder(self.examples, settings.batch_size, settings.seed)
         self.params = list(method.named_parameters().values())
         self.parallel = DataParallel(self.params)
         self.rate = method.suggested_learning_rate if settings.learning_rate is None else settings.learning_rate
-        self.optimizer = make_optimizer(
-            settings.optimizer or method.suggested_optimizer,
-            method.parameter_groups(self.rate),
-            self.rate,
-            settings.weight_decay,
-        )
+        name, groups = settings.optimizer or method.suggested_optimizer, method.parameter_groups(self.rate)
+        self.optimizer = make_optimizer(name, groups, self.rate, settings.weight_decay)
         self.step, self.seconds = 0, 0.0
         self.best = method.state_dict()
         self.result = RunResult(trained_parameters=method.stored_count())
@@ -93,7 +102,7 @@ class Run:
         start, settings = time.perf_counter(), self.settings
         joint, first = self.order.at(self.step), self.step * settings.batch_size
         # Dropout depends on the step alone, so there is no state of a random generator to save.
-        seed = (settings.seed * 1_000_003 + self.step) * 1009
+        seed = (settings.seed * 1_000_003 + self.step) * 1009 % 2**62  # torch takes no more than 64 bits
         torch.manual_seed(seed)
         rows = self.parallel.share(range(first, first + len(joint)))
         self.method.before_step(self.step, settings.steps, rows)
@@ -131,25 +140,32 @@ class Run:
         """Put the last good weights back and say so."""
         self.method.load_state_dict(self.best)
         self.optimizer.zero_grad()
-        self.model.eval()
         raise UserError(
             f"training stopped at step {self.step + 1}: the loss is {loss:g} and its gradient's norm {norm:g}. Try a "
             f"learning rate below {self.rate:g}; the weights of step {self.result.best_step} were kept."
         )
 
+    def due(self) -> bool:
+        """Whether the dev split is to be scored at this step, and has not been."""
+        at = self.step > 0 and (self.step % self.settings.evaluate_every == 0 or self.step == self.settings.steps)
+        return at and self.step not in [step for step, _ in self.result.dev_scores[-1:]]
+
     def evaluate(self) -> None:
         """Score the dev split, remember the weights where they are the best so far, and save the run."""
-        score = evaluate(self.model, self.task, "dev", max_source_length=self.settings.max_source_length)["score"]
         result = self.result
+        try:
+            score = evaluate(self.model, self.task, "dev", max_source_length=self.settings.max_source_length)["score"]
+        except BaseException:
+            self.save()  # else all steps since the last evaluation would be lost with this one
+            raise
         result.dev_scores.append((self.step, score))
         if score > result.best_dev and self.method.settled(self.step, self.settings.steps):
             result.best_dev, result.best_step, self.best = score, self.step, self.method.state_dict()
-        if self.file and self.parallel.rank == 0:
-            save_state(self.file, self.description, self.state())
+        self.save()
 
-    def state(self) -> dict:
-        """Everything that a later process needs to go on."""
-        return {
+    def save(self) -> None:
+        """Write everything that a later process needs to go on, where there is a place for it."""
+        state = {
             "step": self.step,
             "seconds": self.seconds,
             "weights": self.method.training_state(),
@@ -157,6 +173,8 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "result": asdict(self.result),
         }
+        if self.file and self.parallel.rank == 0:
+            save_state(self.file, self.description, state)
 
     def resume(self) -> None:
         """Go on where the run in `run_dir` stopped, if there is one."""
@@ -175,7 +193,6 @@ class Run:
     def finish(self) -> RunResult:
         """Leave the best weights in the model; the run is over, so its file goes."""
         self.method.load_state_dict(self.best)
-        self.model.eval()
         if self.file and self.parallel.rank == 0:
             self.file.unlink(missing_ok=True)
         self.result.seconds_per_step = self.seconds / max(1, self.step)

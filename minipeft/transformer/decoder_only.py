@@ -17,7 +17,7 @@ from minipeft.transformer.batch import Batch
 from minipeft.transformer.feed_forward import FeedForward
 from minipeft.transformer.generation import DecodingState
 from minipeft.transformer.language_model import LanguageModel
-from minipeft.transformer.positions import LearnedPositions, causal_mask, mask_bias
+from minipeft.transformer.positions import LearnedPositions, causal_mask, mask_bias, positions_taken
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,10 @@ class CausalStack(nn.Module):
         Returns the hidden states of the new positions and the mask that goes with all seen ones.
         """
         length, seen = vectors.shape[1], mask.shape[1]
-        if seen > self.max_length:
+        taken = positions_taken(mask, self.max_length)
+        if taken > self.max_length:
             raise UserError(
-                f"{seen} positions do not fit the model's {self.max_length}: shorten the text or the prompt."
+                f"{taken} positions do not fit the model's {self.max_length}: shorten the text or the prompt."
             )
         allowed = mask[:, None, None, :] & causal_mask(length, seen, mask.device)  # (batch, 1, length, seen)
         bias = mask_bias(allowed, vectors.dtype)

@@ -69,8 +69,13 @@ def choose(logits: Tensor, temperature: float, top_k: int | None, generator: tor
     if top_k is not None:
         lowest_kept = logits.topk(top_k).values[:, -1:]  # (batch, 1)
         logits = logits.masked_fill(logits < lowest_kept, -torch.inf)
-    probabilities = (logits.float() / temperature).softmax(-1)
+    probabilities = (at_least_float32(logits) / temperature).softmax(-1)
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """16-bit logits in 32 bits, for sums over a vocabulary; wider ones as they are."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def score(model, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
@@ -86,6 +91,6 @@ def score(model, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Te
     if length > 1:
         later = model.step(ids[:, :-1], mask[:, :-1], state.repeat(choices))
         logits = torch.cat([logits, later], dim=1)  # (rows * choices, length, vocabulary)
-    token_scores = logits.float().log_softmax(-1).gather(2, ids[:, :, None])[:, :, 0]
+    token_scores = at_least_float32(logits).log_softmax(-1).gather(2, ids[:, :, None])[:, :, 0]
     # Filled, not multiplied: a head may give padding the logit minus infinity, and 0 times that is not a number.
     return token_scores.masked_fill(~mask, 0.0).sum(1).view(rows, choices)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from minipeft.transformer.attention import Attention
 from minipeft.transformer.batch import Batch
-from minipeft.transformer.generation import DecodingState, generate, score
+from minipeft.transformer.generation import DecodingState, at_least_float32, generate, score
 
 
 class LanguageModel(nn.Module):
@@ -42,7 +42,7 @@ class LanguageModel(nn.Module):
         # Only real tokens reach the vocabulary projection: it is the largest matrix of a small model.
         places = batch.answer_places()
         logits = self.head(self.answer_states(batch)[places])  # (tokens, vocabulary)
-        return functional.cross_entropy(logits.float(), batch.target[places])
+        return functional.cross_entropy(at_least_float32(logits), batch.target[places])
 
     @torch.no_grad()
     def score(self, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:

@@ -51,6 +51,12 @@ class RelativePositionBias(nn.Module):
         return self.table(bucket).permute(2, 0, 1)[None]
 
 
+def positions_taken(mask: torch.Tensor, room: int) -> int:
+    """How many positions the longest row of a (batch, seen) mask takes; looked at only where `seen` exceeds `room`."""
+    seen = mask.shape[1]
+    return seen if seen <= room or mask.is_meta else int(mask.sum(1).max())  # padding takes none
+
+
 class LearnedPositions(nn.Module):
     """GPT-2's position vectors; positions count real tokens only, so padding does not shift a text."""
 

@@ -167,5 +167,5 @@ def test_groups_keep_their_own_rates_and_follow_the_schedule():
 
 
 def test_an_unknown_optimizer_is_refused_by_name():
-    with pytest.raises(UserError, match="adamw, paged_adamw or adafactor"):
+    with pytest.raises(UserError, match="adamw, paged_adamw, adafactor"):
         make_optimizer("sgd", [{"params": [nn.Parameter(torch.ones(1))]}], 0.1)

@@ -234,3 +234,69 @@ def test_impossible_settings_get_one_sentence(tiny_t5, tiny_task):
             TrainingSettings(**wrong)
     with pytest.raises(UserError, match="attach"):
         fine_tune(tiny_t5, LoRA(), tiny_task)
+
+
+def test_an_evaluation_that_fails_loses_no_step_and_leaves_the_model_in_eval_mode(monkeypatch, tiny_task, tmp_path):
+    model, method = attached(MAKERS["t5"])
+    whole = fine_tune(model, method, tiny_task, SHORT)
+    weights, steps = method.state_dict(), []
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    model, method = attached(MAKERS["t5"])
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(trainer, "evaluate", fail)
+        fine_tune(model, method, tiny_task, SHORT, tmp_path)
+    assert not model.training
+    model, method = attached(MAKERS["t5"])
+    method.after_backward = lambda step, total: steps.append(step)
+    resumed = fine_tune(model, method, tiny_task, SHORT, tmp_path)
+    assert steps == [3, 4, 5, 6, 7, 8] and resumed.dev_scores == whole.dev_scores and resumed.losses == whole.losses
+    assert all(torch.equal(weight, weights[name]) for name, weight in method.state_dict().items())
+
+
+def test_a_state_with_one_other_bit_is_not_gone_on_from(tiny_task, tmp_path):
+    model, method = attached(MAKERS["t5"])
+
+    def die(step, total):
+        if step == 4:
+            raise Killed
+
+    method.after_backward = die
+    with pytest.raises(Killed):
+        fine_tune(model, method, tiny_task, SHORT, tmp_path)
+    state = tmp_path / "resume.pt"
+    numbers = next(iter(torch.load(state, weights_only=True)["state"]["weights"].values())).numpy().tobytes()
+    whole = state.read_bytes()
+    place = whole.index(numbers) + len(numbers) // 2
+    state.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    model, method = attached(MAKERS["t5"])
+    with pytest.raises(UserError, match="resume.pt is damaged.*delete it to start anew"):
+        fine_tune(model, method, tiny_task, SHORT, tmp_path)
+
+
+def test_the_largest_seed_trains(tiny_t5, tiny_task):
+    method = LoRA(rank=2)
+    method.attach(tiny_t5)
+    settings = TrainingSettings(steps=2, batch_size=4, seed=2**63 - 1)
+    assert len(fine_tune(tiny_t5, method, tiny_task, settings).losses) == 2
+
+
+def test_a_place_that_takes_no_files_is_found_before_the_first_step(tiny_t5, tiny_task, tmp_path):
+    method = LoRA(rank=2)
+    method.attach(tiny_t5)
+    method.after_backward = lambda step, total: pytest.fail("a step was made")
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file", tmp_path / "file" / "run", tmp_path / ("n" * 300)):
+        with pytest.raises(UserError, match="cannot be written"):
+            fine_tune(tiny_t5, method, tiny_task, SHORT, place)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_run_has_its_folder_to_itself(tiny_t5, tiny_task, tmp_path):
+    method, seen = LoRA(rank=2), []
+    method.attach(tiny_t5)
+    method.after_backward = lambda step, total: seen.append((tmp_path / ".lock").exists())
+    fine_tune(tiny_t5, method, tiny_task, TrainingSettings(steps=1, batch_size=4), tmp_path)
+    assert seen == [True] and list(tmp_path.iterdir()) == []

@@ -113,3 +113,20 @@ def test_scores_of_all_one_token_answers_are_a_probability_distribution(family):
 @both_families
 def test_generating_nothing_gives_empty_answers(family):
     assert FAMILIES[family]().generate(random_batch(), 0) == [[]] * 4
+
+
+@both_families
+@torch.no_grad()
+def test_a_wider_model_keeps_its_width_in_loss_and_scores(family):
+    """In float64 the loss is what the logits say to 1e-12; float32 on the way would leave 1e-7."""
+    model, batch = FAMILIES[family]().double(), random_batch()
+    logits = model(batch)
+    places = batch.target_mask
+    token_scores = logits.log_softmax(-1).gather(2, batch.target[..., None])[..., 0]  # (batch, length)
+    loss = model.loss(batch)
+    assert loss.dtype == torch.float64
+    torch.testing.assert_close(loss, -token_scores[places].mean(), rtol=1e-12, atol=1e-12)
+    scores = model.score(batch, batch.target[:, None], places[:, None])
+    assert scores.dtype == torch.float64
+    torch.testing.assert_close(scores[:, 0], (token_scores * places).sum(1), rtol=1e-12, atol=1e-12)
+    assert model.half().loss(batch).dtype == torch.float32

@@ -77,6 +77,10 @@ class EmbeddingPrefix(Reparametrised):
         if not self.reparametrise:
             self.suggested_learning_rate, self.learning_rate_grid = 0.1, (0.01, 0.03, 0.1, 0.3)
 
+    @property
+    def extra_positions(self) -> int:
+        return self.prefix_length
+
     def install(self, model: nn.Module) -> None:
         room = getattr(model.decoder, "max_length", self.prefix_length + 1)
         if self.prefix_length >= room:

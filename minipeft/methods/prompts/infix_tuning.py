@@ -79,6 +79,10 @@ class InfixTuning(PrefixTuning):
                 projection = InfixProjection(model.get_submodule(f"{path}.{name}"), prefix, layer, part, embedding)
                 self.replace([f"{path}.{name}"], lambda _, new=projection: new)
 
+    @property
+    def extra_positions(self) -> int:
+        return 0  # the infix is counted among the ids
+
     def source_ids(self, text: str) -> list[int]:
         ids, first = super().source_ids(text), self.model.config.vocabulary_size
         return ids if hasattr(self.model, "encoder") else [*ids, *range(first, first + self.prefix_length)]

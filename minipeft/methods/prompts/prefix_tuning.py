@@ -25,7 +25,7 @@ from minipeft.errors import UserError
 from minipeft.methods.prompts.reparametrised import Reparametrised
 from minipeft.methods.prompts.word_activations import word_activations
 from minipeft.methods.targets import matches
-from minipeft.transformer.positions import LearnedPositions
+from minipeft.transformer.positions import LearnedPositions, positions_taken
 
 PLACES = ("encoder.blocks.*.attention", "decoder.blocks.*.attention", "decoder.blocks.*.cross_attention")
 
@@ -94,8 +94,9 @@ class ShiftedPositions(nn.Module):
     def forward(self, mask: torch.Tensor, length: int) -> torch.Tensor:
         """As LearnedPositions, with `shift` real tokens before the text."""
         before, room = mask.new_ones(len(mask), self.shift), self.positions.table.num_embeddings
-        if self.shift + mask.shape[1] > room:
-            raise UserError(f"{self.shift + mask.shape[1]} positions do not fit the model's {room}: shorten the text.")
+        taken = positions_taken(mask, room - self.shift) + self.shift
+        if taken > room:
+            raise UserError(f"{taken} positions do not fit the model's {room}: shorten the text.")
         return self.positions(torch.cat([before, mask], dim=1), length)
 
 
@@ -133,6 +134,10 @@ class PrefixTuning(Reparametrised):
             raise UserError("init='words' sets the keys and values themselves: give reparametrise=False with it.")
         if not self.reparametrise:  # keys and values themselves need steps of their own size
             self.suggested_learning_rate, self.learning_rate_grid = 0.3, (0.03, 0.1, 0.3, 1.0)
+
+    @property
+    def extra_positions(self) -> int:
+        return self.prefix_length
 
     def install(self, model: nn.Module) -> None:
         layers = {place: [p for p, _ in model.named_modules() if matches(p, place)] for place in self.places}

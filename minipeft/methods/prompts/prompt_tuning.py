@@ -99,6 +99,10 @@ class PromptTuning(Method):
     def source_ids(self, text: str) -> list[int]:
         return Template(self.template).encode(text, self.model.tokenizer)
 
+    @property
+    def extra_positions(self) -> int:
+        return self.prompt_length
+
     def answer_ids(self, text: str) -> list[list[int]]:
         opening = [self.model.tokenizer.sentinel(0)] if self.sentinel else []
         return [[*opening, *ids] for ids in super().answer_ids(text)]
