@@ -1,20 +1,24 @@
-"""Prompt tuning: your answers. Write in place of `raise NotImplementedError` and of `...`.
+"""Chapter 05, prompt tuning: your answers. Write in place of `raise NotImplementedError` and `...`.
 
-Then  pytest lessons/05_prompt_tuning
+    pytest lessons/05_prompt_tuning
+    python -m minipeft hint 05
 
-p: length of the prompt   n: length of the text   m: length of the answer   d: the model's width (hidden size)
+Letters: p is the length of the prompt, n of the text, m of the answer; d is the model's width (hidden size).
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from minipeft.transformer.batch import Batch, pad
+from minipeft.transformer.decoder_only import DecoderOnly
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
 
 def prepend_prompt(prompt: Tensor, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Put the same prompt before every text of a batch: [P; X], and the mask that goes with it.
+    """Implement: put the same prompt before every text of a batch: [P; X], and the mask that goes with it.
 
     prompt: (p, d). vectors: (batch, n, d), embedded texts. mask: (batch, n), bool, True on real tokens and False on
     padding. Returns (batch, p + n, d) and (batch, p + n). Gradients must reach `prompt`.
@@ -22,8 +26,10 @@ def prepend_prompt(prompt: Tensor, vectors: Tensor, mask: Tensor) -> tuple[Tenso
     raise NotImplementedError
 
 
-def prompted_logits(model, prompt: Tensor, source: Tensor, source_mask: Tensor, answer: Tensor) -> Tensor:
-    """The logits of every answer token of a T5 that reads `prompt` before the source.
+def prompted_logits(
+    model: EncoderDecoder, prompt: Tensor, source: Tensor, source_mask: Tensor, answer: Tensor
+) -> Tensor:
+    """Implement: the logits of every answer token of a T5 that reads `prompt` before the source.
 
     source: (batch, n) token ids with their mask (batch, n). answer: (batch, m) token ids without padding.
     Returns (batch, m, vocabulary). All masks are bool. Use prepend_prompt and the model's parts:
@@ -40,7 +46,7 @@ def prompted_logits(model, prompt: Tensor, source: Tensor, source_mask: Tensor, 
 
 
 def first_prompt(init: str, length: int, table: Tensor, frequent: Tensor, labels: list[list[int]]) -> Tensor:
-    """Where training starts: (length, d), by one of three ways.
+    """Implement: where training starts, (length, d), by one of three ways.
 
     table: (vocabulary, d), the embedding table. frequent: (k,) ids of the most frequent tokens, k >= length.
     labels: for every class label the ids of its tokens; there are at most `length` of them.
@@ -52,28 +58,29 @@ def first_prompt(init: str, length: int, table: Tensor, frequent: Tensor, labels
     raise NotImplementedError
 
 
-# Predict. T5 v1.1 in five sizes: (width d, layers of the encoder). How many numbers does prompt tuning train in each,
-# with 100 vectors? Replace each ... by a number.
+# T5 v1.1 in five sizes: (width d, layers of the encoder).
 SIZES = {"small": (512, 8), "base": (768, 12), "large": (1024, 24), "xl": (2048, 24), "xxl": (4096, 24)}
 
+# Predict: how many parameters does prompt tuning train in each size, with 100 vectors? Replace each ... by a number.
 COUNTS = {"small": ..., "base": ..., "large": ..., "xl": ..., "xxl": ...}
 
-# Predict. t5-0.8m (width 72; 825,952 numbers) reads a text of 20 tokens and writes an answer of 2. By which factor does
-# a prompt of 20 vectors multiply
+# Predict: t5-0.8m (width 72; 825,952 parameters) reads a text of 20 tokens and writes an answer of 2. By which factor
+# does a prompt of 20 vectors multiply
 COST = {
     "encoder_positions": ...,  # the positions that go through the encoder's linear layers
     "encoder_scores": ...,  # the attention scores of one head of the encoder
     "cross_scores": ...,  # the cross-attention scores of one head of the decoder
     "decoder_scores": ...,  # the self-attention scores of one head of the decoder
-    # and how many prompts of 20 vectors take together no more numbers than the model? (whole prompts)
+    # and how many prompts of 20 vectors take together no more parameters than the model has? (whole prompts)
     "prompts_per_model": ...,
 }
 
 
-def answer_loss(model, prompt: Tensor, source: Tensor, answer: Tensor) -> Tensor:
-    """The mean cross-entropy of the answer tokens of a GPT-2 that reads `prompt`, source and answer in one stack.
+def answer_loss(model: DecoderOnly, prompt: Tensor, source: Tensor, answer: Tensor) -> Tensor:
+    """Repair: the mean cross-entropy of the answer tokens of a GPT-2, which reads all in one stack.
 
-    source: (batch, n), answer: (batch, m), token ids without padding. It runs, it trains, and one line is wrong.
+    source: (batch, n), answer: (batch, m), token ids without padding, read behind `prompt`. It runs, it trains, and one
+    line is wrong.
     """
     raise NotImplementedError  # remove this line, then find the mistake below
     ids = torch.cat([source, answer], dim=1)  # (batch, n + m)
@@ -94,14 +101,14 @@ def example() -> tuple[EncoderDecoder, Tensor, Batch]:
         return model, torch.randn(3, 12), Batch(*pad(rows))
 
 
-def first_logits(model, batch: Batch) -> Tensor:
+def first_logits(model: EncoderDecoder, batch: Batch) -> Tensor:
     """What the model would write first, (batch, vocabulary)."""
     with torch.no_grad():
         return model.prefill(batch)[0]
 
 
-def check_reading(read) -> None:
-    """Your test of somebody's prompt tuning: raise AssertionError where `read` breaks a law, return where it keeps all.
+def check_reading(read: Callable[[EncoderDecoder, Tensor, Batch], Tensor]) -> None:
+    """Prove: raise AssertionError where `read`, somebody's prompt tuning, breaks a law; else return.
 
     read(model, prompt, batch) -> (batch, vocabulary): what the model writes first when it reads `prompt` before each
     text of `batch`. Take model, prompt and batch from `example()`. batch.source are its token ids, batch.source_mask is
@@ -118,9 +125,10 @@ def check_reading(read) -> None:
 
 
 def mixed_prompts(prompts: list[Tensor], rows: Tensor, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Many tasks in one batch: row i reads the prompt of its own task, rows[i]. The prompts may differ in length.
+    """Extend: many tasks in one batch, where row i reads the prompt of its own task, rows[i].
 
-    prompts: (p_k, d) each. rows: (batch,), numbers of prompts. vectors: (batch, n, d) and mask: (batch, n) as above.
+    The prompts may differ in length. prompts: (p_k, d) each. rows: (batch,), numbers of prompts. vectors: (batch, n, d)
+    and mask: (batch, n) as above.
     With P the length of the longest of all prompts, used in this batch or not, returns (batch, P + n, d) and
     (batch, P + n). Each row must be read as it is alone with its prompt: what a shorter prompt lacks are zero vectors
     in front of it, and the mask hides them.

@@ -1,23 +1,27 @@
-"""The exercises of chapter 13, LoRA. Write in place of `raise NotImplementedError` and `...`.
+"""Chapter 13, LoRA: your answers. Write in place of `raise NotImplementedError` and `...`.
 
-Then: pytest lessons/13_lora
+    pytest lessons/13_lora
+    python -m minipeft hint 13
 
 Letters: x (batch, in) are inputs, one a row; w (out, in) is frozen; a (rank, in) and b (out, rank) are trained.
 """
 
+from collections.abc import Callable
+
 import torch  # noqa: F401  you will need it
+from torch import Tensor
 
 
-def lora_output(x, w, a, b, alpha):
-    """Implement. What the layer gives, (batch, out): y = W x + (alpha / rank) B A x for every row x.
+def lora_output(x: Tensor, w: Tensor, a: Tensor, b: Tensor, alpha: float) -> Tensor:
+    """Implement: what the layer gives, (batch, out): y = W x + (alpha / rank) B A x for every row x.
 
     The rank can be read off `a`. Do not build the (out, in) matrix B A: go through the `rank` numbers in the middle.
     """
     raise NotImplementedError
 
 
-def initial_factors(inputs, outputs, rank, seed):
-    """Implement. The start (a, b): a (rank, inputs), b (outputs, rank), float32.
+def initial_factors(inputs: int, outputs: int, rank: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Implement: the start (a, b): a (rank, inputs), b (outputs, rank), float32.
 
     One of them is zero. The other is uniform between -1/sqrt(inputs) and +1/sqrt(inputs), and the same `seed` always
     gives the same numbers.
@@ -25,12 +29,12 @@ def initial_factors(inputs, outputs, rank, seed):
     raise NotImplementedError
 
 
-def merged_weight(w, a, b, alpha):
-    """Implement. One matrix (out, in) that alone does what w, a and b do together; `w` itself stays as it is."""
+def merged_weight(w: Tensor, a: Tensor, b: Tensor, alpha: float) -> Tensor:
+    """Implement: one matrix (out, in) that alone does what w, a and b do together; `w` itself stays as it is."""
     raise NotImplementedError
 
 
-# Predict. How many numbers does LoRA train? No code: write the arithmetic, as 3 * (4 + 5).
+# Predict: how many parameters does LoRA train? No code: write the arithmetic, as 3 * (4 + 5).
 TRAINED_NUMBERS = {
     # 12 layers of width 768; rank 8 on the query and value matrices, which are 768 x 768.
     "RoBERTa-base": ...,
@@ -44,37 +48,37 @@ TRAINED_NUMBERS = {
 
 
 class SwitchableLoRA:
-    """Repair. A layer whose update can be moved into its own copy of the weight, and out again.
+    """Repair: a layer whose update can be moved into its own copy of the weight, and out again.
 
     Whatever has been called before, in whatever order and however often, `layer(x)` should give the same outputs.
     """
 
-    def __init__(self, w, a, b, alpha):
+    def __init__(self, w: Tensor, a: Tensor, b: Tensor, alpha: float):
         raise NotImplementedError  # remove this line, then find the mistake below
         self.w, self.a, self.b = w.clone(), a, b
         self.factor = alpha / len(a)
         self.merged = False
 
-    def update(self):
+    def update(self) -> Tensor:
         return self.factor * (self.b @ self.a)
 
-    def merge(self):
+    def merge(self) -> None:
         if not self.merged:
             self.w += self.update()
             self.merged = True
 
-    def unmerge(self):
+    def unmerge(self) -> None:
         if self.merged:
             self.w -= self.update()
             self.merged = False
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         y = x @ self.w.transpose(0, 1)
         return y + x @ self.update().T
 
 
-def check_merge(merge):
-    """Prove. A test of other people's `merge(w, a, b, alpha)`, which should do what `merged_weight` does.
+def check_merge(merge: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> None:
+    """Prove: a test of other people's `merge(w, a, b, alpha)`, which should do what `merged_weight` does.
 
     Return for a right one; fail with `assert`, or `torch.testing.assert_close`, for every wrong one. Make your own
     inputs, such that no mistake can hide in them. A right one is exact up to the rounding of float64, for any shapes.
@@ -82,6 +86,6 @@ def check_merge(merge):
     raise NotImplementedError
 
 
-def stabilised_output(x, w, a, b, alpha):
-    """Extend. As `lora_output`, with the factor of rank-stabilised LoRA: alpha / sqrt(rank) instead of alpha / rank."""
+def stabilised_output(x: Tensor, w: Tensor, a: Tensor, b: Tensor, alpha: float) -> Tensor:
+    """Extend: as `lora_output`, with the factor of rank-stabilised LoRA: alpha / sqrt(rank) instead of alpha / rank."""
     raise NotImplementedError

@@ -1,6 +1,10 @@
-"""Chapter 14, NF4 and QLoRA: your answers.
+"""Chapter 14, NF4 and QLoRA: your answers. Write in place of `raise NotImplementedError` and `...`.
 
-Write them in the order of the chapter; `pytest lessons/14_qlora` judges them, `python -m minipeft hint 14` helps.
+    pytest lessons/14_qlora
+    python -m minipeft hint 14
+
+Letters: x (batch, in) are inputs; W_q (out, in) is stored as codes and absmax; A (rank, in) and B (out, rank) are
+trained.
 """
 
 from collections.abc import Callable
@@ -22,7 +26,7 @@ def nf4_levels() -> Tensor:
 
 
 def quantize_blocks(values: Tensor, levels: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
-    """Implement: (codes, absmax) of (n,) numbers: (n,) int64 and (blocks,).
+    """Implement: (codes, absmax) of (n,) numbers, (n,) int64 and (blocks,).
 
     levels: (k,) in rising order. A block is `block_size` numbers that follow one another; the last one may be shorter.
     code_i is the index of the level nearest to w_i / absmax of its block. A block of zeros has absmax 0, and its codes
@@ -65,20 +69,20 @@ def check_round_trip(round_trip: Callable[[Tensor, int], Tensor]) -> None:
     raise NotImplementedError
 
 
-# Predict. A model of the shape of LLaMA-7B: 32 layers, each with four matrices of 4096 x 4096 and three of
+# A model of the shape of LLaMA-7B: 32 layers, each with four matrices of 4096 x 4096 and three of
 # 4096 x 11008. Besides: an embedding and a head of 32,000 x 4096 each, and 65 norms of 4096 numbers.
 # You may write sums, as in 4 * 4096 * 4096.
 
-# How many bytes are the weights, with the layers' matrices in NF4 (blocks of 64, one float32 absmax each) and all the
-# rest in 16 bits?
+# Predict: how many bytes are the weights, with the layers' matrices in NF4 (blocks of 64, one float32 absmax each) and
+# all the rest in 16 bits?
 NF4_BYTES = ...
 
-# The same with double quantization: one byte for each absmax, one float32 for each 256 of them, and one float32 (the
-# mean) for each matrix.
+# Predict: the same with double quantization, which takes one byte for each absmax, one float32 for each 256 of them,
+# and one float32 (the mean) for each matrix.
 DOUBLE_NF4_BYTES = ...
 
-# LoRA of rank 64 on all of the layers' matrices, in float32: how many bytes are its weights, their gradients and the
-# two moving averages of Adam together?
+# Predict: how many bytes takes LoRA of rank 64 on all of the layers' matrices, in float32? Its weights, their gradients
+# and the two moving averages of Adam together.
 LORA_STATE_BYTES = ...
 
 

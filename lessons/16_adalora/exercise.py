@@ -1,4 +1,13 @@
-"""Chapter 16, AdaLoRA: your answers. `pytest lessons/16_adalora` tests them, `python -m minipeft hint 16` helps."""
+"""Chapter 16, AdaLoRA: your answers. Write in place of `raise NotImplementedError` and `...`.
+
+    pytest lessons/16_adalora
+    python -m minipeft hint 16
+
+Letters: the update of a layer is P diag(lam) Q with P (out, rank), lam (rank,), Q (rank, in). Triplet i is column i
+of P, the number lam_i and row i of Q.
+"""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -7,7 +16,7 @@ from torch import Tensor
 def importance_step(
     weight: Tensor, gradient: Tensor, mean: Tensor, jumps: Tensor, beta1: float, beta2: float
 ) -> tuple[Tensor, Tensor]:
-    """One step of the two moving averages that a score is made of.
+    """Implement: one step of the two moving averages that a score is made of.
 
     weight, gradient, mean, jumps: all of one shape; leave them as they are.
     `mean` is the average of the sensitivity so far, `jumps` that of the uncertainty. Return both as they are after this
@@ -17,7 +26,7 @@ def importance_step(
 
 
 def triplet_scores(values: Tensor, p: Tensor, q: Tensor) -> Tensor:
-    """The score S_i of every triplet of one layer.
+    """Implement: the score S_i of every triplet of one layer.
 
     values: (rank,), the scores s of the numbers in lam. p: (out, rank), the scores of the numbers in P. q: (rank, in),
     the scores of the numbers in Q. Return (rank,).
@@ -26,7 +35,7 @@ def triplet_scores(values: Tensor, p: Tensor, q: Tensor) -> Tensor:
 
 
 def budget(done: int, total: int, first: int, last: int, warmup: float, final: float) -> int:
-    """The cubic schedule: how many triplets the whole model may keep after `done` of `total` steps.
+    """Implement: how many triplets the whole model may keep after `done` of `total` steps, by the cubic schedule.
 
     first, last: the budgets b_0 and b_T. warmup, final: the shares of all steps before t_i and after t_f, rounded to
     whole steps: t_i = round(warmup * total), t_f = total - round(final * total). A budget that is no whole number is
@@ -36,7 +45,7 @@ def budget(done: int, total: int, first: int, last: int, warmup: float, final: f
 
 
 def keep_best(scores: list[Tensor], budget: int) -> list[Tensor]:
-    """Which triplets keep their lam: the `budget` best of all layers together.
+    """Implement: which triplets keep their lam, the `budget` best of all layers together.
 
     scores: one tensor (rank,) for each layer; ranks may differ. Return one mask (rank,) of bool for each layer, with
     exactly `budget` times True in all of them together. Among equal scores the earlier layer goes first, and in a layer
@@ -46,7 +55,7 @@ def keep_best(scores: list[Tensor], budget: int) -> list[Tensor]:
 
 
 def orthogonality_penalty(p: Tensor, q: Tensor) -> Tensor:
-    """The penalty of one matrix: |P^T P - I|^2 + |Q Q^T - I|^2, squared Frobenius norms.
+    """Repair: the penalty of one matrix, |P^T P - I|^2 + |Q Q^T - I|^2, squared Frobenius norms.
 
     p: (out, rank). q: (rank, in). Return a number (a tensor without dimensions).
     """
@@ -56,10 +65,11 @@ def orthogonality_penalty(p: Tensor, q: Tensor) -> Tensor:
     return (gram_p - identity_p).square().sum() + (gram_q - identity_q).square().sum()
 
 
-# AdaLoRA(rank=6, target_rank=4) on t5-0.8m, which has 24 matrices of (72, 72) in its attentions and 12 of (128, 72) or
-# (72, 128) in its feed-forward layers. 600 steps, warmup=0.1, final=0.3, float32. Whole numbers, or arithmetic.
+# Predict: AdaLoRA(rank=6, target_rank=4) on t5-0.8m, which has 24 matrices of (72, 72) in its attentions and 12 of
+# (128, 72) or (72, 128) in its feed-forward layers. 600 steps, warmup=0.1, final=0.3, float32. Whole numbers, or
+# arithmetic.
 COUNTS = {
-    # Numbers that the optimizer moves from the first step on.
+    # Parameters that the optimizer moves from the first step on.
     "trained": ...,
     # Triplets in the whole model before the first pruning.
     "triplets_at_first": ...,
@@ -67,15 +77,15 @@ COUNTS = {
     "triplets_at_last": ...,
     # Triplets that the schedule allows after 240 steps.
     "triplets_after_240_steps": ...,
-    # Numbers in the file, if at the end every attention matrix has 3 triplets and every feed-forward matrix 6.
+    # Parameters in the file, if at the end every attention matrix has 3 triplets and every feed-forward matrix 6.
     "stored": ...,
-    # Bytes of the two moving averages while training: float32, one of each kind for every trained number.
+    # Bytes of the two moving averages while training: float32, one of each kind for every trained parameter.
     "importance_bytes": ...,
 }
 
 
-def check_prune(prune) -> None:
-    """Write a test of pruning: raise AssertionError where `prune` is wrong, return where it is right.
+def check_prune(prune: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]) -> None:
+    """Prove: raise AssertionError where `prune` is wrong, return where it is right.
 
     prune(p, values, q, kept) -> (p, values, q), with p: (out, rank), values: (rank,), q: (rank, in) and
     kept: (rank,) bool. It may work in place or return new tensors, as it likes. It has to keep two laws:

@@ -19,6 +19,9 @@ from minipeft.paths import REPOSITORY
 ROOT = REPOSITORY
 LESSONS = ROOT / "lessons"
 FOLDER = re.compile(r"\d\d_\w+")
+FILES = ("README.md", "exercise.py", "test_exercise.py", "solution.py", "hints.json")
+SECTIONS = ("The question", "The picture", "The mathematics", "The code", "What we measured", "Exercises", "Questions",
+            "What people get wrong", "Where to read on")  # fmt: skip
 
 
 def load_answers(file: Path, source: str | None = None) -> ModuleType:

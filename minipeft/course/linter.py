@@ -1,14 +1,11 @@
 """What every chapter must be, checked: its parts, its length, its words for symbols, its links, its tests."""
 
-import ast
 import re
 
-from minipeft.course.chapters import Chapter, exercise_of
+from minipeft.course.chapters import FILES, SECTIONS, Chapter
+from minipeft.course.exercise_linter import exercise_problems, form_problems, judging_problems
 from minipeft.course.pages import FENCE, TABLE, code_problems, fences, fill, number_problems
 
-SECTIONS = ("The question", "The picture", "The mathematics", "The code", "What we measured", "Exercises", "Questions",
-            "What people get wrong", "Where to read on")  # fmt: skip
-FILES = ("README.md", "exercise.py", "test_exercise.py", "solution.py", "hints.json")
 WORDS, CODE_LINES = range(1500, 2501), 15
 FOLDER_BYTES, FIGURE_BYTES = 600_000, 100_000
 # What may stand in a formula without a row in the table of symbols.
@@ -30,6 +27,7 @@ def problems(chapter: Chapter) -> list[str]:
         *number_problems(text, chapter.results),
         *code_problems(text),
         *exercise_problems(chapter),
+        *form_problems(chapter),
         *judging_problems(chapter),
         *size_problems(chapter),
     ]
@@ -104,68 +102,6 @@ def table_problems(text: str, results: dict) -> list[str]:
     return (
         [] if fill(text, results) == text else ["a table is not that of results.json: python -m minipeft.course.pages"]
     )
-
-
-def exercise_problems(chapter: Chapter) -> list[str]:
-    """Each exercise: three hints, a name in both files, at least one test, a word about it in the chapter."""
-    found = []
-    exercise, solution = (names_of((chapter.folder / file).read_text(encoding="utf-8")) for file in FILES[1:4:2])
-    tests = [exercise_of(test, chapter.exercises) for test in chapter.tests()]
-    about = chapter.text.partition("## Exercises")[2].partition("\n## ")[0]
-    for name, hints in chapter.hints.items():
-        if len(hints) != 3 or len(set(hints)) != 3:
-            found.append(f"{name} has no three hints")
-        where = [
-            file for file, names in (("exercise.py", exercise), ("solution.py", solution)) if plain(name) not in names
-        ]
-        found += [f"{name} does not stand in {file}" for file in where]
-        if name not in tests:
-            found.append(f"{name} has no test")
-        if plain(name) not in map(plain, re.findall(r"`(\w+)", about)):
-            found.append(f"the section Exercises does not speak of `{name}`")
-    return found
-
-
-def plain(name: str) -> str:
-    """`SwitchableLoRA`, `SWITCHABLE_LORA` and `switchable_lora` are one name."""
-    return name.replace("_", "").lower()
-
-
-def names_of(source: str) -> set[str]:
-    """The plain names that a file defines."""
-    names = set()
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(plain(node.name))
-        elif isinstance(node, ast.Assign):
-            names |= {plain(target.id) for target in node.targets if isinstance(target, ast.Name)}
-    return names
-
-
-def judging_problems(chapter: Chapter) -> list[str]:
-    """Every test judges with `check`; no comparison is left without effect, no zip may drop what is too long."""
-    found = []
-    tree = ast.parse((chapter.folder / "test_exercise.py").read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-            calls = {
-                call.func.id
-                for call in ast.walk(node)
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
-            }
-            if "check" not in calls:
-                found.append(f"{node.name} checks nothing")
-            if [argument.arg for argument in node.args.args] != ["answers"]:
-                found.append(f"{node.name} takes other arguments than answers")
-        if isinstance(node, ast.keyword) and node.arg == "section":
-            if not isinstance(node.value, ast.Constant) or node.value.value not in SECTIONS:
-                found.append(f"line {node.value.lineno} of test_exercise.py names a section that no chapter has")
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Compare):
-            found.append(f"line {node.lineno} of test_exercise.py compares and does nothing with it")
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
-            if not any(keyword.arg == "strict" for keyword in node.keywords):
-                found.append(f"line {node.lineno} of test_exercise.py: zip without strict=True")
-    return found
 
 
 def size_problems(chapter: Chapter) -> list[str]:

@@ -12,6 +12,7 @@ from minipeft.course import experiment
 from minipeft.course.chapters import LESSONS, Chapter, chapters, find_chapter
 from minipeft.course.checks import ToDo, WrongResult, accepts, check
 from minipeft.course.differences import difference
+from minipeft.course.exercise_linter import form_problems
 from minipeft.course.figures import draw_figures
 from minipeft.course.hints import next_hint
 from minipeft.course.linter import problems
@@ -20,13 +21,20 @@ from minipeft.course.progress import chapter_line, exercise_states, judge
 from minipeft.course.wrong_answers import WrongAnswer, wrong_answers
 from minipeft.errors import UserError
 
-STUB = '''"""Stubs."""
+STUB = '''"""Chapter 07, sample: your answers. Write in place of `raise NotImplementedError` and `...`.
+
+    pytest lessons/07_sample
+    python -m minipeft hint 07
+
+Letters: x (rows, columns).
+"""
 
 def doubled(x):
-    """x: (rows, columns) -> 2 x"""
+    """Implement: 2 x."""
     raise NotImplementedError
 
-COUNT = ...  # how many numbers has a (3, 5) matrix?
+# Predict: how many numbers has a (3, 5) matrix?
+COUNT = ...
 '''
 SOLUTION = '''"""The reference."""
 
@@ -372,6 +380,33 @@ def test_the_linter_says_what_is_missing(lessons):
                   "link to nothing.md", "alt text of a.png", "test_count_again checks nothing",
                   "compares and does nothing", "does not speak of `doubled`"):  # fmt: skip
         assert words in text
+
+
+@pytest.mark.parametrize(
+    "before, after, complaint",
+    [
+        ("", "", None),
+        ("Chapter 07", "Chapter 08", "exercise.py does not open"),
+        ("hint 07", "hint 7", "exercise.py does not open"),
+        ("Letters: x", "x", "exercise.py does not open"),
+        ("Implement: 2 x", "2 x", "doubled in exercise.py does not begin with its kind"),
+        ("Implement: 2 x", "Extend: 2 x", "does not say '`doubled` (extend): ...'"),
+        ("# Predict: how", "# how", "count in exercise.py does not begin with its kind"),
+        ("# Predict: how", "# Prove: how", "does not say '`count` (prove): ...'"),
+        (
+            "NotImplementedError\n\n",
+            "NotImplementedError  # remove this line, then find the mistake below\n",
+            "and no other",
+        ),
+    ],
+)
+def test_every_exercise_has_one_form(lessons, before, after, complaint):
+    chapter = find_chapter("7", lessons)
+    (chapter.folder / "README.md").write_text("1. `doubled` (implement): twice.\n2. `COUNT` (predict): by hand.\n")
+    assert form_problems(chapter) == []
+    (chapter.folder / "exercise.py").write_text(STUB.replace(before, after) if before else STUB)
+    found = form_problems(chapter)
+    assert len(found) == (complaint is not None) and all(complaint in problem for problem in found)
 
 
 def test_an_experiment_writes_results_that_its_summary_gives_again(tmp_path, monkeypatch):
