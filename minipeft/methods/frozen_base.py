@@ -7,7 +7,7 @@ import zlib
 
 import numpy
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.transformer.fingerprints import fingerprint, tensor_bytes
@@ -91,6 +91,6 @@ class FrozenBase:
 def look(module: nn.Module, attribute: str) -> tuple[str, str, int]:
     """The type of a tensor, its shape, and a checksum of its numbers (CRC-32: this guards against accidents)."""
     tensor = getattr(module, attribute, None)
-    if not isinstance(tensor, Tensor):
+    if not isinstance(tensor, torch.Tensor):
         return "gone", "", 0
     return str(tensor.dtype), str(tuple(tensor.shape)), 0 if tensor.is_meta else zlib.crc32(tensor_bytes(tensor))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.method import Method
@@ -31,15 +31,15 @@ class TransposedLinear(nn.Module):
         self.in_features, self.out_features = layer.weight.shape
 
     @property
-    def weight(self) -> Tensor:
+    def weight(self) -> torch.Tensor:
         """(out, in), a view: what is written into it stands in the layer."""
         return self.layer.weight.T
 
     @property
-    def bias(self) -> Tensor | None:
+    def bias(self) -> torch.Tensor | None:
         return self.layer.bias
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(x)  # (..., out)
 
 
@@ -77,7 +77,7 @@ class LinearMethod(Method):
     def replace(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: Kind = nn.Module) -> None:
         for path, layer in find_modules(self.model, targets, kind):
             kept = layer.weight
-            if kept.dtype not in READABLE or type(kept) not in (Tensor, nn.Parameter):
+            if kept.dtype not in READABLE or type(kept) not in (torch.Tensor, nn.Parameter):
                 raise UserError(
                     f"The weight of {path} is a {type(kept).__name__} of type {kept.dtype}, as other libraries "
                     f"quantize, and {self.name} cannot read it: load the model in 16 or 32 bits (qlora quantizes here)."

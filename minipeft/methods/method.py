@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.frozen_base import FrozenBase
@@ -41,7 +41,7 @@ class Method:
 
     model: ClassVar[Any] = None  # set while attached, on the instance
     fingerprint: ClassVar[str] = ""  # of the plain base, taken at attach
-    given: ClassVar[dict[str, Tensor] | None] = None  # during attach: the numbers that will take the place of a start
+    given: ClassVar[dict[str, torch.Tensor] | None] = None  # during attach: what will take a start's place
 
     # Putting it in, and taking it out.
 
@@ -49,7 +49,7 @@ class Method:
         """Put the method into the frozen model with `replace` and `train_in_place`."""
         raise NotImplementedError
 
-    def attach(self, model: nn.Module, state: dict[str, Tensor] | None = None) -> None:
+    def attach(self, model: nn.Module, state: dict[str, torch.Tensor] | None = None) -> None:
         """Freeze `model` and put this method into it, with what was learned before where `state` is given.
 
         Raises UserError, and leaves the model plain, where it carries a method already or does not fit this one.
@@ -67,7 +67,7 @@ class Method:
         self.base = FrozenBase(model)
         self.fingerprint = self.base.fingerprint
         self._replaced: list[tuple[nn.Module, str, nn.Module]] = []
-        self._originals: list[tuple[nn.Parameter, Tensor]] = []
+        self._originals: list[tuple[nn.Parameter, torch.Tensor]] = []
         self.model, model.attached_method, self.given = model, self, state
         try:
             self.install(model)
@@ -161,19 +161,19 @@ class Method:
         """The dataclass fields: `type(method)(**method.hyperparameters())` is an equal method."""
         return dataclasses.asdict(self)
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, torch.Tensor]:
         """A copy of what a file keeps: the trained parameters, or what stands for them."""
         return self.training_state()
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Take over a `state_dict`: every expected tensor in its shape and no other, or a UserError."""
         self.load_training_state(state)
 
-    def training_state(self) -> dict[str, Tensor]:
+    def training_state(self) -> dict[str, torch.Tensor]:
         """A copy of everything that training moves."""
         return {name: parameter.detach().clone() for name, parameter in self.named_parameters().items()}
 
-    def load_training_state(self, state: dict[str, Tensor]) -> None:
+    def load_training_state(self, state: dict[str, torch.Tensor]) -> None:
         """Go on training from a `training_state`."""
         load_strictly(self.named_parameters(), state, self.name)
 
@@ -192,13 +192,13 @@ class Method:
         """The token ids that may stand for an answer: training writes the first, ranking takes the mean of all."""
         return [encode_written(self.model, text)]
 
-    def score(self, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
+    def score(self, batch: Batch, candidates: torch.Tensor, candidate_mask: torch.Tensor) -> torch.Tensor:
         """What ranking compares: for each row and candidate its log-likelihood, (batch, candidates)."""
         return self.model.score(batch, candidates, candidate_mask)
 
     # While training.
 
-    def penalty(self) -> Tensor | float:
+    def penalty(self) -> torch.Tensor | float:
         """Added to the loss of every training step."""
         return 0.0
 
@@ -220,7 +220,7 @@ class Method:
         return True
 
 
-def load_strictly(own: dict[str, nn.Parameter], state: dict[str, Tensor], what: str) -> None:
+def load_strictly(own: dict[str, nn.Parameter], state: dict[str, torch.Tensor], what: str) -> None:
     """Copy `state` into the parameters `own`: a half-loaded method would look trained and not be.
 
     `what` names the method in the errors. Raises UserError, and copies nothing, where a name is missing or unexpected

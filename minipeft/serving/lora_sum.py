@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
@@ -75,7 +75,7 @@ class LoRASum(LinearMethod):
     """
 
     methods: Sequence[LoRA]
-    states: Sequence[dict[str, Tensor]]
+    states: Sequence[dict[str, torch.Tensor]]
     weights: Sequence[float]
 
     name = "lora_sum"
@@ -90,7 +90,7 @@ class LoRASum(LinearMethod):
         each = [[method.targets] if isinstance(method.targets, str) else method.targets for method in self.methods]
         self.targets = tuple(dict.fromkeys(target for targets in each for target in targets))
 
-    def attach(self, model: nn.Module, state: dict[str, Tensor] | None = None) -> None:
+    def attach(self, model: nn.Module, state: dict[str, torch.Tensor] | None = None) -> None:
         parts: dict[nn.Module, list] = {}  # a layer of the model -> what each adapter has there
         for owner, (method, trained) in enumerate(zip(self.methods, self.states, strict=True)):
             for path, layer in trained_layers(method, trained, model).items():
@@ -122,7 +122,7 @@ class LoRASum(LinearMethod):
         raise UserError("A sum of LoRAs is not saved itself: combine_loras makes one LoRA of it, which can be.")
 
 
-def trained_layers(method: LoRA, state: dict[str, Tensor], model: nn.Module) -> dict[str, LoRALinear]:
+def trained_layers(method: LoRA, state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, LoRALinear]:
     """The layers of `method`, by path, with the parameters of `state`; `model` is plain before and after.
 
     Raises UserError where they do not fit the hyper-parameters or the model.
@@ -135,7 +135,7 @@ def trained_layers(method: LoRA, state: dict[str, Tensor], model: nn.Module) -> 
 
 
 def combine_loras(
-    model: nn.Module, methods: Sequence[LoRA], states: Sequence[dict[str, Tensor]], weights: Sequence[float]
+    model: nn.Module, methods: Sequence[LoRA], states: Sequence[dict[str, torch.Tensor]], weights: Sequence[float]
 ) -> LoRA:
     """One LoRA, attached to the plain `model`, that computes what the adapters `methods` with the trained `states` do
     together, each times its weight: an ordinary LoRA, to be saved, merged or trained on.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.lora import LoRALinear
@@ -59,7 +59,7 @@ class MixedBatch(Method):
     """
 
     method: Method
-    states: Sequence[dict[str, Tensor]]
+    states: Sequence[dict[str, torch.Tensor]]
 
     name = "mixed_batch"
     needs_language_model = True
@@ -94,7 +94,7 @@ class MixedBatch(Method):
         for wrapper in self.wrappers:
             wrapper.register_forward_pre_hook(self.require_rows)
 
-    def bank(self, stack: nn.Module, prompt: Tensor) -> PromptBank:
+    def bank(self, stack: nn.Module, prompt: torch.Tensor) -> PromptBank:
         """prompt: (tasks, prompt_length, hidden)"""
         return PromptBank(stack, prompt).requires_grad_(False)
 
@@ -110,7 +110,7 @@ class MixedBatch(Method):
         finally:
             self.set_rows(None)
 
-    def set_rows(self, rows: Tensor | None) -> None:
+    def set_rows(self, rows: torch.Tensor | None) -> None:
         for wrapper in self.wrappers:
             wrapper.rows = rows
 

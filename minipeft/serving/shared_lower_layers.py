@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.adapter_drop import AdapterDrop
@@ -44,8 +44,6 @@ class TaskSublayer(nn.Module):
         self.sublayer, self.adapters, self.task = sublayer, nn.ModuleList(adapters), None
 
     def forward(self, *inputs, **options) -> torch.Tensor:
-        if self.task is None:
-            raise UserError("Say whose adapters: with shared.only(task): ..., or shared.outputs(batch) for all tasks.")
         return self.adapters[self.task](self.sublayer(*inputs, **options))
 
 
@@ -61,7 +59,7 @@ class SharedLowerLayers(Method):
     """
 
     method: AdapterDrop
-    states: Sequence[dict[str, Tensor]]
+    states: Sequence[dict[str, torch.Tensor]]
     free: int | None = None
 
     name = "shared_lower_layers"
@@ -74,7 +72,7 @@ class SharedLowerLayers(Method):
         self.banks: list[dict[str, nn.Module]] = [self.trained_adapters(model, state) for state in self.states]
         super().attach(model)
 
-    def trained_adapters(self, model: nn.Module, state: dict[str, Tensor]) -> dict[str, nn.Module]:
+    def trained_adapters(self, model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, nn.Module]:
         """The adapters of one task by the paths of their sublayers; refuses a state that does not fit."""
         self.method.attach(model)
         try:
@@ -91,10 +89,16 @@ class SharedLowerLayers(Method):
             if adapters:
                 self.replace([path], lambda sublayer, own=adapters: TaskSublayer(sublayer, own))
                 self.tops.append(model.get_submodule(path))
+                self.tops[-1].register_forward_pre_hook(self.require_task)
             else:
                 block = path.rpartition(".")[0]  # "encoder.blocks.0.feed_forward" -> "encoder.blocks.0"
                 self.replace([block], SharedBlock)
                 self.shared.append(model.get_submodule(block))
+
+    def require_task(self, top: nn.Module, inputs: tuple) -> None:
+        """Before every forward pass: no task may get another's adapters in silence."""
+        if top.task is None:
+            raise UserError("Say whose adapters: with shared.only(task): ..., or shared.outputs(batch) for all tasks.")
 
     @contextmanager
     def only(self, task: int) -> Iterator[None]:
@@ -111,7 +115,7 @@ class SharedLowerLayers(Method):
                 top.task = None
 
     @torch.no_grad()
-    def outputs(self, batch: Batch) -> list[Tensor]:
+    def outputs(self, batch: Batch) -> list[torch.Tensor]:
         """The logits of each task, (batch, target_length, vocabulary)."""
         self.require_attached()
         for block in self.shared:
@@ -122,7 +126,7 @@ class SharedLowerLayers(Method):
             for block in self.shared:
                 block.sharing, block.output = False, None
 
-    def logits(self, task: int, batch: Batch) -> Tensor:
+    def logits(self, task: int, batch: Batch) -> torch.Tensor:
         """The logits of one task."""
         with self.only(task):
             return self.model(batch)

@@ -1,12 +1,12 @@
 """One row per method: what the shared property tests must know that the method itself does not say.
 
 `hyperparameters` are drawn by hypothesis; `count` is the formula of the method's docstring, worked out from the sizes
-of the model alone; `refuses` names families it does not apply to, with the words of its sentence; `pasteable` are
-classes that must run in an empty file; `gradient_free` are endings of parameters whose gradient is zero by mathematics;
-`trains_nothing` marks methods without trained numbers; `prepare` gives hyper-parameters in place of defaults that do
-not fit the tests' models, or that need one, such as files of adapters trained on it; `leaves_out` marks methods whose
-training steps may each leave out some of the parameters, so that not all have a gradient in every step; `may_return`
-are endings of parameters that pruning may put back to where they started.
+of the model alone; `refuses` names families it does not apply to, with the words of its sentence; `gradient_free` are
+endings of parameters whose gradient is zero by mathematics; `trains_nothing` marks methods without trained parameters;
+`prepare` gives hyper-parameters in place of defaults that do not fit the tests' models, or that need one, such as files
+of adapters trained on it; `leaves_out` marks methods whose training steps may each leave out some of the parameters, so
+that not all have a gradient in every step; `may_return` are endings of parameters that pruning may put back to where
+they started.
 """
 
 import tempfile
@@ -17,27 +17,7 @@ import torch
 from hypothesis import strategies as st
 
 from helpers.models import VOCABULARY
-from minipeft.methods import heads
-from minipeft.methods.adapters import (
-    adapter_drop,
-    adapter_fusion,
-    compacter,
-    houlsby,
-    multi_head_parallel_adapter,
-    parallel_adapter,
-    pfeiffer,
-    scaled_parallel_adapter,
-)
-from minipeft.methods.low_rank import adalora, dora, lora, pissa, vera
-from minipeft.methods.multiplicative import ia3, oft
-from minipeft.methods.prompts import (
-    embedding_prefix,
-    infix_tuning,
-    p_tuning,
-    prefix_tuning,
-    prompt_bank,
-    prompt_tuning,
-)
+from minipeft.methods.adapters import pfeiffer
 from minipeft.methods.registry import METHODS
 from minipeft.training.adapter_files import save_adapter
 
@@ -97,7 +77,6 @@ class Row:
     count: Callable[[Sizes, object], int]
     hyperparameters: dict[str, st.SearchStrategy] = field(default_factory=dict)
     refuses: dict[str, str] = field(default_factory=dict)
-    pasteable: dict[str, object] = field(default_factory=dict)
     gradient_free: tuple[str, ...] = ()
     trains_nothing: bool = False
     prepare: Callable[[object], dict] = lambda model: {}
@@ -186,7 +165,6 @@ TABLE = {
             "labels": st.just(EVERY_WORD),
         },
         gradient_free=KEY_BIAS,
-        pasteable={"LabelHead": heads},
     ),
     "bitfit": Row(
         count=lambda s, m: s.D * (7 * s.d + s.f) + s.d,
@@ -196,29 +174,24 @@ TABLE = {
     "norm_tuning": Row(count=lambda s, m: s.norms),
     "ia3": Row(
         count=lambda s, m: s.attentions * 2 * s.a + (s.E + s.D) * s.f,
-        pasteable={"ScaledOutput": ia3, "ScaledInput": ia3},
     ),
     "lora": Row(
         count=lora_numbers,
         hyperparameters=LORA | {"rank_pattern": st.sampled_from([{}, {"*": 2}, {"value": 1, "query": 6}])},
-        pasteable={"LoRALinear": lora},
     ),
     "rslora": Row(count=lora_numbers, hyperparameters=LORA),
     "lora_plus": Row(count=lora_numbers, hyperparameters=LORA | {"ratio": st.sampled_from([1.0, 16.0])}),
     "dora": Row(
         count=lambda s, m: low_rank(s, m) + s.outputs,
         hyperparameters=LORA,
-        pasteable={"DoRALinear": dora},
     ),
     "pissa": Row(
         count=low_rank,
         hyperparameters={"rank": st.integers(1, 12), "alpha": st.sampled_from([2.0, 7.0, 16.0])},
-        pasteable={"PiSSALinear": pissa},
     ),
     "vera": Row(
         count=lambda s, m: s.matrices * m.rank + s.outputs,
         hyperparameters={"rank": st.integers(1, 30), "seed": st.integers(0, 9)},
-        pasteable={"SharedProjections": vera, "VeRALinear": vera},
     ),
     "oft": Row(
         count=lambda s, m: (3 * s.attentions + s.E + s.D) * s.d * (m.block_size - 1) // 2,
@@ -226,7 +199,6 @@ TABLE = {
             "block_size": st.sampled_from([2, 3, 4, 6, 12]),
             "targets": st.just(("query", "key", "value", "up")),  # those that read the model's width, 12
         },
-        pasteable={"OFTLinear": oft},
         prepare=lambda model: {"block_size": 4, "targets": ("query", "key", "value", "up")},
     ),
     "adalora": Row(
@@ -237,7 +209,6 @@ TABLE = {
             "alpha": st.sampled_from([0.5, 3.0, 16.0]),
             "interval": st.sampled_from([1, 10]),
         },
-        pasteable={"AdaLoRALinear": adalora},
         may_return=(".lam",),
     ),
     "qlora": Row(
@@ -258,7 +229,6 @@ TABLE = {
     "houlsby": Row(
         count=lambda s, m: s.sublayers * (2 * s.d * m.bottleneck + s.d + m.bottleneck) + s.norms,
         hyperparameters={"bottleneck": st.integers(1, 20)},
-        pasteable={"Adapter": houlsby, "AdaptedSublayer": houlsby},
     ),
     "compacter": Row(
         count=compacter_numbers,
@@ -267,12 +237,10 @@ TABLE = {
             "kronecker": st.sampled_from([3, 4, 1, 2]),
             "after_attention": st.booleans(),
         },
-        pasteable=dict.fromkeys(("KroneckerLinear", "KroneckerAdapter"), compacter),
     ),
     "parallel_adapter": Row(
         count=adapters_at_one_kind,
         hyperparameters={"bottleneck": RELU_UNITS, "place": st.sampled_from(["attention", "feed_forward"])},
-        pasteable=dict.fromkeys(("Bottleneck", "ParallelSublayer"), parallel_adapter),
     ),
     "scaled_parallel_adapter": Row(
         count=lambda s, m: adapters_at_one_kind(s, m, more=int(m.learn_scale)),
@@ -282,12 +250,10 @@ TABLE = {
             "scale": st.sampled_from([0.5, 4.0]),
             "learn_scale": st.booleans(),
         },
-        pasteable={"Scaled": scaled_parallel_adapter},
     ),
     "multi_head_parallel_adapter": Row(
         count=lambda s, m: s.attentions * 2 * m.bottleneck * s.a,
         hyperparameters={"bottleneck": RELU_UNITS},
-        pasteable={"AdaptedHeads": multi_head_parallel_adapter},
     ),
     "mam": Row(
         count=lambda s, m: (
@@ -304,14 +270,12 @@ TABLE = {
     "pfeiffer": Row(
         count=adapters_at_one_kind,
         hyperparameters={"bottleneck": RELU_UNITS, "place": st.sampled_from(["feed_forward", "attention"])},
-        pasteable={"PfeifferAdapter": pfeiffer},
     ),
     "adapter_fusion": Row(
         count=lambda s, m: (s.E + s.D) * (3 * s.d**2 + 2 * s.d + sum(2 * s.d * n + s.d + n for n in (5, 8, 3))),
         prepare=lambda model: {"adapters": pfeiffer_files(model)},
         hyperparameters={"identity_penalty": st.sampled_from([0.01, 0.5])},
         gradient_free=KEY_BIAS,
-        pasteable=dict.fromkeys(("Fusion", "FusedSublayer"), adapter_fusion),
     ),
     "adapter_drop": Row(
         count=lambda s, m: (s.E + s.D - (0 if m.robust else m.dropped)) * (2 * s.d * m.bottleneck + s.d + m.bottleneck),
@@ -320,7 +284,6 @@ TABLE = {
             "dropped": st.sampled_from([2, 1, 0]),
             "robust": st.sampled_from([True, False]),
         },
-        pasteable={"DroppableSublayer": adapter_drop},
         leaves_out=True,
     ),
     "hard_prompt": Row(
@@ -335,7 +298,6 @@ TABLE = {
     "prompt_tuning": Row(
         count=lambda s, m: m.prompt_length * s.d,
         hyperparameters={"prompt_length": st.integers(1, 9), "init": st.sampled_from(["vocabulary", "uniform"])},
-        pasteable={"PromptedStack": prompt_tuning},
     ),
     "ppt": Row(
         count=lambda s, m: m.prompt_length * s.d,
@@ -352,7 +314,6 @@ TABLE = {
     "prompt_ensemble": Row(
         count=lambda s, m: m.members * m.prompt_length * s.d,
         hyperparameters={"members": st.integers(1, 4), "prompt_length": st.integers(1, 5)},
-        pasteable={"PromptBank": prompt_bank},
     ),
     "prefix_tuning": Row(
         count=lambda s, m: 2 * s.attentions * m.prefix_length * s.a,
@@ -361,7 +322,6 @@ TABLE = {
             "reparametrise": st.booleans(),
             "inner": st.integers(3, 9),
         },
-        pasteable=dict.fromkeys(("PrefixTable", "PrefixNetwork", "PrefixedAttention"), prefix_tuning),
     ),
     "infix_tuning": Row(
         count=lambda s, m: 2 * (2 * s.D if s.t5 else s.D) * m.prefix_length * s.a,
@@ -370,7 +330,6 @@ TABLE = {
             "reparametrise": st.booleans(),
             "inner": st.integers(3, 9),
         },
-        pasteable=dict.fromkeys(("InfixEmbedding", "InfixProjection"), infix_tuning),
     ),
     "embedding_prefix": Row(
         count=lambda s, m: (2 if s.t5 else 1) * m.prefix_length * s.d,
@@ -379,7 +338,6 @@ TABLE = {
             "reparametrise": st.booleans(),
             "inner": st.integers(3, 9),
         },
-        pasteable=dict.fromkeys(("EmbeddingNetwork", "PrefixedStack"), embedding_prefix),
     ),
     "p_tuning": Row(
         count=lambda s, m: m.template.count("[V]") * s.d + (s.everything if m.tune_backbone else 0),
@@ -388,7 +346,6 @@ TABLE = {
             "encoder": st.sampled_from(["lstm", "mlp", "none"]),
             "tune_backbone": st.booleans(),
         },
-        pasteable=dict.fromkeys(("PromptTable", "LSTMEncoder", "MLPEncoder", "VirtualEmbedding"), p_tuning),
         gradient_free=KEY_BIAS,
     ),
     "p_tuning_v2": Row(

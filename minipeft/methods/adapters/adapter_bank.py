@@ -7,7 +7,8 @@ Files are read without running code.
 import re
 from pathlib import Path
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.pfeiffer import PfeifferAdapter
@@ -18,14 +19,14 @@ KEYS = {"method": str, "base": str, "weights": dict, "checksum": str}  # of an a
 INSIDE = re.compile(r"(.*)\.adapters\.(\d+)\.(.*)")  # a fusion's name of a tensor of one of its adapters
 
 
-def read_state(file: str, base: str) -> dict[str, Tensor]:
+def read_state(file: str, base: str) -> dict[str, torch.Tensor]:
     """The state in a file. Raises UserError unless it is of a Pfeiffer adapter of the base with that fingerprint."""
     if not Path(file).is_file():
         raise UserError(f"There is no adapter file {file}: train one with the method pfeiffer.")
     content = read(file, "an adapter file")
     require(content, KEYS, file, "an adapter file")
     method, trained_on, state = (content[key] for key in ("method", "base", "weights"))
-    if not all(isinstance(tensor, Tensor) for tensor in state.values()):
+    if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise UserError(f"{file} is damaged: one of its weights is no tensor.")
     if method != "pfeiffer":
         raise UserError(f"{file} holds an adapter of the method {method!r}: only those of pfeiffer can be fused.")
@@ -34,9 +35,9 @@ def read_state(file: str, base: str) -> dict[str, Tensor]:
     return state
 
 
-def states_inside(fused: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+def states_inside(fused: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
     """The states of the adapters that the state of an AdapterFusion carries, in their order."""
-    states: dict[int, dict[str, Tensor]] = {}
+    states: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in fused.items():
         found = INSIDE.fullmatch(name)
         if found:
@@ -45,7 +46,7 @@ def states_inside(fused: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     return [states[number] for number in sorted(states)]
 
 
-def frozen_adapter(state: dict[str, Tensor], path: str, like: Tensor) -> nn.Module:
+def frozen_adapter(state: dict[str, torch.Tensor], path: str, like: torch.Tensor) -> nn.Module:
     """The adapter that stood behind the sublayer at `path`, in the type and on the device of `like`."""
     start = f"{path}.adapter."
     own = {name.removeprefix(start): tensor for name, tensor in state.items() if name.startswith(start)}

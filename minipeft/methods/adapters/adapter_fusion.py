@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.adapter_bank import frozen_adapter, read_state, states_inside
@@ -101,7 +101,7 @@ class AdapterFusion(Method):
             self.layers[path] = FusedSublayer(sublayer, adapters, fusion)
             self.replace([path], lambda sublayer, path=path: self.layers[path])
 
-    def penalty(self) -> Tensor:
+    def penalty(self) -> torch.Tensor:
         return self.identity_penalty * sum(layer.fusion.distance_from_identity() for layer in self.layers.values())
 
     def stored(self) -> dict[str, nn.Parameter]:
@@ -112,20 +112,20 @@ class AdapterFusion(Method):
     def stored_count(self) -> int:
         return sum(parameter.numel() for parameter in self.stored().values())
 
-    def training_state(self) -> dict[str, Tensor]:
+    def training_state(self) -> dict[str, torch.Tensor]:
         return {name: parameter.detach().clone() for name, parameter in self.stored().items()}
 
-    def load_training_state(self, state: dict[str, Tensor]) -> None:
+    def load_training_state(self, state: dict[str, torch.Tensor]) -> None:
         load_strictly(self.stored(), state, self.name)
 
     @torch.no_grad()
-    def attention_over_adapters(self, batch: Batch) -> dict[str, Tensor]:
+    def attention_over_adapters(self, batch: Batch) -> dict[str, torch.Tensor]:
         """For each layer the weights of the adapters at each position that it sees, (batch, length, adapters).
 
         Padding has weights too, and GPT-2 sees source and target as one text with its padding in front.
         """
         self.require_attached()
-        kept: dict[str, Tensor] = {}
+        kept: dict[str, torch.Tensor] = {}
         keep = lambda path: lambda fusion, inputs, _: kept.update({path: fusion.weights(*inputs)})  # noqa: E731
         hooks = [layer.fusion.register_forward_hook(keep(path)) for path, layer in self.layers.items()]
         try:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.linear_method import LinearMethod
@@ -108,7 +108,7 @@ class AdaLoRA(LinearMethod):
     def wrap(self, linear: nn.Linear) -> AdaLoRALinear:
         return AdaLoRALinear(linear, self.rank, self.alpha)
 
-    def penalty(self) -> Tensor:
+    def penalty(self) -> torch.Tensor:
         errors = [error for _, layer in self.layers() for error in layer.gram_errors()]
         return self.orthogonality * sum(error.float().square().sum() for error in errors)
 
@@ -137,22 +137,22 @@ class AdaLoRA(LinearMethod):
     def stored_count(self) -> int:
         return sum(tensor.numel() for tensor in self.state_dict().values())
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, torch.Tensor]:
         return without_pruned(self.layers())
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         load_strictly(self.named_parameters(), with_pruned(self.layers(), state), self.name)
         for path, layer in self.layers():
             pruned = state[f"{path}.P"].shape[1] < self.rank
             layer.kept.copy_(layer.lam != 0 if pruned else torch.ones_like(layer.kept))
 
-    def training_state(self) -> dict[str, Tensor]:
+    def training_state(self) -> dict[str, torch.Tensor]:
         """All triplets, the choice, and the moving averages that the next choice rests on."""
         kept = {f"{path}.kept": layer.kept for path, layer in self.layers()}
         everything = self.named_parameters() | kept | self.importance.averages
         return {name: tensor.detach().clone() for name, tensor in everything.items()}
 
-    def load_training_state(self, state: dict[str, Tensor]) -> None:
+    def load_training_state(self, state: dict[str, torch.Tensor]) -> None:
         averages = {name: tensor.clone() for name, tensor in state.items() if name.endswith(AVERAGES)}
         own = {name: tensor for name, tensor in state.items() if name not in averages}
         kept = {f"{path}.kept": layer.kept for path, layer in self.layers()}

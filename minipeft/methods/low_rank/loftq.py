@@ -15,14 +15,14 @@ Paper: Li et al. 2023, arXiv:2310.08659. Lesson: lessons/14_qlora.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.lora import LoRALinear
 from minipeft.methods.low_rank.qlora import QLoRA
 
 
-def best_approximation(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+def best_approximation(weight: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(out, rank) and (rank, in), whose product is the matrix of that rank nearest to `weight`; they share its size."""
     if rank > min(weight.shape):
         raise UserError(
@@ -34,7 +34,7 @@ def best_approximation(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def start_at(layer: LoRALinear, left: Tensor, right: Tensor) -> LoRALinear:
+def start_at(layer: LoRALinear, left: torch.Tensor, right: torch.Tensor) -> LoRALinear:
     """The layer with s B A = left right."""
     layer.B.copy_(left / layer.scaling**0.5)
     layer.A.copy_(right / layer.scaling**0.5)

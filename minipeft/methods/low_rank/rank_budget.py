@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 
@@ -72,10 +72,10 @@ class Importance:
         if beta1 == 0 and criterion == CRITERIA[0]:
             raise UserError("With beta1 = 0 nothing is smoothed, so nothing is uncertain and every score is 0.")
         self.beta1, self.beta2, self.criterion = beta1, beta2, criterion
-        self.averages: dict[str, Tensor] = {}  # "<parameter's name>.sensitivity" and "<parameter's name>.uncertainty"
+        self.averages: dict[str, torch.Tensor] = {}  # "<parameter's name>.sensitivity" and "....uncertainty"
 
     @torch.no_grad()
-    def update(self, parameters: Mapping[str, Tensor]) -> None:
+    def update(self, parameters: Mapping[str, torch.Tensor]) -> None:
         """Take in the gradients of one step. A parameter without a gradient was of no importance in it."""
         for name, weight in parameters.items():
             gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
@@ -83,17 +83,17 @@ class Importance:
             mean = self.update_average(f"{name}.sensitivity", self.beta1, now)
             self.update_average(f"{name}.uncertainty", self.beta2, (now - mean).abs())
 
-    def update_average(self, key: str, beta: float, now: Tensor) -> Tensor:
+    def update_average(self, key: str, beta: float, now: torch.Tensor) -> torch.Tensor:
         """The moving average `key` after one more number."""
         self.averages[key] = beta * self.averages.get(key, 0.0) + (1 - beta) * now
         return self.averages[key]
 
-    def score(self, name: str) -> Tensor:
+    def score(self, name: str) -> torch.Tensor:
         """s(w) of every number of a parameter, in its shape."""
         sensitivity = self.averages[f"{name}.sensitivity"]
         return sensitivity if self.criterion == "sensitivity" else sensitivity * self.averages[f"{name}.uncertainty"]
 
-    def triplet_scores(self, path: str, layer: nn.Module) -> Tensor:
+    def triplet_scores(self, path: str, layer: nn.Module) -> torch.Tensor:
         """S_i of each triplet of the layer at `path`, (rank,): its lam's score, and the means of its two vectors'."""
         if self.criterion == "magnitude":
             return layer.lam.detach().float().abs()
@@ -109,12 +109,12 @@ def keep_best(layers: list[tuple[str, nn.Module]], importance: Importance, budge
         layer.kept.copy_(part)
 
 
-def alive(layer: nn.Module) -> Tensor:
+def alive(layer: nn.Module) -> torch.Tensor:
     """Which triplets of a layer act, (rank,) bool: all before the first pruning, later those with a lam."""
     return layer.kept if layer.kept.all() else layer.lam != 0
 
 
-def without_pruned(layers: list[tuple[str, nn.Module]]) -> dict[str, Tensor]:
+def without_pruned(layers: list[tuple[str, nn.Module]]) -> dict[str, torch.Tensor]:
     """What a file keeps of each (path, layer): lam, (rank,), zeros too, and P and Q of the triplets that are alive."""
     state = {}
     for path, layer in layers:
@@ -125,7 +125,7 @@ def without_pruned(layers: list[tuple[str, nn.Module]]) -> dict[str, Tensor]:
     return state
 
 
-def with_pruned(layers: list[tuple[str, nn.Module]], state: dict[str, Tensor]) -> dict[str, Tensor]:
+def with_pruned(layers: list[tuple[str, nn.Module]], state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """`state`, a file's, filled up with the pruned vectors as the layers have them now; what does not fit stays so."""
     full = dict(state)
     for path, layer in layers:

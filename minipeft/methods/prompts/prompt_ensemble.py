@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.prompts.prompt_bank import PromptBank
@@ -43,7 +43,7 @@ class PromptEnsemble(PromptTuning):
         self.bank = PromptBank(stack, torch.stack([self.first_prompt(model) for _ in range(self.members)]))
         return self.bank
 
-    def load_members(self, states: Sequence[dict[str, Tensor]]) -> None:
+    def load_members(self, states: Sequence[dict[str, torch.Tensor]]) -> None:
         """Take over prompts that were trained one by one: the `state_dict` of a PromptTuning for each member."""
         if len(states) != self.members:
             raise UserError(f"The ensemble has {self.members} members and {len(states)} prompts were given.")
@@ -77,7 +77,7 @@ class PromptEnsemble(PromptTuning):
         finally:
             self.bank.rows = None
 
-    def score(self, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
+    def score(self, batch: Batch, candidates: torch.Tensor, candidate_mask: torch.Tensor) -> torch.Tensor:
         """Votes, (batch, candidates), in place of log-likelihoods: the highest is the ensemble's answer."""
         if self.bank.rows is not None:  # `only` one member is asked
             return self.model.score(batch, candidates, candidate_mask)
@@ -95,7 +95,7 @@ class PromptEnsemble(PromptTuning):
         return majority(scores)
 
 
-def majority(scores: Tensor) -> Tensor:
+def majority(scores: torch.Tensor) -> torch.Tensor:
     """Of (batch, members, candidates) log-likelihoods: how many members find a candidate the likeliest, and a tie
     broken by the candidates' mean log-likelihood, which adds less than one vote. Returns (batch, candidates)."""
     choices = scores.shape[-1]

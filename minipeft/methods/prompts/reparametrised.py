@@ -5,7 +5,8 @@ A network is a module with `table_now()`: the numbers that it stands for. `finis
 
 from typing import ClassVar
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from minipeft.methods.method import Method
 
@@ -29,7 +30,7 @@ class Reparametrised(Method):
                 if child in kept:
                     setattr(parent, name, kept[child].train(child.training))
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, torch.Tensor]:
         """What stands for the networks, and whatever else is trained: a head, or the base itself."""
         networks = self.networks()
         state = {f"{path}.table": network.table_now().detach().clone() for path, network in networks.items()}
@@ -38,7 +39,7 @@ class Reparametrised(Method):
                 state[name] = parameter.detach().clone()
         return state
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         self.finish()
         super().load_state_dict(state)
 
