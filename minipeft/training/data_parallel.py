@@ -26,11 +26,12 @@ def world() -> tuple[int, int]:
     told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")}
     if not told["WORLD_SIZE"]:  # RANK alone is another program's
         return 0, 1
-    numbers = [told[name] for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")]
     if told["WORLD_SIZE"] == "1" and told["RANK"] in ("", "0"):
         return 0, 1
-    whole = all(number.isascii() and number.isdigit() for number in numbers)
-    if not (whole and told["MASTER_ADDR"] and int(told["RANK"]) < int(told["WORLD_SIZE"])):
+    numbers = (told["RANK"], told["WORLD_SIZE"])
+    known = all(number.isascii() and number.isdigit() for number in numbers) and int(numbers[0]) < int(numbers[1])
+    met = distributed.is_initialized()  # somebody else has seen to it where they meet
+    if not (known and (met or (told["MASTER_ADDR"] and told["MASTER_PORT"].isdigit()))):
         said = ", ".join(f"{name}={value[:40]}" for name, value in told.items())
         raise UserError(f"The environment says {said}: start the processes with torchrun, or unset WORLD_SIZE.")
     return int(told["RANK"]), int(told["WORLD_SIZE"])

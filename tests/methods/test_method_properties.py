@@ -132,7 +132,7 @@ def test_detaching_a_trained_method_leaves_the_original_model_bit_for_bit(name, 
 @few
 @given(data=st.data())
 def test_merging_keeps_the_outputs_and_leaves_no_module_behind_or_says_why_not(name, family, data):
-    model = new_model(family)
+    model = new_model(family, torch.float64)  # where rounding cannot be taken for a wrong term, nor a term for rounding
     method = draw_method(data, name, model)
     kinds = [(path, type(module)) for path, module in model.named_modules()]
     method.attach(model)
@@ -141,7 +141,7 @@ def test_merging_keeps_the_outputs_and_leaves_no_module_behind_or_says_why_not(n
     expected = model(batch)
     if method.can_merge:
         method.merge()
-        torch.testing.assert_close(model(batch), expected, atol=1e-5 * float(expected.detach().abs().max()), rtol=0)
+        torch.testing.assert_close(model(batch), expected, atol=1e-9 * float(expected.detach().abs().max()), rtol=0)
         assert [(path, type(module)) for path, module in model.named_modules()] == kinds
         assert all(parameter.requires_grad for parameter in model.parameters())
         method.attach(model)

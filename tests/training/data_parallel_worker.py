@@ -1,9 +1,12 @@
-"""One process of the data-parallel test: trains some methods and writes what came out to the file it is given."""
+"""One process of the data-parallel test: trains some methods and writes what came out to the folder it is given."""
 
+import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+import torch.distributed as distributed
 from helpers.word_models import MAKERS, make_tiny_task
 
 from minipeft.methods.adapters.adapter_drop import AdapterDrop
@@ -33,7 +36,10 @@ def train(kind: str, family: str, attach_seed: int) -> dict:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    rank, out = sys.argv[1:]
+    folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
+    distributed.init_process_group("gloo", init_method=(folder / "meeting").as_uri(), rank=rank, world_size=2)
     # Each process starts from other random numbers: the first one's must reach all.
     runs = [(kind, family) for kind in METHOD_MAKERS for family in MAKERS]
-    torch.save({f"{kind} on {family}": train(kind, family, attach_seed=int(rank)) for kind, family in runs}, out)
+    ends = {f"{kind} on {family}": train(kind, family, attach_seed=rank) for kind, family in runs}
+    torch.save(ends, folder / f"{rank}.pt")
+    distributed.destroy_process_group()

@@ -1,9 +1,9 @@
 """Two processes that share each batch against one process with the joint batch."""
 
 import os
-import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -19,25 +19,23 @@ from minipeft.training.trainer import TrainingSettings, fine_tune
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """What each of two processes got, for both families, in the environment that torchrun gives."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
-    outs = [tmp_path_factory.mktemp("parallel") / f"{rank}.pt" for rank in range(2)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(TESTS / "training" / "data_parallel_worker.py"), str(rank), str(out)],
-            env={**environment, "RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank, out in enumerate(outs)
-    ]
-    errors = [process.communicate()[1] for process in processes]
-    assert all(process.returncode == 0 for process in processes), errors[0][-2000:]
-    return [torch.load(out, weights_only=True) for out in outs]
+    """What each of two processes got. They meet in a file: a port that is free now may be taken a moment later."""
+    folder = tmp_path_factory.mktemp("parallel")
+    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    environment = {**os.environ, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    worker = [sys.executable, str(TESTS / "training" / "data_parallel_worker.py"), str(folder)]
+    processes = []
+    for rank in range(2):
+        with open(folder / f"{rank}.txt", "w") as errors:
+            processes.append(subprocess.Popen(worker, env={**environment, "RANK": str(rank)}, stderr=errors))
+    while any(process.poll() is None for process in processes):
+        if any(process.returncode for process in processes):  # the other would wait for it
+            for process in processes:
+                process.kill()
+        time.sleep(0.1)
+    for rank, process in enumerate(processes):
+        assert process.returncode == 0, (folder / f"{rank}.txt").read_text()[-2000:]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
 @pytest.mark.parametrize("kind", METHOD_MAKERS)
