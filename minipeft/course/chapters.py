@@ -88,7 +88,12 @@ def exercise_of(test: str, exercises: list[str]) -> str:
 
 
 def chapters(lessons: Path = LESSONS) -> list[Chapter]:
-    """All written chapters, in their order."""
+    """All written chapters, in their order. Raises UserError where there is no such folder."""
+    if not lessons.is_dir():
+        raise UserError(
+            f"There is no folder {lessons}. The course is not part of the installed package: clone the project, and "
+            "name its lessons/ with --lessons."
+        )
     written = sorted(file.parent for file in lessons.glob("*/README.md"))
     return [Chapter(folder) for folder in written if FOLDER.fullmatch(folder.name)]
 
