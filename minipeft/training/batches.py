@@ -64,7 +64,7 @@ def positions_for_text(model) -> int | None:
 
     None where there is no such limit.
     """
-    limit, method = getattr(model.config, "max_length", None), getattr(model, "attached_method", None)
+    limit, method = model.max_positions, getattr(model, "attached_method", None)
     return limit if limit is None or method is None else limit - method.extra_positions
 
 
@@ -74,7 +74,7 @@ def check_length(model, source: int, answer: int, name: str, max_source_length: 
         raise UserError(f"{name} has an empty source: give the model something to read.")
     room = positions_for_text(model)
     if room is not None and source + answer > room:
-        taken = model.config.max_length - room
+        taken = model.max_positions - room
         beside = f" beside the {taken} of its method" if taken else ""
         raise UserError(
             f"{name} has {source} + {answer} tokens of source and answer, the model takes {room}{beside}: shorten it, "

@@ -68,7 +68,7 @@ def single_texts(args, counts: dict[str, int], run_dir: Path) -> dict[str, list[
 
 def room_for_source(model, prompt_length: int) -> int:
     """How many tokens a source may have beside the prompt, the template and the answer."""
-    positions = getattr(model.config, "max_length", None)
+    positions = model.max_positions
     return (TrainingSettings.max_source_length if positions is None else positions - prompt_length) - WORDS_AROUND
 
 

@@ -102,9 +102,11 @@ class CausalStack(nn.Module):
 class DecoderOnly(LanguageModel):
     """GPT-2. `embedding`, `decoder` and `head` are the places where a method can act."""
 
+    reading_stack = "decoder"
+
     def __init__(self, config: DecoderOnlyConfig):
         super().__init__()
-        self.config = config
+        self.config, self.max_positions = config, config.max_length
         self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
         self.decoder = CausalStack(config)
         self.head = nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)

@@ -131,6 +131,8 @@ class Stack(nn.Module):
 class EncoderDecoder(LanguageModel):
     """T5 v1.1 (or 1.0). `embedding`, `encoder`, `decoder` and `head` are the places where a method can act."""
 
+    reading_stack = "encoder"
+
     def __init__(self, config: EncoderDecoderConfig):
         super().__init__()
         self.config = config

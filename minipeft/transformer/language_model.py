@@ -16,10 +16,12 @@ class LanguageModel(nn.Module):
     """A model that reads `batch.source` and writes `batch.target`.
 
     A family provides `embedding`, `head`, `answer_states`, `prefill` and `step`; `source_suffix` holds the token ids
-    that close a source text before the answer starts.
+    that close a source text before the answer starts, `reading_stack` names the stack that reads the source.
     """
 
     source_suffix: tuple[int, ...] = ()
+    reading_stack: str  # "encoder", apart from the decoder that writes; or "decoder", which does both
+    max_positions: int | None = None  # how many tokens one stack can read; None: any number
 
     def answer_states(self, batch: Batch) -> Tensor:
         """The hidden state from which each target token is predicted, (batch, target_length, hidden)."""

@@ -36,8 +36,8 @@ class MAM(PrefixTuning):
     adapter_learning_rate: float = 3e-2
 
     name = "mam"
-    suggested_learning_rate = 1e-3
-    learning_rate_grid = (1e-4, 3e-4, 1e-3, 3e-3)
+    network_rate = 1e-3
+    network_grid = (1e-4, 3e-4, 1e-3, 3e-3)
     why_no_merge = "a prefix and an adapter that is not linear fit in no weight of the model. Keep it attached."
 
     def __post_init__(self):

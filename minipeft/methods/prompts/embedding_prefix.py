@@ -65,8 +65,6 @@ class EmbeddingPrefix(Reparametrised):
     inner: int = 512
 
     name = "embedding_prefix"
-    suggested_learning_rate = 3e-3
-    learning_rate_grid = (1e-3, 3e-3, 1e-2, 3e-2)
     starts_at_identity = False
     why_no_merge = "vectors make the input longer, which no weight of the model can do. Keep it attached."
     plain = PromptTable
@@ -74,18 +72,24 @@ class EmbeddingPrefix(Reparametrised):
     def __post_init__(self):
         if self.prefix_length < 1 or self.inner < 1:
             raise UserError(f"prefix_length and inner must be at least 1: {self.prefix_length} and {self.inner} given.")
-        if not self.reparametrise:
-            self.suggested_learning_rate, self.learning_rate_grid = 0.1, (0.01, 0.03, 0.1, 0.3)
+
+    @property
+    def suggested_learning_rate(self) -> float:
+        return 3e-3 if self.reparametrise else 0.1
+
+    @property
+    def learning_rate_grid(self) -> tuple[float, ...]:
+        return (1e-3, 3e-3, 1e-2, 3e-2) if self.reparametrise else (0.01, 0.03, 0.1, 0.3)
 
     @property
     def extra_positions(self) -> int:
         return self.prefix_length
 
     def install(self, model: nn.Module) -> None:
-        room = getattr(model.decoder, "max_length", self.prefix_length + 1)
-        if self.prefix_length >= room:
+        room = model.max_positions
+        if room is not None and self.prefix_length >= room:
             raise UserError(f"A prefix of {self.prefix_length} leaves no room in {room} positions: shorten it.")
-        for place in ("encoder", "decoder") if hasattr(model, "encoder") else ("decoder",):
+        for place in dict.fromkeys((model.reading_stack, "decoder")):
             self.replace([place], lambda stack: PrefixedStack(stack, self.new_prefix(model)))
 
     def new_prefix(self, model: nn.Module) -> nn.Module:

@@ -63,13 +63,13 @@ class InfixTuning(PrefixTuning):
     """`prefix_length` keys and values behind the source in every layer that writes; the options are prefix tuning's."""
 
     name = "infix_tuning"
-    suggested_learning_rate = 1e-3
-    learning_rate_grid = (1e-4, 3e-4, 1e-3, 3e-3)
+    network_rate = 1e-3
+    network_grid = (1e-4, 3e-4, 1e-3, 3e-3)
     why_no_merge = "an infix adds positions to attend to, which no weight of the model can do. Keep it attached."
     places = PLACES[1:]  # those of a decoder; a T5's encoder sees no infix
 
     def install(self, model: nn.Module) -> None:
-        if hasattr(model, "encoder"):
+        if model.reading_stack != "decoder":
             return super().install(model)
         paths = [path for path, _ in model.named_modules() if matches(path, "decoder.blocks.*.attention")]
         prefix, embedding = self.new_prefix(model, paths), InfixEmbedding(model.embedding, model.config.vocabulary_size)
@@ -85,4 +85,5 @@ class InfixTuning(PrefixTuning):
 
     def source_ids(self, text: str) -> list[int]:
         ids, first = super().source_ids(text), self.model.config.vocabulary_size
-        return ids if hasattr(self.model, "encoder") else [*ids, *range(first, first + self.prefix_length)]
+        infix = range(first, first + self.prefix_length) if self.model.reading_stack == "decoder" else ()
+        return [*ids, *infix]

@@ -105,8 +105,6 @@ class PTuning(Reparametrised):
     tune_backbone: bool = False
 
     name = "p_tuning"
-    suggested_learning_rate = 3e-2
-    learning_rate_grid = (1e-2, 3e-2, 1e-1, 3e-1)
     starts_at_identity = False
     why_no_merge = "virtual tokens make the input longer, which no weight of the model can do. Keep it attached."
     plain = PromptTable
@@ -118,11 +116,22 @@ class PTuning(Reparametrised):
             )
         if self.encoder not in ("lstm", "mlp", "none"):
             raise UserError(f"P-tuning's encoder must be 'lstm', 'mlp' or 'none', not {self.encoder!r}.")
-        if self.tune_backbone:  # rates that the model's own weights can take
-            self.suggested_learning_rate, self.learning_rate_grid = 1e-3, (3e-4, 1e-3, 2e-3, 4e-3)
-        elif self.encoder == "none":  # as prompt tuning, whose vectors these are
-            self.suggested_optimizer = "adafactor"
-            self.suggested_learning_rate, self.learning_rate_grid = 1.0, (0.1, 0.3, 1.0, 3.0)
+
+    @property
+    def suggested_optimizer(self) -> str:  # without a network as prompt tuning, whose vectors these are
+        return "adafactor" if self.encoder == "none" and not self.tune_backbone else "adamw"
+
+    @property
+    def suggested_learning_rate(self) -> float:
+        if self.tune_backbone:  # a rate that the model's own weights can take
+            return 1e-3
+        return 1.0 if self.encoder == "none" else 3e-2
+
+    @property
+    def learning_rate_grid(self) -> tuple[float, ...]:
+        if self.tune_backbone:
+            return 3e-4, 1e-3, 2e-3, 4e-3
+        return (0.1, 0.3, 1.0, 3.0) if self.encoder == "none" else (1e-2, 3e-2, 1e-1, 3e-1)
 
     def install(self, model: nn.Module) -> None:
         if self.tune_backbone:

@@ -38,14 +38,9 @@ class PTuningV2(PrefixTuning):
     head_learning_rate: float = 3e-3
 
     name = "p_tuning_v2"
-    suggested_learning_rate = 0.3
-    learning_rate_grid = (0.03, 0.1, 0.3, 1.0)
 
     def __post_init__(self):
         super().__post_init__()
-        if self.reparametrise:  # a network's weights are trained: the rates are prefix tuning's
-            self.suggested_learning_rate = PrefixTuning.suggested_learning_rate
-            self.learning_rate_grid = PrefixTuning.learning_rate_grid
         if self.depth < 0:
             raise UserError(f"The depth must be a number of layers, or 0 for all of them, not {self.depth}.")
 

@@ -66,7 +66,7 @@ class PPT(PromptTuning):
 
     @property
     def fills_blanks(self) -> bool:
-        return hasattr(self.model, "encoder")
+        return self.model.reading_stack == "encoder"
 
     def source_ids(self, text: str) -> list[int]:
         template = self.template if self.fills_blanks else self.blank.sub("", self.template)

@@ -116,8 +116,8 @@ class PrefixTuning(Reparametrised):
     words: str = ""
 
     name = "prefix_tuning"
-    suggested_learning_rate = 3e-3
-    learning_rate_grid = (3e-4, 1e-3, 3e-3, 1e-2)
+    network_rate: ClassVar[float] = 3e-3
+    network_grid: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3, 1e-2)
     starts_at_identity = False
     why_no_merge = "a prefix adds positions to attend to, which no weight of the model can do. Keep it attached."
     places: ClassVar[tuple[str, ...]] = PLACES
@@ -132,8 +132,14 @@ class PrefixTuning(Reparametrised):
             raise UserError("init='words' and words='...' go together: give both, or neither.")
         if self.words and self.reparametrise:
             raise UserError("init='words' sets the keys and values themselves: give reparametrise=False with it.")
-        if not self.reparametrise:  # keys and values themselves need steps of their own size
-            self.suggested_learning_rate, self.learning_rate_grid = 0.3, (0.03, 0.1, 0.3, 1.0)
+
+    @property
+    def suggested_learning_rate(self) -> float:
+        return self.network_rate if self.reparametrise else 0.3  # keys and values themselves need larger steps
+
+    @property
+    def learning_rate_grid(self) -> tuple[float, ...]:
+        return self.network_grid if self.reparametrise else (0.03, 0.1, 0.3, 1.0)
 
     @property
     def extra_positions(self) -> int:

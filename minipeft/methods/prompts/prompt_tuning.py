@@ -108,11 +108,10 @@ class PromptTuning(Method):
         return [[*opening, *ids] for ids in super().answer_ids(text)]
 
     def install(self, model: nn.Module) -> None:
-        place = "encoder" if hasattr(model, "encoder") else "decoder"
-        room = getattr(getattr(model, place, None), "max_length", self.prompt_length + 1)
-        if self.prompt_length >= room:
+        room = model.max_positions
+        if room is not None and self.prompt_length >= room:
             raise UserError(f"A prompt of {self.prompt_length} leaves no room in {room} positions: shorten it.")
-        self.replace([place], lambda stack: self.wrap(stack, model))
+        self.replace([model.reading_stack], lambda stack: self.wrap(stack, model))
 
     def wrap(self, stack: nn.Module, model: nn.Module) -> nn.Module:
         """The stack of `model` with a new prompt before it."""

@@ -31,7 +31,7 @@ def word_activations(model: nn.Module, layers: list[nn.Module], words: str, leng
     try:
         model.eval()  # no dropout
         vectors, mask = model.embedding(ids), torch.ones_like(ids, dtype=torch.bool)
-        context = model.encoder(vectors, mask) if hasattr(model, "encoder") else ()
+        context = model.encoder(vectors, mask) if model.reading_stack == "encoder" else ()
         model.decoder(vectors, mask, *context)
     finally:
         for hook in hooks:

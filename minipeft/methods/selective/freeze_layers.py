@@ -53,10 +53,14 @@ class FreezeLayers(Method):
         if self.head == "new" and not self.labels:
             raise UserError("A new head needs the labels: FreezeLayers(head='new', labels=[...]).")
 
+    @property
+    def can_merge(self) -> bool:  # what was trained in place is in the model's own weights already
+        return self.model is not None and not self._replaced
+
     def install(self, model: nn.Module) -> None:
-        for name in ("encoder", "decoder"):
-            blocks = list(getattr(model, name).blocks) if hasattr(model, name) else []
-            if blocks and self.layers > len(blocks):
+        for name in dict.fromkeys((model.reading_stack, "decoder")):
+            blocks = list(getattr(model, name).blocks)
+            if self.layers > len(blocks):
                 raise UserError(f"The {name} has {len(blocks)} blocks, not {self.layers}: train fewer layers.")
             for block in blocks[len(blocks) - self.layers :]:
                 self.train_in_place(block.parameters())
@@ -66,7 +70,6 @@ class FreezeLayers(Method):
             self.replace(["head"], lambda head: copy.deepcopy(head).requires_grad_(True))
         elif self.head == "train":
             self.train_in_place(model.head.parameters())
-        self.can_merge = not self._replaced  # what was trained in place is in the model's own weights already
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """One group for each depth, from the top down."""
