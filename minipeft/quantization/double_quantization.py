@@ -12,8 +12,6 @@ from functools import cache
 
 import torch
 
-from minipeft.quantization.blockwise import multiply_blocks
-
 BLOCK_SIZE = 256
 STEPS = 65535  # the grid of the table below has one point more
 
@@ -59,6 +57,5 @@ def compress(absmax: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Te
 @torch.no_grad()
 def restore(codes: torch.Tensor, scales: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """The absmax numbers that `compress` left, (blocks,) float32."""
-    values = dynamic_map(codes.device).index_select(0, codes.int())
-    multiply_blocks(values, scales, BLOCK_SIZE, out=values)
-    return values.add_(offset)
+    scale = scales.repeat_interleave(BLOCK_SIZE)[: len(codes)]  # (blocks,), of the 256 that each is one of
+    return dynamic_map(codes.device).index_select(0, codes.int()) * scale + offset

@@ -99,10 +99,3 @@ class QuantizedLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, format={self.format}, bias={self.bias is not None}"
-
-
-class NF4Linear(QuantizedLinear):
-    """The layer of the paper: NF4 with double quantization."""
-
-    def __init__(self, linear: nn.Linear, block_size: int = 64, double_quantization: bool = True):
-        super().__init__(linear, "nf4", block_size, double_quantization)

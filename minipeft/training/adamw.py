@@ -57,13 +57,22 @@ class AdamW(Float32StateOptimizer):
         update(param, param.grad, state["mean"], state["square"], state["step"], group)
 
 
+def updated(weight: Tensor, grad: Tensor, mean: Tensor, square: Tensor, step: int, group: dict) -> tuple:
+    """The equations above as they stand: the new weight, mean and square; `step` is t, counted from 1."""
+    beta1, beta2 = group["betas"]
+    mean = beta1 * mean + (1 - beta1) * grad
+    square = beta2 * square + (1 - beta2) * grad**2
+    # The moments start at zero and are too small at first; dividing by 1 - beta^t corrects that.
+    move = (mean / (1 - beta1**step)) / ((square / (1 - beta2**step)).sqrt() + group["eps"])
+    return weight - group["lr"] * move - group["lr"] * group["weight_decay"] * weight, mean, square
+
+
 def update(param: Tensor, grad: Tensor, mean: Tensor, square: Tensor, step: int, group: dict) -> None:
-    """The equations above on tensors of one shape, in place; `step` is t, counted from 1."""
+    """`updated` to rounding, in place: nothing of the weight's size is made but the root and a float32 gradient."""
     beta1, beta2 = group["betas"]
     grad = grad.float()
     mean.lerp_(grad, 1 - beta1)
     square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    # The moments start at zero and are too small at first; dividing by 1 - beta^t corrects that.
     root = square.sqrt().div_((1 - beta2**step) ** 0.5).add_(group["eps"])
     if group["weight_decay"]:
         param.mul_(1 - group["lr"] * group["weight_decay"])

@@ -7,8 +7,10 @@
                 size = lr, or lr * max(1e-3, RMS(w)) with `scale_parameter`
 
 Adam remembers two numbers for each weight, Adafactor rows + columns numbers for each matrix. Their memory is float32
-also where the weights are bfloat16. Adafactor is as T5 and prompt tuning need it.
-Source: Shazeer & Stern 2018, arXiv:1804.04235, algorithms 4 to 6.
+also where the weights are bfloat16.
+Source: Shazeer & Stern 2018, arXiv:1804.04235, algorithms 4 to 6. Two things differ from the released code of prompt
+tuning: that one keeps a second moment for each number of the prompt, where here every matrix is factored, and it takes
+`decay * w` off, where here, as in AdamW, the learning rate multiplies the decay.
 """
 
 import torch
@@ -19,6 +21,28 @@ from minipeft.training.adamw import AdamW, Float32StateOptimizer
 from minipeft.training.paged_adamw import PagedAdamW
 
 SMALL = 65536  # Adafactor steps matrices below this many numbers together, one stack for each shape
+
+
+def updated(weight: Tensor, grad: Tensor, row: Tensor, column: Tensor, step: int, group: dict) -> tuple:
+    """The equations above for one weight as they stand: the new weight, row and column; `step` is t, counted from 1.
+
+    A vector has one number of `row` for each of its own, and no `column`.
+    """
+    rms = lambda values: values.square().mean().sqrt()  # noqa: E731
+    beta = 1 - step ** -group["decay_power"]
+    square = grad.square() + group["eps"]
+    if grad.dim() > 1:
+        row = beta * row + (1 - beta) * square.mean(-1)  # (..., rows)
+        column = beta * column + (1 - beta) * square.mean(-2)  # (..., columns)
+        second = row[..., :, None] * column[..., None, :] / row.mean(-1)[..., None, None]  # (..., rows, columns)
+    else:
+        second = row = beta * row + (1 - beta) * square
+    update = grad / second.sqrt()
+    size = group["lr"]
+    if group["scale_parameter"]:
+        size = size * rms(weight).clamp(min=group["smallest_scale"])
+    step_down = size * update / (rms(update) / group["clip"]).clamp(min=1.0)
+    return weight - step_down - group["lr"] * group["weight_decay"] * weight, row, column
 
 
 class Adafactor(Float32StateOptimizer):
@@ -56,6 +80,7 @@ class Adafactor(Float32StateOptimizer):
                 self._step_stack(params, group)
 
     def _step_stack(self, params: list[nn.Parameter], group: dict) -> None:
+        """`updated`, to rounding, for weights of one shape at once and in place."""
         grad = torch.stack([param.grad for param in params]).float()  # (stack, *shape), a copy
         count, ones = grad[0].numel(), (-1,) + (1,) * (grad.dim() - 1)
         beta = 1 - self.state[params[0]]["step"] ** -group["decay_power"]

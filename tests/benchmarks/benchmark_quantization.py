@@ -23,7 +23,7 @@ from minipeft.files import write_json
 from minipeft.provenance import provenance
 from minipeft.quantization.blockwise import dequantize, quantize
 from minipeft.quantization.double_quantization import compress, restore
-from minipeft.quantization.linear import NF4Linear
+from minipeft.quantization.linear import QuantizedLinear
 
 SIDES = ("minipeft", "bitsandbytes")
 
@@ -42,7 +42,7 @@ def quantize_both_ways(plain: nn.Linear) -> dict:
         return theirs.quantize_4bit(plain.weight, blocksize=64, quant_type="nf4", compress_statistics=True)
 
     ours, other = ours_quantized(), theirs_quantized()
-    layer = NF4Linear(plain)
+    layer = QuantizedLinear(plain, "nf4", double_quantization=True)
     their_layer = bitsandbytes.nn.Linear4bit(size, size, compute_dtype=torch.float32, quant_type="nf4")
     their_layer.load_state_dict(plain.state_dict())
     their_layer = their_layer.to("cpu")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minipeft.errors import UserError
-from minipeft.quantization.blockwise import dequantize, quantize
+from minipeft.quantization.blockwise import CHUNK, dequantize, dequantize_plainly, quantize
 from minipeft.quantization.data_types import LEVELS
 from minipeft.quantization.double_quantization import compress, dynamic_map, restore
 
@@ -125,6 +125,19 @@ def test_more_numbers_than_are_written_out_at_once_are_all_written():
         levels = torch.tensor(PUBLISHED)[torch.stack([codes >> 4, codes & 15], 1).int()].view(-1)[: values.numel()]
         expected = levels * absmax.repeat_interleave(block_size)[: values.numel()]
         assert torch.equal(dequantize(codes, absmax, values.shape, "nf4", block_size).view(-1), expected)
+
+
+@every_format
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(
+    "shape, block_size", [((7,), 3), ((3, 5, 7), 64), ((64, 64), 64), ((1, 1), 64), ((0, 4), 64), ((CHUNK + 77,), 63)]
+)
+def test_the_fast_way_back_is_the_plain_one_bit_for_bit(format, dtype, shape, block_size):
+    codes, absmax = quantize(random(*shape, seed=3), format, block_size)
+    for factors in (absmax, restore(*compress(absmax)) if len(absmax) else absmax):
+        expected = dequantize_plainly(codes, factors, shape, format, block_size, dtype)
+        assert torch.equal(dequantize(codes, factors, shape, format, block_size, dtype), expected)
+        assert expected.shape == shape and expected.dtype == dtype
 
 
 def test_nf4_is_nearer_to_normal_weights_than_the_other_formats_of_four_bits():

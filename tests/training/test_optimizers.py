@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.training import optimizers
+from minipeft.training import adamw, optimizers
 from minipeft.training.optimizers import Adafactor, AdamW, decay_groups, make_optimizer, set_learning_rates
 
 SHAPES = [(3, 5), (3, 5), (7,), (2, 4, 3), (), (9, 8)]
@@ -39,6 +39,33 @@ def test_adamw_equals_pytorch_step_for_step_even_when_a_gradient_is_missing_at_t
         reference.step()
         for a, b in zip(ours, theirs, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_adamw_in_place_is_the_plain_equation_to_rounding():
+    group = {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-3, "weight_decay": 0.2}
+    generator = torch.Generator().manual_seed(5)
+    weight, grad, mean, square = (torch.randn(4, 3, generator=generator) for _ in range(4))
+    square = square.square()
+    for step in (1, 2, 9):
+        expected = adamw.updated(weight, grad, mean, square, step, group)
+        adamw.update(weight, grad, mean, square, step, group)
+        torch.testing.assert_close((weight, mean, square), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale_parameter", [False, True])
+def test_adafactor_in_stacks_is_the_plain_equation_to_rounding(scale_parameter):
+    """Two matrices of one shape, a vector and a stack of matrices, some smaller than the smallest scale."""
+    params = random_parameters()
+    params[1].data.mul_(1e-5)
+    optimizer = Adafactor(params, lr=0.1, scale_parameter=scale_parameter, weight_decay=0.05, clip=0.5)
+    plain = [(param.detach().clone(), torch.zeros(()), torch.zeros(())) for param in params]
+    for step in range(1, 6):
+        give(params, step)
+        optimizer.step()
+        for index, (weight, row, column) in enumerate(plain):
+            grad = params[index].grad
+            plain[index] = optimizers.updated(weight, grad, row, column, step, optimizer.param_groups[0])
+            torch.testing.assert_close(params[index].detach(), plain[index][0], rtol=1e-5, atol=1e-6)
 
 
 class LoopedAdafactor:
