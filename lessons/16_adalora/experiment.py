@@ -7,22 +7,19 @@ away by each criterion, and one of how the choice moves while training.
 import argparse
 import json
 import random
-import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import mean
 
 import torch
 
-from minipeft.course.experiment import main, race
-from minipeft.files import write_json
+from minipeft.course.experiment import kept, main, race
 from minipeft.methods.low_rank.adalora import AdaLoRA
 from minipeft.methods.low_rank.rank_budget import Importance, Schedule, keep_best
 from minipeft.models import load
 from minipeft.racing.rank_picture import stored_ranks
 from minipeft.racing.sweep import RESULTS
-from minipeft.racing.table import interval, stored
+from minipeft.racing.table import stored
 from minipeft.tasks.registry import load_task
 from minipeft.training.adapter_files import read_adapter
 from minipeft.training.batches import BatchOrder, collate, encode_examples
@@ -76,15 +73,6 @@ def committed(name: str) -> dict:
     report = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     rows = {row["method"]: {"scores": row["scores"], "stored": stored(row)} for row in report["rows"]}
     return {key: report[key] for key in ("command", "commits", "learning_rates")} | {"rows": rows}
-
-
-def kept(args: argparse.Namespace, name: str, measure: Callable[[], dict]) -> dict:
-    """What `measure` gave when it was last run to its end."""
-    file = args.out / f"{name}.json"
-    if not file.exists():
-        write_json(file, measure())
-        print(f"{name} is measured", flush=True)
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def adapter(args: argparse.Namespace, folder: str, row: str, seed: int) -> Path:
@@ -200,123 +188,5 @@ def moves(args: argparse.Namespace, seed: int) -> dict:
     return {"prunings": record}
 
 
-NAMES = {
-    "sensitivity_uncertainty": "sensitivity x uncertainty",
-    "sensitivity": "sensitivity",
-    "magnitude": "size of lam",
-    "equal": "the same number in each matrix",
-    "random": "chance",
-    "adalora": "AdaLoRA",
-    "at_once": "all pruned at step 30",
-    "no_penalty": "without the penalty",
-    "averaged": "the penalty averaged, not summed",
-}
-GROUPS = {  # the matrices in six bands, by what their paths hold
-    "encoder: queries, keys": r"encoder.*\.attention\.(query|key)",
-    "encoder: values, outputs": r"encoder.*\.attention\.(value|output)",
-    "encoder: feed-forward": r"encoder.*feed_forward",
-    "decoder: self-attention": r"decoder.*\.attention\.",
-    "decoder: cross-attention": r"decoder.*cross_attention",
-    "decoder: feed-forward": r"decoder.*feed_forward",
-}
-
-
-def cell(scores: list[float]) -> str:
-    """Mean and half of its 95% interval."""
-    return f"{mean(scores):.1f} ± {interval(scores):.1f}" if len(scores) > 1 else f"{scores[0]:.1f}"
-
-
-def label(row: str) -> str:
-    """What a table calls a row: lora2 -> LoRA, rank 2."""
-    method, rank = re.fullmatch(r"(\D+)(\d?)", row).groups()
-    if rank:
-        return f"LoRA, rank {rank}" if method == "lora" else f"AdaLoRA, {rank_at_start(row)} to {rank} on average"
-    return NAMES[row] if row in ("adalora", "at_once", "no_penalty", "averaged") else f"score: {NAMES[row]}"
-
-
-def summary(measured: dict) -> tuple[dict, dict]:
-    tables, numbers = {}, {}
-    for name, order in (("budgets", BUDGETS), ("choices", CHOICES)):
-        rows = {row["method"]: row for row in measured[name]["rows"]}
-        order = [entry.partition("=")[0] for entry in order]
-        tables[name] = {
-            "columns": ["", "trained", "stored", "learning rate", "test accuracy, %"],
-            "rows": [
-                [label(row), f"{moved(row):,}", f"{stored(rows[row]):,}"]
-                + [f"{measured[name]['learning_rates'][row] or 0:g}", cell(rows[row]["scores"])]
-                for row in order
-            ],
-        }
-        numbers |= {f"{row}_score": rows[row]["mean"] for row in order}
-        numbers |= {f"{row}_interval": interval(rows[row]["scores"]) for row in order if len(rows[row]["scores"]) > 1}
-    topic = measured["topic"]["rows"]
-    tables["topic"] = {
-        "columns": ["600 steps on topic", "stored", "test accuracy, %"],
-        "rows": [
-            [label(row), f"{topic[row]['stored']:,}", cell(topic[row]["scores"])] for row in sorted(topic, reverse=True)
-        ],
-    }
-    for kind, cuts in measured["cuts"].items():
-        chosen = {name: [[seed[name].get(str(n)) for seed in cuts] for n in CUTS] for name in CRITERIA}
-        tables[f"cuts_{kind}"] = {
-            "columns": ["triplets left of 144, chosen by", *map(str, CUTS)],
-            "rows": [
-                [NAMES[name], *("-" if None in scores else cell(scores) for scores in columns)]
-                for name, columns in chosen.items()
-            ],
-        }
-        for name in CRITERIA:
-            numbers |= {f"cut_{kind}_{name}_{n}": mean(seed[name][n] for seed in cuts) for n in cuts[0][name]}
-        numbers |= {f"cut_{kind}_whole": mean(seed["144"] for seed in cuts)}
-    for row, seeds in measured["orthogonality"].items():
-        numbers |= {f"{row}_{key}": mean(seed[key] for seed in seeds) for key in seeds[0]}
-        numbers[f"{row}_gap_percent"] = 100 * numbers[f"{row}_singular_value_gap"]
-    prunings = [seed["prunings"] for seed in measured["moves"]]
-    numbers["prunings"] = len(prunings[0])
-    rate = f"{AdaLoRA.suggested_learning_rate:g}"  # at which `moves` trains
-    numbers["moves_rate_dev"] = measured["choices"]["sweep"]["adalora"].get(rate, 0.0)
-    numbers |= {key: mean(sum(one[key] for one in seed) for seed in prunings) for key in ("came", "went")}
-    return tables, numbers | rank_numbers(measured["ranks"])
-
-
-def rank_at_start(row: str) -> int:
-    entry = next(entry for entry in BUDGETS + CHOICES if entry.startswith(f"{row}="))
-    return int(re.search(r":rank=(\d+)", entry)[1])
-
-
-def moved(row: str) -> int:
-    """How many numbers of a row the optimizer moves: 24 matrices of the model are square, 12 are not."""
-    rank, lam = rank_at_start(row), not row.startswith("lora")
-    return rank * (24 * (72 + 72 + lam) + 12 * (128 + 72 + lam))
-
-
-def rank_numbers(ranks: dict[str, dict[str, list[int]]]) -> dict[str, float]:
-    """Mean ranks of the groups, matrices that lost or kept everything in all seeds, and how alike the seeds are."""
-    numbers = {}
-    for row, matrices in ranks.items():
-        for group, pattern in GROUPS.items():
-            key = re.sub(r"\W+", "_", group).replace("-", "_")
-            numbers[f"{row}_rank_{key}"] = mean(
-                mean(seeds) for path, seeds in matrices.items() if re.match(pattern, path)
-            )
-        for kind, within in (("feed_forward", True), ("attention", False)):
-            chosen = [mean(seeds) for path, seeds in matrices.items() if ("feed_forward" in path) == within]
-            numbers[f"{row}_rank_{kind}"] = mean(chosen)
-        last = [mean(seeds) for path, seeds in matrices.items() if path.startswith("decoder.blocks.1.")]
-        numbers[f"{row}_last_block"] = sum(last)
-        numbers[f"{row}_always_0"] = sum(not any(seeds) for seeds in matrices.values())
-        numbers[f"{row}_ever_0"] = mean(sum(not rank for rank in seed) for seed in zip(*matrices.values(), strict=True))
-        by_seed = list(zip(*matrices.values(), strict=True))
-        pairs = [alike(one, other) for place, one in enumerate(by_seed) for other in by_seed[:place]]
-        if pairs:
-            numbers[f"{row}_alike"] = mean(pairs)
-    return numbers
-
-
-def alike(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    """Correlation of two allocations: 1 for the same, 0 for unrelated ones."""
-    return float(torch.corrcoef(torch.tensor([one, other], dtype=torch.float64))[0, 1])
-
-
 if __name__ == "__main__":
-    main(__file__, runs, summary)
+    main(__file__, runs)

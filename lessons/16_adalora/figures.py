@@ -1,17 +1,16 @@
 """The figures of chapter 16: who holds the budget while it falls, what each cut costs, where the ranks are left."""
 
 import re
-from pathlib import Path
 from statistics import mean
 
 from matplotlib import pyplot
 
-from minipeft.course.chapters import load_answers
+from minipeft.course.chapters import beside
 from minipeft.racing.rank_picture import heat_map
 from minipeft.racing.table import interval
 
-experiment = load_answers(Path(__file__).with_name("experiment.py"))
-CRITERIA, CUTS, GROUPS, NAMES = experiment.CRITERIA, experiment.CUTS, experiment.GROUPS, experiment.NAMES
+experiment, tables = beside(__file__), beside(__file__, "tables.py")
+CRITERIA, CUTS, GROUPS, NAMES = experiment.CRITERIA, experiment.CUTS, tables.GROUPS, tables.NAMES
 STEPS, TASK, TRIPLETS = experiment.STEPS, experiment.TASK, experiment.TRIPLETS
 
 

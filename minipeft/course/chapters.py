@@ -35,6 +35,11 @@ def load_answers(file: Path, source: str | None = None) -> ModuleType:
     return module
 
 
+def beside(file: str, name: str = "experiment.py") -> ModuleType:
+    """The file `name` in the folder of `file`: lessons are no package, so they do not import one another."""
+    return load_answers(Path(file).with_name(name))
+
+
 @dataclass(frozen=True)
 class Chapter:
     """One folder of the course."""

@@ -1,7 +1,7 @@
 """How a chapter measures: one script, resumable, whose results file holds every number that the chapter prints.
 
-An `experiment.py` has `runs(args)`, which measures, and `summary(measured)`, which makes tables and numbers from the
-measurements alone; it ends with `main(__file__, runs, summary)`. The `figures.py` beside it draws.
+An `experiment.py` has `runs(args)`, which measures, and ends with `main(__file__, runs)`. Beside it, `tables.py` has
+`summary(measured)`, which makes tables and numbers from the measurements alone, and `figures.py` draws.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from minipeft.course.chapters import ROOT
+from minipeft.course.chapters import ROOT, beside
 from minipeft.course.figures import draw_figures
 from minipeft.files import write_json
 from minipeft.provenance import provenance
@@ -38,12 +38,13 @@ def parser(about: str) -> argparse.ArgumentParser:
     return flags
 
 
-def main(
-    file: str, runs: Callable[[Any], dict], summary: Callable[[dict], Summary], arguments: list[str] | None = None
-) -> None:
+def main(file: str, runs: Callable[[Any], dict], arguments: list[str] | None = None) -> None:
     """Measure, and write results.json and figures/ beside `file`; `--quick` prints what came out and writes neither."""
     chapter = Path(file).resolve().parent
-    args = parser(f"The measurements of {chapter.name}.").parse_args(arguments)
+    args, summary = (
+        parser(f"The measurements of {chapter.name}.").parse_args(arguments),
+        beside(file, "tables.py").summary,
+    )
     target = chapter / "results.json"
     if args.figures or args.summary:
         results = json.loads(target.read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from minipeft.course.wrong_answers import wrong_answers, wrong_module
 CHAPTERS = chapters()
 MAP = (LESSONS / "README.md").read_text(encoding="utf-8")
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.folder.name)
-MEASURED = [chapter for chapter in CHAPTERS if (chapter.folder / "experiment.py").exists()]
+MEASURED = [chapter for chapter in CHAPTERS if chapter.results]
 each_measured_chapter = pytest.mark.parametrize("chapter", MEASURED, ids=lambda chapter: chapter.folder.name)
 
 
@@ -66,7 +66,7 @@ def test_there_are_at_least_six_different_wrong_answers_for_each_exercise(chapte
 @each_measured_chapter
 def test_tables_and_numbers_follow_from_the_runs(chapter):
     results = chapter.results
-    tables, numbers = load_answers(chapter.folder / "experiment.py").summary(results["runs"])
+    tables, numbers = load_answers(chapter.folder / "tables.py").summary(results["runs"])
     assert json.loads(json.dumps([tables, numbers])) == [results["tables"], results["numbers"]]
 
 

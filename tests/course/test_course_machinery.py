@@ -417,13 +417,15 @@ def test_an_experiment_writes_results_that_its_summary_gives_again(tmp_path, mon
     def runs(args):
         return {"scores": {rank: rank * args.seeds for rank in (1, 2)}}
 
-    def summary(measured):
-        rows = [[rank, str(score)] for rank, score in measured["scores"].items()]
-        return {"ranks": {"columns": ["rank", "score"], "rows": rows}}, {"best": max(measured["scores"].values())}
-
-    experiment.main(str(file), runs, summary, ["--quick"])
+    (file.parent / "tables.py").write_text(
+        "def summary(measured):\n"
+        "    rows = [[rank, str(score)] for rank, score in measured['scores'].items()]\n"
+        "    best = max(measured['scores'].values())\n"
+        "    return {'ranks': {'columns': ['rank', 'score'], 'rows': rows}}, {'best': best}\n"
+    )
+    experiment.main(str(file), runs, ["--quick"])
     assert not (file.parent / "results.json").exists(), "a quick look leaves nothing behind"
-    experiment.main(str(file), runs, summary, ["--seeds", "6"])
+    experiment.main(str(file), runs, ["--seeds", "6"])
     results = json.loads((file.parent / "results.json").read_text())
     assert results["numbers"] == {"best": 12} and results["runs"]["scores"] == {"1": 6, "2": 12}
     assert results["seeds"] == 6 and results["command"].endswith("experiment.py --seeds 6 --device cpu")
