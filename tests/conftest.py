@@ -64,5 +64,5 @@ def own_data(tmp_path):
         {"source": f"the {a} met the {b}", "target": "yes" if a < b else "no"} for a in "abcdefg" for b in "hijabk"
     ]
     file = tmp_path / "mine.jsonl"
-    file.write_text("\n".join(json.dumps(line) for line in lines))
+    file.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
     return str(file)

@@ -42,7 +42,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(writer, error, t
     if isinstance(error, OSError):
         assert raised.type is UserError and str(raised.value).count("\n") == 0
         assert f"{path} cannot be written (No space left on device)" in str(raised.value)
-    assert path.read_text() == "old" and names(path.parent) == ["file.x"]
+    assert path.read_text(encoding="utf-8") == "old" and names(path.parent) == ["file.x"]
 
 
 def test_what_torch_cannot_write_is_one_sentence(tmp_path, monkeypatch):
@@ -59,14 +59,14 @@ def test_what_torch_cannot_write_is_one_sentence(tmp_path, monkeypatch):
 def test_two_writers_of_one_file_have_a_half_file_each(tmp_path):
     with beside(tmp_path / "picture.png") as first, beside(tmp_path / "picture.png") as second:
         assert first != second and first.suffix == second.suffix == ".png"  # by which pictures choose their format
-        first.write_text("first")
-        second.write_text("second")
-    assert names(tmp_path) == ["picture.png"] and (tmp_path / "picture.png").read_text() == "first"
+        first.write_text("first", encoding="utf-8")
+        second.write_text("second", encoding="utf-8")
+    assert names(tmp_path) == ["picture.png"] and (tmp_path / "picture.png").read_text(encoding="utf-8") == "first"
 
 
 @pytest.mark.parametrize("place", ["file/inside", "n" * 5000, "zero\0byte/x"])
 def test_a_place_where_nothing_can_be_written_is_one_sentence(place, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(UserError) as raised:
         write_text(tmp_path / place / "x", "text")
     assert "cannot be written" in str(raised.value) and len(str(raised.value)) < 500
@@ -133,7 +133,11 @@ with locked(sys.argv[1]):
 def test_a_folder_belongs_to_one_process_until_that_ends_however_it_ends(tmp_path):
     folder = tmp_path / "run"
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     )
     try:
         assert holder.stdout.readline() == "held\n"
@@ -158,8 +162,8 @@ def test_a_lock_leaves_no_folder_that_it_made_for_nothing(tmp_path):
 
 
 def test_half_files_of_a_killed_process_go_with_the_next_lock(tmp_path):
-    (tmp_path / ".part-123-abc.pt").write_text("half")
-    (tmp_path / "kept.pt").write_text("whole")
+    (tmp_path / ".part-123-abc.pt").write_text("half", encoding="utf-8")
+    (tmp_path / "kept.pt").write_text("whole", encoding="utf-8")
     with locked(tmp_path):
         pass
     assert names(tmp_path) == ["kept.pt"]

@@ -55,10 +55,10 @@ def test_an_older_pytorch_bin_file_is_read(tmp_path):
 
 
 def test_another_kind_of_model_and_a_missing_package_are_refused_in_a_sentence(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
     with pytest.raises(UserError, match="holds a 'llama' model; minipeft reads t5, mt5 and gpt2"):
         models.load(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(gpt2_settings(tiny_gpt2().config)))
+    (tmp_path / "config.json").write_text(json.dumps(gpt2_settings(tiny_gpt2().config)), encoding="utf-8")
     (tmp_path / "model.safetensors").write_bytes(bytes(10**5))
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     with pytest.raises(UserError, match="pip install 'minipeft\\[hub\\]'"):
@@ -68,11 +68,11 @@ def test_another_kind_of_model_and_a_missing_package_are_refused_in_a_sentence(t
 def test_incomplete_hugging_face_folders_are_refused_in_a_sentence(tmp_path):
     pytest.importorskip("safetensors", reason="needs minipeft[hub]")
     to_hugging_face(tiny_gpt2(), tmp_path)
-    settings = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(settings | {"activation_function": "relu"}))
+    settings = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"activation_function": "relu"}), encoding="utf-8")
     with pytest.raises(UserError, match="activation_function 'relu' is not supported"):
         from_hugging_face(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(settings | {"n_layer": 4}))
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"n_layer": 4}), encoding="utf-8")
     with pytest.raises(UserError, match=r"transformer.h.3.attn.c_attn.bias' is nothing, expected \(36,\)"):
         from_hugging_face(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(bytes(10**5))

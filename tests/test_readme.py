@@ -106,7 +106,7 @@ def test_a_table_with_another_number_is_mended():
 
 def test_every_race_has_its_table():
     shown = re.findall(r"\(table of ([^)]+)\)", ALL_RESULTS)
-    assert sorted(shown) == sorted(str(file.relative_to(ROOT)) for file in RACES)
+    assert sorted(shown) == sorted(file.relative_to(ROOT).as_posix() for file in RACES)
 
 
 def bases_table() -> str:

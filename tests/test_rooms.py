@@ -50,7 +50,9 @@ def imports(tree: ast.AST) -> set[str]:
 @pytest.mark.parametrize("room", ALLOWED)
 def test_a_room_imports_only_what_it_may(room):
     for file in (PACKAGE / room).rglob("*.py"):
-        inside = {name for name in imports(ast.parse(file.read_text())) if name.startswith("minipeft")} - GROUND
+        inside = {
+            name for name in imports(ast.parse(file.read_text(encoding="utf-8"))) if name.startswith("minipeft")
+        } - GROUND
         allowed = (f"minipeft.{room}", *ALLOWED[room])
         strangers = {name for name in inside if not any(f"{name}.".startswith(f"{start}.") for start in allowed)}
         assert not strangers, f"{file.relative_to(PACKAGE)} may not import {strangers}"
@@ -61,33 +63,51 @@ def test_only_what_trains_on_the_corpus_imports_the_generators():
     for file in FILES:
         rooms = file.relative_to(PACKAGE).parts
         if rooms[:2] != ("tasks", "making") and rooms[0] not in READS_THE_CORPUS:
-            makers = {name for name in imports(ast.parse(file.read_text())) if f"{name}.".startswith(f"{MAKING}.")}
+            makers = {
+                name
+                for name in imports(ast.parse(file.read_text(encoding="utf-8")))
+                if f"{name}.".startswith(f"{MAKING}.")
+            }
             assert not makers, f"{file.relative_to(PACKAGE)} may not import {makers}"
 
 
 def test_only_the_command_line_imports_the_course():
     for file in FILES:
         if file.relative_to(PACKAGE).parts[0] not in ("course", "commands"):
-            assert not any(f"{name}.".startswith("minipeft.course.") for name in imports(ast.parse(file.read_text())))
+            assert not any(
+                f"{name}.".startswith("minipeft.course.")
+                for name in imports(ast.parse(file.read_text(encoding="utf-8")))
+            )
 
 
 def test_only_the_front_door_imports_a_command():
     for file in FILES:
         if file.relative_to(PACKAGE).parts[0] not in ("commands", "__main__.py"):
-            assert not any(f"{name}.".startswith("minipeft.commands.") for name in imports(ast.parse(file.read_text())))
+            assert not any(
+                f"{name}.".startswith("minipeft.commands.")
+                for name in imports(ast.parse(file.read_text(encoding="utf-8")))
+            )
 
 
 def test_the_configuration_of_the_lessons_needs_pytest_alone():
     conftest = PACKAGE.parent / "lessons" / "conftest.py"
-    assert {name.split(".")[0] for name in imports(ast.parse(conftest.read_text()))} == {"pytest", "minipeft"}
+    assert {name.split(".")[0] for name in imports(ast.parse(conftest.read_text(encoding="utf-8")))} == {
+        "pytest",
+        "minipeft",
+    }
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_nothing_but_the_four_packages_is_needed_to_import(file):
     top = ast.Module(
-        [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)], []
+        [
+            node
+            for node in ast.parse(file.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ],
+        [],
     )
     outside = {name.split(".")[0] for name in imports(top)} - {"minipeft"}
     assert outside <= OUTSIDE, f"{file.name} needs {outside - OUTSIDE}"
-    everywhere = {name.split(".")[0] for name in imports(ast.parse(file.read_text()))} - {"minipeft"}
+    everywhere = {name.split(".")[0] for name in imports(ast.parse(file.read_text(encoding="utf-8")))} - {"minipeft"}
     assert everywhere <= OUTSIDE | EXTRAS

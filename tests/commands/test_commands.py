@@ -45,7 +45,7 @@ def test_a_missing_data_file_is_named(capsys, base_folder):
 
 def test_a_malformed_line_is_named_with_its_number(capsys, base_folder, tmp_path):
     file = tmp_path / "broken.jsonl"
-    file.write_text('{"source": "a", "target": "b"}\n{"source": "a"}\n')
+    file.write_text('{"source": "a", "target": "b"}\n{"source": "a"}\n', encoding="utf-8")
     sentence = refusal(capsys, "train", "--model", base_folder, "--data", str(file))
     assert "2" in sentence and "target" in sentence
 
@@ -74,7 +74,7 @@ def test_train_evaluate_and_generate_work_on_own_data(capsys, base_folder, own_d
     lora = ["--method", "lora", "--set", "rank=2", "--set", "targets=query,value"]
     train = ["train", *flags, *lora, "--steps", "3", "--out", str(out)]
     assert main(train) == 0
-    result = json.loads((out / "result.json").read_text())
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     # Query and value of three attentions, each 8 x 8 with rank 2: 3 * 2 * 2 * (8 + 8) numbers.
     assert result["trained_parameters"] == 192
     assert f"trained {192:,} parameters" in capsys.readouterr().out
@@ -90,7 +90,9 @@ def test_train_evaluate_and_generate_work_on_own_data(capsys, base_folder, own_d
 def test_torchrun_trains_one_adapter_with_two_processes(base_folder, own_data, tmp_path):
     flags = ["--model", base_folder, "--data", own_data, "--steps", "4", "--set", "rank=2"]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "minipeft", "train"]
-    together = subprocess.run([*launcher, *flags, "--out", str(tmp_path / "two")], capture_output=True, text=True)
+    together = subprocess.run(
+        [*launcher, *flags, "--out", str(tmp_path / "two")], capture_output=True, text=True, encoding="utf-8"
+    )
     assert together.returncode == 0, together.stderr
     assert together.stdout.count("trained") == 1, "only the first process prints"
     assert main(["train", *flags, "--out", str(tmp_path / "one")]) == 0
@@ -108,7 +110,7 @@ def test_compare_makes_a_table_and_keeps_finished_runs(capsys, base_folder, own_
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
     assert sorted(rows) == ["full", "lora", "method", "untuned"]
     assert "4 runs, about" in text, "the untuned base takes no time"
-    report = json.loads((out / "result.json").read_text())
+    report = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert [len(row["scores"]) for row in report["rows"] if row["method"] == "lora"] == [2]
     assert report["provenance"]["torch"] == torch.__version__
     assert main([*arguments, "--workers", "1"]) == 0
@@ -121,7 +123,7 @@ def test_patience_ends_the_runs_of_train_and_compare_early(base_folder, own_data
     assert (
         main(["train", *flags, "--learning-rate", "1e-12", "--batch-size", "2", "--out", str(tmp_path / "train")]) == 0
     )
-    result = json.loads((tmp_path / "train" / "result.json").read_text())
+    result = json.loads((tmp_path / "train" / "result.json").read_text(encoding="utf-8"))
     assert result["spec"]["patience"] == 1 and len(result["losses"]) == 50  # every fourth of 200
     asked = []
     monkeypatch.setattr("minipeft.commands.compare.compare", lambda spec, *rest: asked.append(spec))
@@ -132,7 +134,7 @@ def test_patience_ends_the_runs_of_train_and_compare_early(base_folder, own_data
 def test_a_mixture_trains_from_the_command_line(base_folder, tmp_path):
     flags = ["--model", base_folder, "--task", "sentiment+topic", "--steps", "2", "--out", str(tmp_path)]
     assert main(["train", *flags]) == 0
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert (result["spec"]["task"], result["chance"]) == ("sentiment+topic", 30.0)
 
 
@@ -167,7 +169,7 @@ def test_what_a_method_takes_from_the_task_is_there_when_it_is_tuned():
 def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own_data, tmp_path):
     flags = ["--model", base_folder, "--data", own_data, "--steps", "2", "--set", "inner=6", "--set", "prefix_length=3"]
     assert main(["train", *flags, "--method", "prefix_tuning", "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     # Three attentions of one layer, each: 3 x 8 positions, 8 -> 6 with bias, 6 -> 2 * 8 with bias; stored are 3 x 16.
     assert result["memory"]["gradients"] == 4 * 3 * (3 * 8 + 8 * 6 + 6 + 6 * 16 + 16)
     assert result["moved_parameters"] == 3 * (3 * 8 + 8 * 6 + 6 + 6 * 16 + 16)
@@ -176,11 +178,11 @@ def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own
 
 def test_a_run_with_other_settings_does_not_count_as_finished(tmp_path):
     spec = RunSpec(folder=str(tmp_path), model="m", task="t", method="lora", steps=5)
-    spec.result_file.write_text(json.dumps({"spec": {**spec.__dict__, "steps": 6}}))
+    spec.result_file.write_text(json.dumps({"spec": {**spec.__dict__, "steps": 6}}), encoding="utf-8")
     assert finished(spec) is None
-    spec.result_file.write_text(json.dumps({"spec": spec.__dict__}))
+    spec.result_file.write_text(json.dumps({"spec": spec.__dict__}), encoding="utf-8")
     assert finished(spec) is not None
-    spec.result_file.write_text('{"spec": ')
+    spec.result_file.write_text('{"spec": ', encoding="utf-8")
     assert finished(spec) is None
 
 

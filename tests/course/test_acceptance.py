@@ -40,13 +40,13 @@ def test_every_task_gets_a_file_that_names_the_call_which_makes_it_again(raced, 
     call(monkeypatch, "--tasks", "sentiment,topic", "--methods", f"lora,{hybrid}", "--name", "prompts", "--seeds", "2")
     assert [base.task for base, *_ in raced] == ["sentiment", "topic"]
     assert [rest for _, *rest in raced] == [[["lora", hybrid], 2, True]] * 2
-    report = json.loads((tmp_path / "results" / "topic-prompts.json").read_text())
+    report = json.loads((tmp_path / "results" / "topic-prompts.json").read_text(encoding="utf-8"))
     words = shlex.split(report["command"])
     assert words[:2] == ["python", "lessons/21_which_method/experiment.py"]
     assert words[words.index("--tasks") + 1] == "topic"
     assert words[words.index("--methods") + 1] == f"lora,{hybrid}"
     assert report["sweep"] == {"lora": {"0.01": 50.0}}
-    rates = json.loads((tmp_path / "results" / "learning_rates.json").read_text())
+    rates = json.loads((tmp_path / "results" / "learning_rates.json").read_text(encoding="utf-8"))
     assert rates == {"t5-0.8m": {"sentiment": {"lora": 0.01}, "topic": {"lora": 0.02}}}
 
 

@@ -92,11 +92,11 @@ def lessons(tmp_path, monkeypatch):
     folder = tmp_path / "lessons" / "07_sample"
     folder.mkdir(parents=True)
     for name, text in (("exercise.py", STUB), ("solution.py", SOLUTION), ("test_exercise.py", TESTS)):
-        (folder / name).write_text(text)
-    (folder / "hints.json").write_text(json.dumps(HINTS))
-    (folder / "README.md").write_text("# 07. Sample: twice as much\n")
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "hints.json").write_text(json.dumps(HINTS), encoding="utf-8")
+    (folder / "README.md").write_text("# 07. Sample: twice as much\n", encoding="utf-8")
     (tmp_path / "wrong").mkdir()
-    (tmp_path / "wrong" / "07_sample.py").write_text(WRONG)
+    (tmp_path / "wrong" / "07_sample.py").write_text(WRONG, encoding="utf-8")
     monkeypatch.setattr("minipeft.course.wrong_answers.WRONG_ANSWERS", tmp_path / "wrong")
     wrong_answers.cache_clear()
     yield tmp_path / "lessons"
@@ -106,7 +106,7 @@ def lessons(tmp_path, monkeypatch):
 def message(lessons, test, code):
     """What the student reads whose answer is `code`."""
     chapter = find_chapter("7", lessons)
-    (chapter.folder / "exercise.py").write_text(code)
+    (chapter.folder / "exercise.py").write_text(code, encoding="utf-8")
     state, text = judge(chapter, chapter.answers())[test]
     assert state == "wrong"
     return text
@@ -173,11 +173,13 @@ def test_pytest_tells_to_do_from_wrong_and_done(lessons, capsys):
     assert "07_sample            to do  to do 2 (doubled, count)" in text
     status, text = pytest_in(lessons, capsys, "--solutions")
     assert status == 0 and "2 passed" in text and "07_sample            done   done 2" in text
-    (lessons / "07_sample" / "exercise.py").write_text(STUB.replace("raise NotImplementedError", "return 3 * x"))
+    (lessons / "07_sample" / "exercise.py").write_text(
+        STUB.replace("raise NotImplementedError", "return 3 * x"), encoding="utf-8"
+    )
     status, text = pytest_in(lessons, capsys)
     assert status == 1 and "1 failed, 1 to do" in text and "wrong 1 (doubled), to do 1 (count)" in text
     assert "Got 15 instead of 10" in text and "Traceback" not in text and "def test_" not in text
-    (lessons / "07_sample" / "exercise.py").write_text("def (")
+    (lessons / "07_sample" / "exercise.py").write_text("def (", encoding="utf-8")
     status, text = pytest_in(lessons, capsys)
     assert status == 1 and "exercise.py does not load. SyntaxError" in text and "wrong 2" in text
 
@@ -185,14 +187,14 @@ def test_pytest_tells_to_do_from_wrong_and_done(lessons, capsys):
 def test_progress_is_recomputed_from_the_tests(lessons, capsys):
     assert main(["progress", "--lessons", str(lessons)]) == 0
     assert "to do 2 (doubled, count)" in capsys.readouterr().out
-    (lessons / "07_sample" / "exercise.py").write_text(SOLUTION.replace("3 * 5", "3 + 5"))
+    (lessons / "07_sample" / "exercise.py").write_text(SOLUTION.replace("3 * 5", "3 + 5"), encoding="utf-8")
     assert main(["progress", "--lessons", str(lessons)]) == 0
     text = capsys.readouterr().out
     assert "07_sample            wrong  done 1, wrong 1 (count)" in text and "1 of 2 exercises done" in text
 
 
 def test_an_exercise_file_that_does_not_load_is_wrong(lessons):
-    (lessons / "07_sample" / "exercise.py").write_text("def (")
+    (lessons / "07_sample" / "exercise.py").write_text("def (", encoding="utf-8")
     assert set(exercise_states(find_chapter("7", lessons)).values()) == {"wrong"}
 
 
@@ -206,10 +208,10 @@ def test_hints_come_one_after_another_and_then_the_last_again(lessons):
 def test_the_hint_is_for_the_first_exercise_that_is_not_done(lessons, capsys):
     assert main(["hint", "7", "--lessons", str(lessons)]) == 0
     assert "07_sample, doubled, hint 1 of 3: look" in capsys.readouterr().out
-    (lessons / "07_sample" / "exercise.py").write_text(SOLUTION.replace("3 * 5", "..."))
+    (lessons / "07_sample" / "exercise.py").write_text(SOLUTION.replace("3 * 5", "..."), encoding="utf-8")
     assert main(["hint", "7", "--lessons", str(lessons)]) == 0
     assert "count, hint 1 of 3" in capsys.readouterr().out
-    (lessons / "07_sample" / "exercise.py").write_text(SOLUTION)
+    (lessons / "07_sample" / "exercise.py").write_text(SOLUTION, encoding="utf-8")
     assert main(["hint", "7", "--lessons", str(lessons)]) == 0
     assert "are done" in capsys.readouterr().out
     assert main(["hint", "7", "tripled", "--lessons", str(lessons)]) == 2
@@ -233,7 +235,7 @@ def test_a_folder_without_a_text_is_a_planned_chapter(lessons, capsys):
 
 def test_a_test_is_about_the_longest_name_that_it_starts_with(lessons):
     chapter = Chapter(lessons / "07_sample")
-    (chapter.folder / "hints.json").write_text(json.dumps({"merge": [], "merge_back": []}))
+    (chapter.folder / "hints.json").write_text(json.dumps({"merge": [], "merge_back": []}), encoding="utf-8")
     assert chapter.exercise_of("test_merge_back_restores") == "merge_back"
     assert "not run 1" in chapter_line(chapter, {"merge": "done"})
     with pytest.raises(ValueError, match="no exercise"):
@@ -370,10 +372,11 @@ def test_the_linter_says_what_is_missing(lessons):
     assert problems(chapter) == ["there is no hints.json"]
     (chapter.folder / "kept.json").rename(chapter.folder / "hints.json")
     (chapter.folder / "README.md").write_text(
-        "# 7. Sample\n\n## The question\n\nWhy 98.6?\n\n```equation\ny = f x\n```\n\n[away](nothing.md) ![x](a.png)\n"
+        "# 7. Sample\n\n## The question\n\nWhy 98.6?\n\n```equation\ny = f x\n```\n\n[away](nothing.md) ![x](a.png)\n",
+        encoding="utf-8",
     )
     (chapter.folder / "test_exercise.py").write_text(
-        TESTS + "\n\ndef test_count_again(answers):\n    answers.COUNT == 15\n"
+        TESTS + "\n\ndef test_count_again(answers):\n    answers.COUNT == 15\n", encoding="utf-8"
     )
     text = "\n".join(problems(chapter))
     for words in ("the title", "the sections", "words are not from", "98.6 has no mark", "not explained: f, x, y",
@@ -402,9 +405,11 @@ def test_the_linter_says_what_is_missing(lessons):
 )
 def test_every_exercise_has_one_form(lessons, before, after, complaint):
     chapter = find_chapter("7", lessons)
-    (chapter.folder / "README.md").write_text("1. `doubled` (implement): twice.\n2. `COUNT` (predict): by hand.\n")
+    (chapter.folder / "README.md").write_text(
+        "1. `doubled` (implement): twice.\n2. `COUNT` (predict): by hand.\n", encoding="utf-8"
+    )
     assert form_problems(chapter) == []
-    (chapter.folder / "exercise.py").write_text(STUB.replace(before, after) if before else STUB)
+    (chapter.folder / "exercise.py").write_text(STUB.replace(before, after) if before else STUB, encoding="utf-8")
     found = form_problems(chapter)
     assert len(found) == (complaint is not None) and all(complaint in problem for problem in found)
 
@@ -421,12 +426,13 @@ def test_an_experiment_writes_results_that_its_summary_gives_again(tmp_path, mon
         "def summary(measured):\n"
         "    rows = [[rank, str(score)] for rank, score in measured['scores'].items()]\n"
         "    best = max(measured['scores'].values())\n"
-        "    return {'ranks': {'columns': ['rank', 'score'], 'rows': rows}}, {'best': best}\n"
+        "    return {'ranks': {'columns': ['rank', 'score'], 'rows': rows}}, {'best': best}\n",
+        encoding="utf-8",
     )
     experiment.main(str(file), runs, ["--quick"])
     assert not (file.parent / "results.json").exists(), "a quick look leaves nothing behind"
     experiment.main(str(file), runs, ["--seeds", "6"])
-    results = json.loads((file.parent / "results.json").read_text())
+    results = json.loads((file.parent / "results.json").read_text(encoding="utf-8"))
     assert results["numbers"] == {"best": 12} and results["runs"]["scores"] == {"1": 6, "2": 12}
     assert results["seeds"] == 6 and results["command"].endswith("experiment.py --seeds 6 --device cpu")
 
@@ -435,7 +441,8 @@ def test_every_figure_has_a_function_that_draws_it(tmp_path):
     pytest.importorskip("matplotlib", reason="needs matplotlib (extra [plots])")
     (tmp_path / "figures.py").write_text(
         "from matplotlib import pyplot\n\ndef draw_scores(measured):\n"
-        "    figure, axes = pyplot.subplots(figsize=(4, 2))\n    axes.plot(measured['scores'])\n    return figure\n"
+        "    figure, axes = pyplot.subplots(figsize=(4, 2))\n    axes.plot(measured['scores'])\n    return figure\n",
+        encoding="utf-8",
     )
     (drawn,) = draw_figures(tmp_path, {"scores": [1, 2]}, tmp_path / "figures")
     assert drawn == tmp_path / "figures" / "scores.png" and drawn.read_bytes().startswith(b"\x89PNG")

@@ -233,15 +233,19 @@ def test_a_config_of_ours_or_of_hugging_face_is_planned_without_weights(tmp_path
     ours, theirs = tmp_path / "ours", tmp_path / "config.json"
     ours.mkdir()
     (ours / "config.json").write_text(
-        '{"family": "decoder_only", "vocabulary_size": 50, "hidden_size": 8, "heads": 2, "layers": 1}'
+        '{"family": "decoder_only", "vocabulary_size": 50, "hidden_size": 8, "heads": 2, "layers": 1}', encoding="utf-8"
     )
     theirs.write_text(
         '{"model_type": "t5", "feed_forward_proj": "gated-gelu", "tie_word_embeddings": false, "vocab_size": 32128, '
-        '"d_model": 512, "num_heads": 6, "d_kv": 64, "d_ff": 1024, "num_layers": 8}'
+        '"d_model": 512, "num_heads": 6, "d_kv": 64, "d_ff": 1024, "num_layers": 8}',
+        encoding="utf-8",
     )
     assert plan(str(ours), "full").model_parameters == 50 * 8 + 256 * 8 + 12 * 8 * 8 + 13 * 8 + 2 * 8
     assert plan(str(theirs), "full").model_parameters == SIZES["t5-v1.1-small"][0]
-    theirs.write_text('{"family": "decoder_only", "vocabulary_size": "x", "hidden_size": 8, "heads": 2, "layers": 1}')
+    theirs.write_text(
+        '{"family": "decoder_only", "vocabulary_size": "x", "hidden_size": 8, "heads": 2, "layers": 1}',
+        encoding="utf-8",
+    )
     with pytest.raises(UserError, match="vocabulary_size is 'x'; it must be a whole number from 1 to 1,000,000,000"):
         plan(str(theirs), "full")
 

@@ -42,9 +42,9 @@ def written(folder, family, **settings):
 
 def edit(folder, **settings):
     """Change fields of config.json; None writes null, ... takes the field out."""
-    content = json.loads((folder / "config.json").read_text()) | settings
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8")) | settings
     kept = {name: value for name, value in content.items() if value is not ...}
-    (folder / "config.json").write_text(json.dumps(kept))
+    (folder / "config.json").write_text(json.dumps(kept), encoding="utf-8")
 
 
 def put(folder, **tensors):

@@ -125,7 +125,9 @@ def test_a_killed_and_resumed_run_gives_the_weights_of_an_unbroken_one_bit_for_b
     resumed = pretrain.pretrain(settings, tmp_path / "killed", progress_bar=False)
 
     assert torch.equal(weights(resumed), weights(unbroken))
-    first, second = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("unbroken", "killed"))
+    first, second = (
+        json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8")) for name in ("unbroken", "killed")
+    )
     assert first["step"] == 20 and first["curve"] == second["curve"]
     assert not list(tmp_path.glob("*/*.p*t.part")) and not (tmp_path / "killed" / "resume.pt").exists()
 
@@ -145,7 +147,7 @@ def test_the_checkpoint_reads_back_and_says_how_it_was_made(small, tmp_path):
     loaded = load_checkpoint(tmp_path / "base")
     assert torch.allclose(weights(loaded), weights(model), rtol=1e-3, atol=1e-6)  # 16 bits
     assert not torch.equal(weights(load_checkpoint(tmp_path / "base-step3")), weights(loaded))
-    results = json.loads((tmp_path / "base" / "results.json").read_text())
+    results = json.loads((tmp_path / "base" / "results.json").read_text(encoding="utf-8"))
     assert results["settings"]["size"] == "t5-tiny" and results["tokens"] == settings.tokens
     assert {"step", "tokens", "train_loss", "loss", "gap"} == set(results["curve"][-1])
     assert {"commit", "torch", "python", "hardware", "seconds"} <= set(results)

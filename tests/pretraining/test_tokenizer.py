@@ -99,10 +99,12 @@ def test_a_trained_tokenizer_has_exactly_the_size_asked_for_and_refuses_too_litt
 
 
 def test_a_tokenizer_is_loaded_from_a_folder_and_a_bad_path_is_one_sentence(tmp_path):
-    (tmp_path / "tokenizer.json").write_text((DATA / "tokenizer" / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(
+        (DATA / "tokenizer" / "tokenizer.json").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     assert Tokenizer.load(tmp_path).encode("The cat.") == TOKENIZER.encode("The cat.")
     with pytest.raises(UserError, match="There is no tokenizer file"):
         Tokenizer.load(tmp_path / "nowhere")
-    (tmp_path / "bad.json").write_text(json.dumps({"model": 3}))
+    (tmp_path / "bad.json").write_text(json.dumps({"model": 3}), encoding="utf-8")
     with pytest.raises(UserError, match="not a tokenizer.json"):
         Tokenizer.load(tmp_path / "bad.json")

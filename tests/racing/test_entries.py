@@ -79,10 +79,10 @@ def test_shots_are_drawn_by_the_seed_from_the_train_split():
 def test_a_result_written_before_there_were_labels_and_shots_still_counts(tmp_path):
     spec = RunSpec(folder=str(tmp_path), model="m", task="t", method="lora", steps=5)
     older = {name: value for name, value in asdict(spec).items() if name not in ("label", "shots")}
-    spec.result_file.write_text(json.dumps({"spec": older, "test": 3.0}))
+    spec.result_file.write_text(json.dumps({"spec": older, "test": 3.0}), encoding="utf-8")
     assert finished(spec)["test"] == 3.0
     assert finished(RunSpec(**{**asdict(spec), "shots": 32})) is None
-    spec.result_file.write_text(json.dumps({"spec": {**older, "from_the_future": 1}}))
+    spec.result_file.write_text(json.dumps({"spec": {**older, "from_the_future": 1}}), encoding="utf-8")
     assert finished(spec) is None
 
 
@@ -100,7 +100,9 @@ def test_a_few_shot_race_of_variants_makes_one_table(tmp_path, capsys, monkeypat
     assert {line.split("|")[1].strip() for line in lines} == {
         "method", "prompt_tuning", "hybrid", "ppt:format=unified", "untuned",
     }  # fmt: skip
-    report = json.loads((tmp_path / "race" / "result.json").read_text())
+    report = json.loads((tmp_path / "race" / "result.json").read_text(encoding="utf-8"))
     assert "8 shots" in report["title"] and report["settings"]["shots"] == 8
-    hybrid = json.loads((tmp_path / "race" / "runs" / "hybrid-seed0" / "result.json").read_text())["spec"]
+    hybrid = json.loads((tmp_path / "race" / "runs" / "hybrid-seed0" / "result.json").read_text(encoding="utf-8"))[
+        "spec"
+    ]
     assert hybrid["label"] == "hybrid" and hybrid["hyperparameters"] == {"template": "{source} It was"}

@@ -61,7 +61,7 @@ def test_the_command_scores_every_prompt_and_saves_the_best(capsys, base_folder,
     flags = ["--model", base_folder, "--task", "sentiment"]
     limited = ["--shots", "2", "--draws", "2", "--limit", "12", "--out", str(out)]
     assert main(["prompts", *flags, *limited]) == 0
-    printed, report = capsys.readouterr().out, json.loads((out / "result.json").read_text())
+    printed, report = capsys.readouterr().out, json.loads((out / "result.json").read_text(encoding="utf-8"))
     words = hand_written("sentiment")
     assert len(report["rows"]) == len(words.templates) * len(words.verbalizers) * 2
     assert all(text in printed for text in words.templates) and "standard deviation: over templates" in printed
@@ -82,10 +82,10 @@ def test_the_command_takes_prompts_for_own_data(capsys, base_folder, own_data, t
     flags = ["prompts", "--model", base_folder, "--data", own_data, "--out", str(tmp_path)]
     words = ["--verbalizer", '{"yes": ["Yes."], "no": ["No."]}', "--verbalizer", '{"yes": ["true"], "no": ["false"]}']
     assert main([*flags, "--template", "{source} Is it?", "--template", "{source} So:", *words]) == 0
-    report = json.loads((tmp_path / "result.json").read_text())
+    report = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert len(report["rows"]) == 4 and report["shots"] == 0
     assert main([*flags, "--template", "{source} Is it?"]) == 0
-    assert json.loads((tmp_path / "result.json").read_text())["verbalizers"] == {"1": {}}
+    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["verbalizers"] == {"1": {}}
     assert "the answers themselves" in capsys.readouterr().out
 
 

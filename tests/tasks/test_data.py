@@ -77,7 +77,7 @@ def test_prose_is_short_plain_paragraphs_and_its_licence_is_bundled():
     assert len(prose.passages()) > 4000
     for text in prose.passages():
         assert 15 <= len(text.split()) <= 90 and ">>>" not in text and "\n" not in text
-    assert "PYTHON SOFTWARE FOUNDATION LICENSE" in (DATA / "prose" / "PSF-LICENSE.txt").read_text()
+    assert "PYTHON SOFTWARE FOUNDATION LICENSE" in (DATA / "prose" / "PSF-LICENSE.txt").read_text(encoding="utf-8")
 
 
 def test_paragraphs_drop_code_join_short_ones_and_part_long_ones():

@@ -101,7 +101,7 @@ def test_an_empty_split_and_a_single_task_are_refused():
 
 def test_own_data_can_be_mixed_with_a_bundled_task(tmp_path):
     lines = "".join(f'{{"source": "text {i}", "target": "{"no" if i % 2 else "yes"}"}}\n' for i in range(20))
-    (tmp_path / "mine.jsonl").write_text(lines)
+    (tmp_path / "mine.jsonl").write_text(lines, encoding="utf-8")
     both = mixture([load_jsonl(tmp_path / "mine.jsonl"), load_task("topic", train_size=4)])
     assert both.name == "mine+topic" and both.train[0].candidates == ("no", "yes")
 

@@ -42,7 +42,7 @@ from minipeft.tasks.task import Example, Task
 )
 def test_a_malformed_line_is_reported_with_its_number_and_reason(tmp_path, line, reason):
     path = tmp_path / "my.jsonl"
-    path.write_text('{"source": "fine", "target": "x"}\n\n' + line + "\n")
+    path.write_text('{"source": "fine", "target": "x"}\n\n' + line + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=re.escape(f"my.jsonl, line 3: {reason}")):
         load_jsonl(path)
 
@@ -50,7 +50,7 @@ def test_a_malformed_line_is_reported_with_its_number_and_reason(tmp_path, line,
 def test_missing_empty_and_binary_files_are_reported(tmp_path):
     with pytest.raises(UserError, match="There is no file"):
         load_jsonl(tmp_path / "none.jsonl")
-    (tmp_path / "empty.jsonl").write_text("\n \n")
+    (tmp_path / "empty.jsonl").write_text("\n \n", encoding="utf-8")
     with pytest.raises(UserError, match="is empty"):
         load_jsonl(tmp_path / "empty.jsonl")
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
@@ -139,7 +139,7 @@ def test_a_mark_of_utf_8_and_the_line_ends_of_windows_are_read_over(tmp_path):
 
 
 def test_a_whole_emoji_written_as_two_escapes_is_text(tmp_path):
-    (tmp_path / "emoji.jsonl").write_text('{"source": "nice \\ud83d\\ude00", "target": "good"}')
+    (tmp_path / "emoji.jsonl").write_text('{"source": "nice \\ud83d\\ude00", "target": "good"}', encoding="utf-8")
     assert read_jsonl(tmp_path / "emoji.jsonl")[0].source == "nice \U0001f600"
 
 

@@ -26,7 +26,7 @@ def outcomes(tmp_path_factory):
     worker = [sys.executable, str(TESTS / "training" / "data_parallel_worker.py"), str(folder)]
     processes = []
     for rank in range(2):
-        with open(folder / f"{rank}.txt", "w") as errors:
+        with open(folder / f"{rank}.txt", "w", encoding="utf-8") as errors:
             processes.append(subprocess.Popen(worker, env={**environment, "RANK": str(rank)}, stderr=errors))
     while any(process.poll() is None for process in processes):
         if any(process.returncode for process in processes):  # the other would wait for it
@@ -34,7 +34,7 @@ def outcomes(tmp_path_factory):
                 process.kill()
         time.sleep(0.1)
     for rank, process in enumerate(processes):
-        assert process.returncode == 0, (folder / f"{rank}.txt").read_text()[-2000:]
+        assert process.returncode == 0, (folder / f"{rank}.txt").read_text(encoding="utf-8")[-2000:]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

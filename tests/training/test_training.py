@@ -287,7 +287,7 @@ def test_a_place_that_takes_no_files_is_found_before_the_first_step(tiny_t5, tin
     method = LoRA(rank=2)
     method.attach(tiny_t5)
     method.after_backward = lambda step, total: pytest.fail("a step was made")
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     for place in (tmp_path / "file", tmp_path / "file" / "run", tmp_path / ("n" * 300)):
         with pytest.raises(UserError, match="cannot be written"):
             fine_tune(tiny_t5, method, tiny_task, SHORT, place)

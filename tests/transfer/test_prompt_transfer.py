@@ -108,7 +108,7 @@ def test_pseudo_labels_are_made_once_by_a_classifier_and_kept(base_folder, tmp_p
         assert main(["pretrain-prompt", "--kind", "single", *flags, "--out", str(tmp_path / "p.pt")]) == 0
         (tmp_path / "p.pt").unlink()
     assert len(made) == 1
-    lines = (tmp_path / "p.pt.run" / "train.jsonl").read_text().splitlines()
+    lines = (tmp_path / "p.pt.run" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     targets = [json.loads(line)["target"] for line in lines]
     assert {targets.count(word) for word in ("terrible", "bad", "maybe", "good", "great")} == {len(targets) // 5}
 
@@ -130,7 +130,7 @@ def test_transfer_tunes_sources_measures_retrieves_and_keeps_finished_runs(base_
     command = ["transfer", "--sources", "sentiment_food,word_sense", "--target", "sentiment", *flags]
     command += ["--out", str(tmp_path), "--similarity", "tokens"]
     assert main([*command, "--k", "2", "--retrieval", "best,average,mixture"]) == 0
-    report = json.loads((tmp_path / "result.json").read_text())
+    report = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     rows = {row["start"]: row for row in report["rows"]}
     (best,) = [name for name in rows if name.startswith("best of 2 on dev: from ")]
     assert set(rows) == {"no transfer", "from sentiment_food", "from word_sense", "average of 2", "mixture of 2", best}
@@ -147,7 +147,9 @@ def test_transfer_tunes_sources_measures_retrieves_and_keeps_finished_runs(base_
     made.clear()
     assert main([*command, "--k", "1"]) == 0  # with one source, its average and mixture are itself
     assert [Path(spec.folder).name.split("-")[0] for spec in made] == ["average_of_1", "mixture_of_1"]
-    after = {row["start"]: row["test"] for row in json.loads((tmp_path / "result.json").read_text())["rows"]}
+    after = {
+        row["start"]: row["test"] for row in json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["rows"]
+    }
     first = next(iter(weights))
     assert list(after) == [
         "no transfer",

@@ -24,7 +24,7 @@ def test_a_float32_checkpoint_comes_back_bit_for_bit(family, tmp_path):
     assert [(n, p.requires_grad) for n, p in loaded.named_parameters()] == [
         (n, True) for n in dict(model.named_parameters())
     ]
-    assert json.loads((tmp_path / "new" / "folder" / "results.json").read_text()) == {"loss": 1.5}
+    assert json.loads((tmp_path / "new" / "folder" / "results.json").read_text(encoding="utf-8")) == {"loss": 1.5}
 
 
 @every_family
@@ -88,9 +88,12 @@ def test_a_fingerprint_sees_types_and_names():
         ),
         (lambda folder: (folder / "weights.pt").write_bytes(bytes(10**5)), r"weights.pt cannot be read \("),
         (lambda folder: (folder / "config.json").unlink(), "config.json does not exist"),
-        (lambda folder: (folder / "config.json").write_text("{"), "config.json is not valid JSON"),
-        (lambda folder: (folder / "config.json").write_text("[1]"), "config.json holds a list"),
-        (lambda folder: (folder / "config.json").write_text("{}"), "names the family None; it must be one of"),
+        (lambda folder: (folder / "config.json").write_text("{", encoding="utf-8"), "config.json is not valid JSON"),
+        (lambda folder: (folder / "config.json").write_text("[1]", encoding="utf-8"), "config.json holds a list"),
+        (
+            lambda folder: (folder / "config.json").write_text("{}", encoding="utf-8"),
+            "names the family None; it must be one of",
+        ),
         (lambda folder: edit(folder, width=3), "has a field 'width', which no model of family encoder_decoder has"),
         (lambda folder: edit(folder, heads=4), r"key.weight' is \(15, 12\), expected \(20, 12\)"),
         (lambda folder: edit(folder, decoder_layers=4), r"decoder.blocks.3\..* is nothing, expected \("),
@@ -105,8 +108,8 @@ def test_a_broken_folder_is_refused_in_a_sentence(tmp_path, damage, sentence):
 
 
 def edit(folder, **changes):
-    settings = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(settings | changes))
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(settings | changes), encoding="utf-8")
 
 
 def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ FREE = {"architectures", "is_encoder_decoder", "model_type", "bos_token_id", "fa
 
 def read(kind, settings, folder):
     file = folder / "config.json"
-    file.write_text(json.dumps(settings))
+    file.write_text(json.dumps(settings), encoding="utf-8")
     return (read_sizes if kind in OURS else read_their_sizes)(file)
 
 
@@ -112,8 +112,10 @@ def test_models_known_by_name_pass_the_check_of_sizes(tmp_path):
 
 def test_a_config_of_a_larger_model_than_its_weights_is_refused_before_anything_is_allocated(tmp_path):
     save_checkpoint(tmp_path, tiny_gpt2())
-    settings = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(settings | {"layers": 10_000, "hidden_size": 3 * 10**4}))
+    settings = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(
+        json.dumps(settings | {"layers": 10_000, "hidden_size": 3 * 10**4}), encoding="utf-8"
+    )
     with pytest.raises(UserError, match="they belong to different models, or the download broke off"):
         load_checkpoint(tmp_path)
 
@@ -152,6 +154,6 @@ def test_any_json_is_read_or_refused_in_a_sentence(data, kind, tmp_path_factory)
     ],
 )
 def test_broken_json_is_refused_in_a_sentence(text, sentence, tmp_path):
-    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=sentence):
         read_sizes(tmp_path / "config.json")

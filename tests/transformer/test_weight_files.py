@@ -161,7 +161,7 @@ def sharded(folder):
     places = {name: f"model-0000{1 + (number % 2)}-of-00002.safetensors" for number, name in enumerate(names)}
     for file in set(places.values()):
         safetensors.save_file({name: weights[name] for name in names if places[name] == file}, folder / file)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}), encoding="utf-8")
     return places
 
 
@@ -188,7 +188,7 @@ def test_shards_make_one_model(tmp_path):
 def test_an_index_names_files_of_its_own_folder(place, sentence, tmp_path):
     places = sharded(tmp_path)
     places["shared.weight"] = place
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}), encoding="utf-8")
     with pytest.raises(UserError, match=sentence) as refusal:
         from_hugging_face(tmp_path)
     assert len(str(refusal.value)) < 1000
@@ -197,7 +197,7 @@ def test_an_index_names_files_of_its_own_folder(place, sentence, tmp_path):
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {}}', "[" * 100_000])
 def test_a_broken_index_is_refused(content, tmp_path):
     sharded(tmp_path)
-    (tmp_path / "model.safetensors.index.json").write_text(content)
+    (tmp_path / "model.safetensors.index.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=r"index\.json"):
         from_hugging_face(tmp_path)
 

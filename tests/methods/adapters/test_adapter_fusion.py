@@ -172,7 +172,7 @@ def test_what_cannot_be_fused_is_refused_and_the_model_left_alone(tmp_path):
     lora.attach(model)
     save_adapter(tmp_path / "lora.pt", model, lora)
     lora.detach()
-    (tmp_path / "text.pt").write_text("not an adapter")
+    (tmp_path / "text.pt").write_text("not an adapter", encoding="utf-8")
     foreign = Pfeiffer()
     foreign.attach(other)
     save_adapter(tmp_path / "foreign.pt", other, foreign)

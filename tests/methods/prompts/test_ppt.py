@@ -166,7 +166,7 @@ def test_an_adapter_loads_where_the_file_it_started_from_is_gone(name, tmp_path)
 def test_files_that_are_no_prompts_are_refused(tmp_path):
     with pytest.raises(UserError, match="no prompt 'nowhere': give a file, or a bundled one"):
         read_prompt_file("nowhere")
-    (tmp_path / "text.pt").write_text("hello")
+    (tmp_path / "text.pt").write_text("hello", encoding="utf-8")
     with pytest.raises(UserError, match="damaged"):
         read_prompt_file(tmp_path / "text.pt")
     torch.save({"prompt": torch.zeros(2, 2)}, tmp_path / "other.pt")
