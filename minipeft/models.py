@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, excerpt, one_line
 from minipeft.files import read_json
 from minipeft.paths import DATA
 from minipeft.pretraining.tokenizer import Tokenizer
@@ -39,6 +39,11 @@ def load(name_or_folder, device="cpu", dtype=torch.float32) -> LanguageModel:
             f"The tokenizer of {folder} has {tokenizer.size} tokens, its model {model.config.vocabulary_size}: "
             "they belong to different models."
         )
+    if tokenizer.eos != model.config.eos:
+        raise UserError(
+            f"The tokenizer of {folder} ends a text with token {tokenizer.eos}, its config.json with "
+            f"{model.config.eos}: they belong to different models, or one of them is to be mended."
+        )
     model.tokenizer = tokenizer
     return model
 
@@ -57,13 +62,29 @@ def random_init(name_or_folder, seed: int, device="cpu", dtype=torch.float32) ->
 
 
 def find(name_or_folder) -> Path:
-    """The folder of a bundled name or of a path. Raises UserError with the nearest names."""
+    """The folder of a bundled name or of a path; nothing is downloaded. Raises UserError with the nearest names."""
     name = str(name_or_folder)
-    for folder in (CHECKPOINTS / name, Path(name).expanduser()):
-        if (folder / "config.json").is_file():
-            return folder
-    if Path(name).is_dir():
-        raise UserError(f"The folder {name} holds no config.json, so it is not a saved model.")
-    near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.4)
+    if not name.strip():
+        raise UserError("The name of the model is empty: give a bundled one or a folder.")
+    shown = repr(excerpt(name, 150))
+    try:
+        own = Path(name).expanduser()
+        for folder in (CHECKPOINTS / name, own):
+            if (folder / "config.json").is_file():
+                return folder
+        if own.is_dir():
+            raise UserError(f"The folder {shown} holds no config.json, so it is not a saved model.")
+        if own.exists():
+            raise UserError(f"{shown} is a file: give the folder of a saved model.")
+    except UserError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:  # too long, locked, a home that is nobody's, a zero byte
+        raise UserError(f"There is no model or folder {shown} that can be read ({reason(error)}).") from error
+    near = difflib.get_close_matches(name[:100], model_names(), n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"the bundled ones are {', '.join(model_names()) or 'none yet'}."
-    raise UserError(f"There is no model or folder {name!r}; {hint}")
+    raise UserError(f"There is no model or folder {shown}; {hint}")
+
+
+def reason(error: Exception) -> str:
+    """Why, in the system's words."""
+    return getattr(error, "strerror", None) or one_line(error)

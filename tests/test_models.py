@@ -1,7 +1,9 @@
 """Models by name and from Hugging Face folders (written by us: tests/parity holds them against transformers)."""
 
 import json
+import socket
 import sys
+from pathlib import Path
 
 import pytest
 import tokenizers
@@ -108,8 +110,51 @@ def test_an_unknown_name_is_refused_with_the_nearest_one(bundled):
 
 def test_a_folder_without_a_model_is_refused(bundled, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty holds no config.json"):
+    with pytest.raises(UserError, match="empty' holds no config.json"):
         models.load(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("", "The name of the model is empty"),
+        ("  ", "The name of the model is empty"),
+        ("x" * 5000, "no model or folder 'x+...'"),
+        ("a/" * 3000, "no model or folder 'a/"),
+        ("nul\0byte", "no model or folder"),
+        ("half\ud83d", "no model or folder"),
+        ("two\nlines", "no model or folder"),
+        ("~nobody-of-this-name/model", "no model or folder"),
+        (None, "no model or folder 'None'"),
+        (7, "no model or folder '7'"),
+        ("google/t5-v1_1-small", "no model or folder 'google/t5-v1_1-small'"),
+    ],
+)
+def test_names_of_every_kind_get_one_short_sentence_and_nothing_is_downloaded(name, sentence, bundled, monkeypatch):
+    monkeypatch.setattr(socket, "socket", None)
+    with pytest.raises(UserError, match=sentence) as refusal:
+        models.load(name)
+    assert len(str(refusal.value)) < 400 and "\n" not in str(refusal.value)
+
+
+def test_a_file_in_place_of_a_folder_and_a_folder_that_may_not_be_read_are_refused(bundled, tmp_path, monkeypatch):
+    (tmp_path / "model").write_text("no folder")
+    with pytest.raises(UserError, match="is a file: give the folder"):
+        models.load(tmp_path / "model")
+
+    def locked(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", locked)
+    with pytest.raises(UserError, match=r"that can be read \(Permission denied\)"):
+        models.load("t5-tiny")
+
+
+def test_a_tokenizer_that_ends_texts_with_another_token_is_refused(bundled):
+    settings = json.loads((bundled / "t5-tiny" / "config.json").read_text())
+    (bundled / "t5-tiny" / "config.json").write_text(json.dumps(settings | {"eos": 2}))
+    with pytest.raises(UserError, match="ends a text with token 1, its config.json with 2"):
+        models.load("t5-tiny")
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(bundled):

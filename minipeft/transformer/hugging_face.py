@@ -18,7 +18,13 @@ from minipeft.transformer.checkpoints import assemble, hollow_model
 from minipeft.transformer.config_checks import check_room
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from minipeft.transformer.hugging_face_config import gpt2_config, gpt2_settings, t5_config, t5_settings
+from minipeft.transformer.hugging_face_config import (
+    check_generation,
+    gpt2_config,
+    gpt2_settings,
+    t5_config,
+    t5_settings,
+)
 from minipeft.transformer.language_model import LanguageModel
 from minipeft.transformer.weight_files import check_weights, find_weight_files, read_weights, safetensors
 
@@ -40,6 +46,7 @@ def from_hugging_face(folder, device="cpu", dtype=torch.float32) -> LanguageMode
     """
     folder = Path(folder)
     kind, config = read_their_sizes(folder / "config.json")
+    check_generation(config, folder / "generation_config.json")
     files = find_weight_files(folder)
     check_room(replace(config, tied_head=True), files, folder / "config.json")
     theirs, tied = settle_head(read_all(files), config, folder)

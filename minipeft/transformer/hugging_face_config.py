@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minipeft.errors import UserError, quoted
+from minipeft.files import read_json
 from minipeft.transformer.config_checks import (
     DECODER_ONLY_RULES,
     ENCODER_DECODER_RULES,
@@ -143,6 +144,15 @@ def gpt2_config(settings: dict, file: Path) -> DecoderOnlyConfig:
     config = DecoderOnlyConfig(**ours)
     check_sizes(config, file, {own: name for name, own in GPT2_FIELDS.items()})
     return config
+
+
+def check_generation(config, file: Path) -> None:
+    """Raise UserError where generation_config.json, if there is one, starts or ends answers with other tokens."""
+    settings = read_json(file, "download the folder again") if file.exists() else {}
+    for name, own in (("eos_token_id", "eos"), ("decoder_start_token_id", "start")):
+        token, ours = only_end(settings.get(name)), getattr(config, own, None)
+        if None not in (token, ours) and token != ours:
+            raise UserError(f"{file}: {name} is {quoted(token)}, but {ours} in config.json: set them alike.")
 
 
 def translate(said: dict, fields: dict[str, str], rules: dict, file: Path) -> dict[str, Any]:
