@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 
 from minipeft.commands.arguments import add_model, add_task, label, spec_from, whole, words
-from minipeft.errors import UserError
+from minipeft.errors import UserError, excerpt, one_line
 from minipeft.files import locked, write_json
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.models import load
@@ -61,10 +61,14 @@ def words_to_try(args) -> HandWritten:
 def parse_verbalizer(text: str) -> dict[str, list[str]]:
     try:
         verbalizer = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f'--verbalizer takes JSON such as {{"good": ["Good."]}}; {text!r} is not: {error}.') from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f'--verbalizer takes JSON such as {{"good": ["Good."]}}; \'{excerpt(text)}\' is not: {one_line(error)}.'
+        ) from None
     if not isinstance(verbalizer, dict):
-        raise UserError(f'--verbalizer takes a label\'s words by label, as {{"good": ["Good."]}}; got {text!r}.')
+        raise UserError(
+            f'--verbalizer takes a label\'s words by label, as {{"good": ["Good."]}}; got \'{excerpt(text)}\'.'
+        )
     return verbalizer
 
 

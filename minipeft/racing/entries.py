@@ -8,7 +8,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, excerpt
 from minipeft.methods.method import Method
 from minipeft.methods.registry import METHODS
 
@@ -87,7 +87,7 @@ def parse_value(text: str, kind, assignment: str):
         if typing.get_origin(kind) in (tuple, Sequence):
             return tuple(text.split(","))
         return kind(text)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise UserError(
-            f"--set {assignment}: {text!r} is not a value of type {getattr(kind, '__name__', kind)}."
+            f"--set {excerpt(assignment)}: '{excerpt(text)}' is not a value of type {getattr(kind, '__name__', kind)}."
         ) from None

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from minipeft.__main__ import main
+from minipeft.commands.prompts import parse_verbalizer
 from minipeft.errors import UserError
 from minipeft.pretraining.tokenizer import Tokenizer
-from minipeft.racing.entries import parse_entry, split_entries
+from minipeft.racing.entries import parse_entry, parse_hyperparameters, split_entries
 from minipeft.racing.race import make_specs
 from minipeft.racing.runs import RunSpec, finished, get_task, new_method, run
 from minipeft.racing.sweep import entry_specs
@@ -106,3 +107,13 @@ def test_a_few_shot_race_of_variants_makes_one_table(tmp_path, capsys, monkeypat
         "spec"
     ]
     assert hybrid["label"] == "hybrid" and hybrid["hyperparameters"] == {"template": "{source} It was"}
+
+
+@pytest.mark.parametrize("value", ["[" * 50_000, '{"good": ' * 50_000, "[NaN"])
+def test_json_that_cannot_be_read_is_one_short_sentence(value):
+    with pytest.raises(UserError, match="is not a value of type") as refused:
+        parse_hyperparameters("hard_prompt", [f"verbalizer={value}" if value[0] == "{" else f"demonstrations={value}"])
+    assert len(str(refused.value)) < 300
+    with pytest.raises(UserError, match="takes JSON such as") as refused:
+        parse_verbalizer(value)
+    assert len(str(refused.value)) < 400

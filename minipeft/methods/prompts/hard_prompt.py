@@ -47,13 +47,13 @@ class HardPrompt(Method):
             raise UserError("Each demonstration is a pair of source and answer: [['a fine film', 'good'], ...].")
         if self.combine not in ("average", "first"):
             raise UserError(f"A hard prompt's combine must be 'average' or 'first', not {self.combine!r}.")
-        everything = [word for words in self.verbalizer.values() for word in words]
         for label, words in self.verbalizer.items():
-            if isinstance(words, str) or not words:
+            listed = isinstance(words, Sequence) and not isinstance(words, str) and words
+            if not listed or not all(isinstance(word, str) and word.strip() for word in words):
                 raise UserError(f"The verbalizer's label {label!r} needs a list of at least one word.")
-            twice = next((word for word in words if everything.count(word) > 1), None)
-            if twice is not None:
-                raise UserError(f"The verbalizer's word {twice!r} stands there twice: it can mean one label only.")
+        everything = [" ".join(word.split()) for words in self.verbalizer.values() for word in words]
+        if twice := next((word for word in everything if everything.count(word) > 1), None):
+            raise UserError(f"The verbalizer's word {twice!r} stands there twice: it can mean one label only.")
 
     def install(self, model: nn.Module) -> None:
         """Nothing is put into the model: a hard prompt acts on the texts it reads and the answers it accepts."""

@@ -81,6 +81,13 @@ def test_average_and_first_are_not_the_same_and_neither_is_without_words(tiny_t5
         ({"combine": "sum"}, "not 'sum'"),
         ({"verbalizer": {"warm": "fox"}}, "'warm' needs a list"),
         ({"verbalizer": {"warm": []}}, "'warm' needs a list"),
+        ({"verbalizer": {"warm": 3}}, "'warm' needs a list"),
+        ({"verbalizer": {"warm": [3]}}, "'warm' needs a list"),
+        ({"verbalizer": {"warm": ["fox", " "]}}, "'warm' needs a list"),
+        ({"verbalizer": {"warm": ["fox"], "cold": ["fox "]}}, "'fox' stands there twice"),
+        ({"verbalizer": {"warm": ["fox\ud83d"]}}, "verbalizer holds half a character"),
+        ({"verbalizer": {"warm\ud83d": ["fox"]}}, "verbalizer holds half a character"),
+        ({"demonstrations": [["the fox", "\ude00"]]}, "demonstration holds half a character"),
         ({"verbalizer": {"warm": ["fox"], "cold": ["hen", "fox"]}}, "'fox' stands there twice"),
     ],
 )
