@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from minipeft.errors import UserError, one_line
+from minipeft.files import locked
 from minipeft.pretraining.batches import Rows, TextStream, as_batch, chunks
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.progress import Progress, is_finished, restore, results, save
 from minipeft.pretraining.settings import PretrainSettings
 from minipeft.pretraining.sizes import SIZES, build
+from minipeft.ranges import Range, checked
 from minipeft.training.optimizers import Adafactor, AdamW
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
@@ -29,7 +32,6 @@ from minipeft.transformer.language_model import LanguageModel
 def pretrain(
     settings: PretrainSettings,
     folder: str | Path,
-    resume: bool = True,
     device: str = "cpu",
     workers: int = 0,
     progress_bar: bool = True,
@@ -37,57 +39,125 @@ def pretrain(
     """Train until `settings.tokens` are read and save a 16-bit checkpoint with its results in `folder`.
 
     A run that was killed goes on from its last save, to the same weights bit for bit as one that was not (on one
-    machine); a finished one is loaded. Raises UserError where the folder holds an unfinished run with other settings.
+    machine); a finished one is loaded. Raises UserError where the folder holds a run or a base with other settings, is
+    in use by another process or takes no files, and where the loss stops being a number: nothing is then saved.
     """
-    folder = Path(folder)
-    if resume and is_finished(folder, settings):
-        return load_checkpoint(folder, device)
-    model = new_model(settings).to(device).train()
-    optimizer = new_optimizer(model)
-    progress = Progress()
-    if resume and (folder / "resume.pt").exists():
-        progress = restore(folder, settings, model, optimizer)
-    held_out = [batch.to(device) for batch in held_out_batches(settings.text)]
-    looks = {"unit": "tok", "unit_scale": True, "mininterval": 1.0, "disable": not progress_bar}
-    bar = tqdm(
-        total=settings.tokens, initial=progress.tokens, desc=f"{settings.size} {settings.text.objective}", **looks
-    )
-    started, losses = time.perf_counter() - progress.seconds, []
-    for rows in remaining_batches(settings.text, progress, workers):
-        for group in optimizer.param_groups:
+    check_place(device, workers)
+    with locked(folder) as folder:
+        for step in settings.keep_at:  # a kept checkpoint that was made otherwise stops the run here
+            is_finished(kept_folder(folder, step), settings)
+        if is_finished(folder, settings):
+            return load_checkpoint(folder, device)
+        check_keep_at(settings)
+        model = new_model(settings).to(device).train()
+        run = Run(settings, folder, model, progress_bar)
+        for rows in remaining_batches(settings.text, run.progress, workers):
+            run.read(rows)
+            if run.finished():
+                break
+        return run.finish()
+
+
+class Run:
+    """A pretraining run: its model, how far it is, and what it does after each batch."""
+
+    def __init__(self, settings: PretrainSettings, folder: Path, model: LanguageModel, progress_bar: bool):
+        self.settings, self.folder, self.model = settings, folder, model
+        self.optimizer, self.progress, self.losses = new_optimizer(model), Progress(), []
+        if (folder / "resume.pt").exists():
+            self.progress = restore(folder, settings, model, self.optimizer)
+        self.device = next(model.parameters()).device
+        self.held_out = [batch.to(self.device) for batch in held_out_batches(settings.text)]
+        looks = {"unit": "tok", "unit_scale": True, "mininterval": 1.0, "disable": not progress_bar}
+        named = f"{settings.size} {settings.text.objective}"
+        self.bar = tqdm(total=settings.tokens, initial=self.progress.tokens, desc=named, **looks)
+        self.started = time.perf_counter() - self.progress.seconds
+
+    def read(self, rows: Rows) -> None:
+        """One step on a batch, and what is due after it."""
+        settings, progress = self.settings, self.progress
+        for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(progress.step, progress.tokens)
-        losses.append(train_step(model, optimizer, as_batch(rows).to(device)))
+        self.losses.append(self.step(as_batch(rows).to(self.device)))
         progress.step += 1
         progress.tokens += rows.tokens
-        progress.seconds = time.perf_counter() - started
-        finished = progress.tokens >= settings.tokens
-        bar.update(rows.tokens)
-        if progress.step % settings.evaluate_every == 0 or finished:
-            row = {"train_loss": torch.stack(losses).mean().item(), **evaluate_base(model, held_out)}
-            progress.curve.append({"step": progress.step, "tokens": progress.tokens, **row})
-            numbers = ", ".join(f"{name} {value:.3f}" for name, value in row.items())
-            bar.set_postfix_str(numbers)
-            bar.write(f"step {progress.step}: {numbers}, {progress.tokens / progress.seconds:.0f} tokens/s")
-            losses = []
+        progress.seconds = time.perf_counter() - self.started
+        self.bar.update(rows.tokens)
+        if progress.step % settings.evaluate_every == 0 or self.finished():
+            self.evaluate()
         if progress.step in settings.keep_at:
-            kept = folder.with_name(f"{folder.name}-step{progress.step}")
-            save_checkpoint(kept, model, results(settings, progress))
-        if finished:
-            break
-        if progress.step % settings.save_every == 0:
-            save(folder, settings, model, optimizer, progress)
-    bar.close()
-    save_checkpoint(folder, model, results(settings, progress))
-    (folder / "resume.pt").unlink(missing_ok=True)
-    return model.eval()
+            save_checkpoint(kept_folder(self.folder, progress.step), self.model, results(settings, progress))
+        if progress.step % settings.save_every == 0 and not self.finished():
+            save(self.folder, settings, self.model, self.optimizer, progress)
+
+    def step(self, batch: Batch) -> Tensor:
+        """One update. Raises UserError, before it, where the loss or its gradient is no number."""
+        try:
+            return train_step(self.model, self.optimizer, batch)
+        except FloatingPointError as error:
+            raise UserError(
+                f"pretraining stopped at step {self.progress.step + 1}: {error}. Try a learning rate below "
+                f"{self.settings.peak:g}; what was saved before is kept."
+            ) from error
+
+    def evaluate(self) -> None:
+        """A row of the curve: the mean loss since the last one, and the losses on held-out texts."""
+        progress = self.progress
+        row = {"train_loss": torch.stack(self.losses).mean().item(), **evaluate_base(self.model, self.held_out)}
+        self.losses = []
+        progress.curve.append({"step": progress.step, "tokens": progress.tokens, **row})
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in row.items())
+        self.bar.set_postfix_str(shown)
+        self.bar.write(f"step {progress.step}: {shown}, {progress.tokens / progress.seconds:.0f} tokens/s")
+
+    def finished(self) -> bool:
+        return self.progress.tokens >= self.settings.tokens
+
+    def finish(self) -> LanguageModel:
+        """Save the base; the run is over, so what it would go on from goes."""
+        self.bar.close()
+        save_checkpoint(self.folder, self.model, results(self.settings, self.progress))
+        (self.folder / "resume.pt").unlink(missing_ok=True)
+        return self.model.eval()
+
+
+def kept_folder(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step is kept: beside the folder."""
+    return folder.with_name(f"{folder.name}-step{step}")
+
+
+def check_place(device: str, workers: int) -> None:
+    """Raise UserError where one cannot compute on `device` or `workers` is no number of processes."""
+    checked("workers", workers, Range(int, lambda number: number >= 0, "0 or more"))
+    try:
+        torch.ones(1, device=device).add(1).item()
+    except Exception as error:  # torch raises a different type for each way in which a device can be absent
+        raise UserError(f"There is no device {device!r} here ({one_line(error)}): use cpu.") from error
+
+
+def check_keep_at(settings: PretrainSettings) -> None:
+    """Raise UserError where a step of `keep_at` lies beyond the run, whose length its first chunk foretells."""
+    if settings.keep_at:
+        chunk = next(chunks(settings.text, 0))
+        steps = settings.tokens * len(chunk) / sum(rows.tokens for rows in chunk)
+        if max(settings.keep_at) > 1.2 * steps + 1:
+            raise UserError(
+                f"keep_at has step {max(settings.keep_at)}, and the run ends after about {steps:.0f}: "
+                "leave it out, or read more tokens."
+            )
 
 
 def new_model(settings: PretrainSettings) -> LanguageModel:
-    """The model as it is before the first step."""
-    if settings.start_from is not None:
-        return load_checkpoint(settings.start_from)
-    torch.manual_seed(settings.seed)
-    return build(SIZES[settings.size])
+    """The model as it is before the first step. Raises UserError where `start_from` is no base that can go on."""
+    if settings.start_from is None:
+        torch.manual_seed(settings.seed)
+        return build(SIZES[settings.size])
+    model, wanted = load_checkpoint(settings.start_from), SIZES[settings.size]
+    if type(model.config) is not type(wanted):
+        raise UserError(f"{settings.start_from} is not of the family of {settings.size}: give a --size of its family.")
+    if model.config.vocabulary_size != wanted.vocabulary_size:
+        raise UserError(f"{settings.start_from} has another vocabulary than the bundled tokenizer: choose another.")
+    return model
 
 
 def new_optimizer(model: LanguageModel) -> torch.optim.Optimizer:
@@ -107,12 +177,14 @@ def remaining_batches(text: TextStream, progress: Progress, workers: int) -> Ite
 
 
 def train_step(model: LanguageModel, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
-    """One update of the weights; returns the loss before it."""
+    """One update of the weights; returns the loss before it. FloatingPointError, before it, where that is no number."""
     device = batch.source.device.type
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower, not faster
         loss = model.loss(batch)
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not (loss + norm).isfinite():
+        raise FloatingPointError(f"the loss is {loss.item():g} and its gradient's norm {norm.item():g}")
     optimizer.step()
     optimizer.zero_grad()
     return loss.detach()

@@ -16,6 +16,9 @@ def describe_run(method: Method, task: Task, settings: dict) -> dict:
     return {**told, **{f"{method.name}.{name}": value for name, value in method.hyperparameters().items()}}
 
 
+ANEW = ": delete it to start anew"
+
+
 def save_state(path: Path, description: dict, state: dict) -> None:
     """Write in one step: a killed process leaves the old state or the new one."""
     write(path, {"description": description, "state": state})
@@ -26,7 +29,7 @@ def load_state(path: Path, description: dict) -> dict | None:
     if not path.exists():
         return None
     content = read_state(path)
-    require(content, {"description": dict, "state": dict}, path, "the state of a training run")
+    require(content, {"description": dict, "state": dict}, path, "the state of a training run", ANEW)
     theirs, state = content["description"], content["state"]
     for name in [*description, *theirs]:
         if description.get(name) != theirs.get(name):

@@ -32,10 +32,12 @@ FAMILIES = {
 def save_checkpoint(folder, model: LanguageModel, results: dict | None = None, dtype=torch.float16) -> None:
     """Write a plain model (no method attached) to `folder`, its weights as `dtype`; `results` goes to results.json."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     family = next(name for name, (kind, *_) in FAMILIES.items() if isinstance(model, kind))
     # named_parameters names a tied weight once, where state_dict would name it twice.
     weights = {name: weight.detach().to("cpu", dtype) for name, weight in model.named_parameters()}
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise UserError(f"{name} holds what is no number, or none that {dtype} can hold: nothing was saved.")
     save(folder / "weights.pt", weights)
     write_json(folder / "config.json", {"family": family, **asdict(model.config)})
     if results is not None:

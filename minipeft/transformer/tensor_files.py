@@ -90,13 +90,16 @@ def load(path: str | Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def require(content: Mapping[str, Any], needed: Mapping[str, type], path: str | Path, what: str) -> None:
+def require(
+    content: Mapping[str, Any], needed: Mapping[str, type], path: str | Path, what: str, advice: str = ""
+) -> None:
     """Raise UserError unless `content`, read from `path`, has a value of its type for each of `needed`."""
     for key, kind in needed.items():
         if key not in content:
-            raise UserError(f"{path} is not {what} of this version of minipeft: it lacks the {key}.")
+            raise UserError(f"{path} is not {what} of this version of minipeft: it lacks the {key}{advice}.")
         if type(content[key]) is not kind:
-            raise UserError(f"{path} is damaged: its {key} is a {type(content[key]).__name__}, not a {kind.__name__}.")
+            found = type(content[key]).__name__
+            raise UserError(f"{path} is damaged: its {key} is a {found}, not a {kind.__name__}{advice}.")
 
 
 def unsafe(content: Any, size: int) -> str:

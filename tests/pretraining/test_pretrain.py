@@ -1,7 +1,8 @@
 """Pretraining: the ladder of sizes, the batches, resuming, and that it learns."""
 
 import json
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from minipeft.pretraining.settings import PretrainSettings
 from minipeft.pretraining.sizes import SIZES, VOCABULARY, build, t5
 from minipeft.pretraining.span_corruption import rebuild
 from minipeft.tasks.making.corpus import documents
+from minipeft.transformer import tensor_files
 from minipeft.transformer.batch import Batch
-from minipeft.transformer.checkpoints import load_checkpoint
+from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
 from minipeft.transformer.decoder_only import DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder
 
@@ -129,7 +131,7 @@ def test_a_killed_and_resumed_run_gives_the_weights_of_an_unbroken_one_bit_for_b
         json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8")) for name in ("unbroken", "killed")
     )
     assert first["step"] == 20 and first["curve"] == second["curve"]
-    assert not list(tmp_path.glob("*/*.p*t.part")) and not (tmp_path / "killed" / "resume.pt").exists()
+    assert not list(tmp_path.glob("*/.*")) and not (tmp_path / "killed" / "resume.pt").exists()
 
 
 def test_an_unfinished_run_with_other_settings_is_refused(small, tmp_path, monkeypatch):
@@ -152,9 +154,8 @@ def test_the_checkpoint_reads_back_and_says_how_it_was_made(small, tmp_path):
     assert {"step", "tokens", "train_loss", "loss", "gap"} == set(results["curve"][-1])
     assert {"commit", "torch", "python", "hardware", "seconds"} <= set(results)
 
-    adapted = replace(settings_of_20_steps(objective="prefix"), start_from=str(tmp_path / "base"), learning_rate=0.0)
-    unchanged = pretrain.pretrain(adapted, tmp_path / "adapted", progress_bar=False)
-    assert torch.equal(weights(unchanged), weights(loaded))  # a rate of zero: it did start from there
+    adapted = replace(settings_of_20_steps(objective="prefix"), start_from=str(tmp_path / "base"))
+    assert torch.equal(weights(pretrain.new_model(adapted)), weights(loaded))
 
 
 def test_held_out_loss_falls(small, tmp_path):
@@ -180,3 +181,163 @@ def test_the_gap_is_what_the_right_source_saves():
 def test_an_unknown_size_or_objective_is_one_sentence_and_status_2(tmp_path, capsys):
     assert "t5-9b" in refusal(capsys, "pretrain", "--size", "t5-9b", "--folder", str(tmp_path))
     assert "spam" in refusal(capsys, "pretrain", "--objective", "spam", "--folder", str(tmp_path))
+
+
+WRONG = {
+    "size": ["t5-9b", None, 3, ["t5-tiny"]],
+    "tokens": [0, -1, math.nan, math.inf, 1.5, "20e6", True],
+    "learning_rate": [0.0, -1.0, math.nan, math.inf, "0.1"],
+    "warmup": [0, -1, 0.1, None],
+    "decay": [0, 0.0, -1, 2, 1.01, math.nan, "0.5", None],
+    "seed": [-1, 2**63, 0.0, None],
+    "keep_at": [(-1,), (0,), ("100",), (2.5,), "100", 100, None],
+    "evaluate_every": [0, -5, None],
+    "save_every": [0, 1.0, None],
+}
+WRONG_TEXT = {
+    "objective": ["spam", None, 3],
+    "batch_size": [0, -1, 2.0, None, 10**6],
+    "seed": [-1, 2**64, "0", 1],  # 1 is the stream that is held out
+    "max_length": [1, 0, -5, 12.0, None],
+    "noise_density": [0, 1, 1.5, -0.1, math.nan],
+    "mean_span": [0, 0.5, math.nan, math.inf],
+}
+
+
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_setting_with_which_nothing_can_be_pretrained_is_one_sentence(name, value):
+    with pytest.raises(UserError, match=name) as raised:
+        PretrainSettings(**{name: value})
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in WRONG_TEXT.items() for value in values])
+def test_a_text_that_cannot_be_read_is_one_sentence(name, value):
+    with pytest.raises(UserError, match=name):
+        PretrainSettings(text=replace(TextStream(), **{name: value}))
+
+
+def test_a_text_longer_than_the_positions_of_the_model_is_refused():
+    assert PretrainSettings("gpt-1.7m", text=TextStream("causal", max_length=254))
+    with pytest.raises(UserError, match="max_length must be at most 254"):
+        PretrainSettings("gpt-1.7m", text=TextStream("causal", max_length=255))
+
+
+def files_of(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_base_is_loaded_again_and_never_written_over(small, tmp_path, monkeypatch):
+    settings = replace(settings_of_20_steps(), keep_at=(3,))
+    pretrain.pretrain(settings, tmp_path / "base", progress_bar=False)
+    before = files_of(tmp_path)
+    monkeypatch.setattr(pretrain, "train_step", lambda *_: pytest.fail("a step was made"))
+    again = pretrain.pretrain(settings, tmp_path / "base", progress_bar=False)
+    assert torch.equal(weights(again), weights(load_checkpoint(tmp_path / "base")))
+    for other, words in (
+        (replace(settings, seed=5), "finished base with other settings, seed 0, not 5"),
+        (replace(settings, size="gpt-tiny"), "size 't5-tiny', not 'gpt-tiny'"),
+        (replace(settings, start_from=str(tmp_path / "base")), "start_from None, not"),
+    ):
+        with pytest.raises(UserError, match=words):
+            pretrain.pretrain(other, tmp_path / "base", progress_bar=False)
+    with pytest.raises(UserError, match="other-step3 holds a finished base with other settings"):
+        (tmp_path / "base-step3").rename(tmp_path / "other-step3")
+        pretrain.pretrain(replace(settings, seed=5), tmp_path / "other", progress_bar=False)
+    (tmp_path / "other-step3").rename(tmp_path / "base-step3")
+    (tmp_path / "base" / "results.json").unlink()
+    with pytest.raises(UserError, match="holds a model that was not made here: name another folder"):
+        pretrain.pretrain(settings, tmp_path / "base", progress_bar=False)
+    del before["base/results.json"]
+    assert files_of(tmp_path) == before
+
+
+ODD_FILES = {
+    "results.json": ["[" * 100_000, "{", "[]", "{}", '{"settings": 3}', '{"settings": {"size": null}}', "null"],
+    "resume.pt": ["", "PK broken", "{}"],
+}
+
+
+@pytest.mark.parametrize("name, content", [(name, content) for name, odd in ODD_FILES.items() for content in odd])
+def test_files_of_the_folder_with_other_content_are_one_sentence(small, tmp_path, name, content):
+    torch.save({}, tmp_path / "weights.pt")
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match="name another folder, or delete|delete it to start anew") as raised:
+        pretrain.pretrain(settings_of_20_steps(), tmp_path, progress_bar=False)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
+    assert (tmp_path / name).read_text() == content
+
+
+def test_the_state_of_another_kind_of_run_is_one_sentence(small, tmp_path):
+    settings = settings_of_20_steps()
+    ours = {"model": {}, "optimizer": {}, "settings": asdict(settings), "progress": {"spam": 1}}
+    for state, words in (
+        ({"description": {}, "state": {}}, "lacks the model"),
+        ({**ours, "settings": {}}, "other settings"),
+        ({**ours, "progress": []}, "progress is a list"),
+        (ours, "does not fit this run"),
+    ):
+        tensor_files.write(tmp_path / "resume.pt", state)
+        with pytest.raises(UserError, match=words):
+            pretrain.pretrain(settings, tmp_path, progress_bar=False)
+
+
+def test_a_state_with_one_other_bit_is_not_gone_on_from(small, tmp_path, monkeypatch):
+    settings = settings_of_20_steps()
+    monkeypatch.setattr(pretrain, "save_checkpoint", lambda *_: (_ for _ in ()).throw(Killed))
+    with pytest.raises(Killed):
+        pretrain.pretrain(settings, tmp_path, progress_bar=False)
+    file = tmp_path / "resume.pt"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:50_000] + bytes([whole[50_000] ^ 1]) + whole[50_001:])
+    with pytest.raises(UserError, match="delete it to start anew"):
+        pretrain.pretrain(settings, tmp_path, progress_bar=False)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_and_keeps_what_was_saved(small, tmp_path, monkeypatch, bad):
+    settings, calls, plain = settings_of_20_steps(), [], EncoderDecoder.loss
+
+    def loss(model, batch):
+        calls.append(model.training)
+        return plain(model, batch) * (bad if sum(calls) == 11 else 1.0)
+
+    monkeypatch.setattr(EncoderDecoder, "loss", loss)
+    with pytest.raises(UserError, match="pretraining stopped at step 11: the loss is .*learning rate below 0.05"):
+        pretrain.pretrain(settings, tmp_path / "base", progress_bar=False)
+    assert [path.name for path in (tmp_path / "base").iterdir()] == ["resume.pt"]
+    kept = tensor_files.read_state(tmp_path / "base" / "resume.pt")
+    assert kept["progress"]["step"] == 8 and all(tensor.isfinite().all() for tensor in kept["model"].values())
+
+
+def test_weights_that_no_checkpoint_can_hold_are_not_saved(small, tmp_path):
+    model = build(SIZES["t5-tiny"])
+    with torch.no_grad():
+        model.embedding.weight[3, 2] = 1e6  # 16 bits end at 65504
+    with pytest.raises(UserError, match="embedding.weight holds what is no number, or none that torch.float16"):
+        save_checkpoint(tmp_path / "base", model)
+    assert not (tmp_path / "base").exists()
+
+
+def test_a_step_to_keep_beyond_the_run_is_found_before_the_first(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "train_step", lambda *_: pytest.fail("a step was made"))
+    with pytest.raises(UserError, match="keep_at has step 100, and the run ends after about (19|20|21)"):
+        pretrain.pretrain(replace(settings_of_20_steps(), keep_at=(3, 100)), tmp_path / "x", progress_bar=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_start_of_another_family_or_vocabulary_or_none_at_all_is_refused(small, tmp_path):
+    save_checkpoint(tmp_path / "gpt", build(SIZES["gpt-tiny"]))
+    save_checkpoint(tmp_path / "words", build(replace(SIZES["t5-tiny"], vocabulary_size=99)))
+    for start, words in (("gpt", "family of t5-tiny"), ("words", "another vocabulary"), ("none", "does not exist")):
+        settings = replace(settings_of_20_steps(), start_from=tmp_path / start)
+        with pytest.raises(UserError, match=words):
+            pretrain.pretrain(settings, tmp_path / "new", progress_bar=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_absent_device_and_no_number_of_workers_are_refused(small, tmp_path):
+    for told in ({"device": "gpu"}, {"device": "cuda:99"}, {"device": 3.5}, {"workers": -1}, {"workers": "two"}):
+        with pytest.raises(UserError, match="no device|workers is"):
+            pretrain.pretrain(settings_of_20_steps(), tmp_path / "x", progress_bar=False, **told)
+    assert not list(tmp_path.iterdir())
