@@ -2,11 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from helpers.paths import ROOT
 
-from minipeft.__main__ import main
+from minipeft.__main__ import COMMANDS, main
 from minipeft.course.chapters import LESSONS, chapters
 from minipeft.course.pages import fences, is_excerpt
 from minipeft.methods.registry import METHODS
@@ -17,6 +18,7 @@ from minipeft.racing.tables import MARK, PAGE, fill
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_RESULTS = PAGE.read_text(encoding="utf-8")
 SAMPLES = [fence.body for fence in fences(README) if fence.info == "python" and not fence.file]
+PAGES = [*ROOT.glob("*.md"), *DATA.rglob("*.md"), *LESSONS.rglob("*.md")]
 RESULTS = sorted((DATA / "results").glob("*.json"))
 RACES = [file for file in RESULTS if "rows" in json.loads(file.read_text(encoding="utf-8"))]
 
@@ -28,6 +30,25 @@ def test_every_link_and_picture_leads_to_a_file(page):
     assert links or page == "data/README.md"
     missing = [link for link in links if not link.startswith("http") and not (file.parent / link).exists()]
     assert missing == []
+
+
+def commands_of(page: Path) -> list[str]:
+    """What a page says to type, and which module or file it starts."""
+    text = re.sub(r"was `python[^`]+`", "", page.read_text(encoding="utf-8"))  # a command as it was called once
+    started = re.findall(r"python (?:-m )?(minipeft [a-z][a-z-]+|minipeft\.[\w.]+|(?:lessons|tests)/\S+?\.py)", text)
+    return started + re.findall(r"pytest ((?:lessons|tests)/\w+)", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_on_a_page_exists(page):
+    known = {module.__name__.rpartition(".")[2].replace("_", "-") for module in COMMANDS}
+    for command in commands_of(page):
+        if command.startswith("minipeft "):
+            assert command.split()[1] in known, command
+        elif command.startswith("minipeft."):
+            assert (ROOT / f"{command.replace('.', '/')}.py").exists(), command
+        else:
+            assert (ROOT / command.replace("NN_name", "13_lora")).exists(), command
 
 
 def test_the_readme_can_be_read_in_one_sitting():
