@@ -1,17 +1,30 @@
-"""The picture of a race: score against the number of trained parameters, from its result file alone.
+"""The picture of a race: score against trained parameters, and beside it every row with its interval, best first.
 
+Colours are families of methods. It is drawn from a race's result file alone:
 `python -m minipeft.racing.picture data/results/sentiment.json out.png` draws a committed one again.
 """
 
-import json
-import math
 import sys
 from pathlib import Path
 
-from minipeft.racing.runs import CONTROLS
+from minipeft.files import read_json
+from minipeft.racing.families import family
+from minipeft.racing.table import known, trained
 
-NAMED = 8  # so many points have their names beside them; more are told apart by a legend
-POINTS = 20  # more than so many get a line each
+COLOURS = {
+    "selective": "#8c6510",
+    "prompts": "#d95f02",
+    "adapters": "#1b9e77",
+    "low_rank": "#3266ad",
+    "multiplicative": "#c2278b",
+    "controls": "#808080",
+}
+PLACES = ((0, 7, "center", "bottom"), (0, -7, "center", "top"), (7, 0, "left", "center"), (-7, 0, "right", "center"))
+
+
+def colour(row: dict) -> str:
+    """Black for a row whose family is not known."""
+    return COLOURS.get(family(row), "black")
 
 
 def picture(report: dict, path: str | Path) -> bool:
@@ -23,92 +36,97 @@ def picture(report: dict, path: str | Path) -> bool:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    if len(report["rows"]) > POINTS:
-        figure = line_by_line(report, pyplot)
-    else:
-        figure = points(report, pyplot)
-    figure.tight_layout()
+    rows = report["rows"]
+    size = (10, max(4.6, 1.6 + 0.21 * len(rows)))
+    figure, (left, right) = pyplot.subplots(
+        1, 2, figsize=size, dpi=130, facecolor="white", width_ratios=(1.15, 1), layout="constrained"
+    )
+    seeds = report["seeds"]
+    figure.suptitle(f"{report['title']}, {seeds} seed{'s' if seeds > 1 else ''}", fontsize=11)
+    list_rows(right, rows)
+    scatter(left, rows)
+    used = [name for name in COLOURS if any(family(row) == name for row in rows)]
+    marks = [pyplot.Line2D([], [], marker="o", linestyle="", color=COLOURS[name]) for name in used]
+    if used:
+        names = [name.replace("_", " ") for name in used]
+        figure.legend(marks, names, loc="outside lower center", ncols=len(used), frameon=False, fontsize=9)
+    figure.canvas.draw()  # places are known from here on
+    name_points(figure, left, rows)
     figure.savefig(path)
     pyplot.close(figure)
     return True
 
 
-def points(report: dict, pyplot):
-    """A point for each method: its score over the numbers it trains."""
-    lines = [row for row in report["rows"] if row["method"] in CONTROLS or not row["trained"]]  # a logarithm has no 0
-    trained = sorted((row for row in report["rows"] if row not in lines), key=lambda row: row["trained"])
-    crowded = len(trained) > NAMED
-    figure, axes = pyplot.subplots(figsize=(9.6 if crowded else 8, 4.8), dpi=150, facecolor="white")
-    for number, (row, place) in enumerate(zip(trained, side_by_side(trained), strict=True)):
-        spread = row["interval"] if len(row["scores"]) > 1 else 0.0
-        if crowded:
-            style = {"color": pyplot.get_cmap("tab20")(2 * number % 20), "marker": "osD^v"[number // 5 % 5]}
-            axes.errorbar(place, row["mean"], yerr=spread, capsize=3, markersize=7, label=row["method"], **style)
-            continue
-        axes.errorbar(row["trained"], row["mean"], yerr=spread, fmt="o", capsize=4, markersize=7)
-        # The better of two neighbours has its name above, the other below, so that they do not cover each other.
-        others = [other for other in trained if other is not row]
-        neighbour = min(others, key=lambda other: abs(math.log(other["trained"] / row["trained"])), default=row)
-        side = 1 if row["mean"] >= neighbour["mean"] else -1
-        axes.annotate(
-            row["method"], (row["trained"], row["mean"] + side * spread), xytext=(0, 6 * side), fontsize=9,
-            textcoords="offset points", ha="center", va="bottom" if side > 0 else "top",
-        )  # fmt: skip
-    for place, row in enumerate(sorted(lines, key=lambda row: row["mean"])):
-        axes.axhline(row["mean"], linestyle="--", linewidth=1, color="gray")
-        axes.annotate(
-            row["method"], (0.01, row["mean"]), xycoords=("axes fraction", "data"), xytext=(0, 3 if place else -3),
-            textcoords="offset points", va="bottom" if place else "top", fontsize=9, color="dimgray",
-        )  # fmt: skip
-    if crowded:
-        by_score = sorted(zip(trained, axes.containers, strict=True), key=lambda pair: -pair[0]["mean"])
-        names = [f"{row['method']}  {row['mean']:.1f}" for row, _ in by_score]
-        axes.legend([point for _, point in by_score], names, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
-    axes.set_xscale("log")
-    axes.margins(x=0.12, y=0.12)
-    axes.set_xlabel("trained parameters" + (" (equal ones side by side)" if crowded else ""))
-    axes.set_ylabel("test score (%), mean and 95% interval")
-    axes.set_title(title(report), fontsize=11)
-    return figure
+def ends(row: dict) -> tuple[float, float]:
+    """How far a row's interval reaches below and above its mean, cut where scores end: at 0 and at 100."""
+    half = row["interval"] if known(row["interval"]) else 0.0
+    return min(half, row["mean"]), min(half, 100 - row["mean"])
 
 
-def line_by_line(report: dict, pyplot):
-    """A line for each method, best first: its score on the left, the numbers it trains on the right."""
-    rows = report["rows"]
-    figure, (left, right) = pyplot.subplots(
-        1, 2, sharey=True, figsize=(8, 1.2 + 0.21 * len(rows)), dpi=150, facecolor="white", width_ratios=(3, 1)
-    )
-    names = []
-    for place, row in enumerate(rows):
-        spread = row["interval"] if len(row["scores"]) > 1 else 0.0
-        color = "gray" if row["method"] in CONTROLS or not row["trained"] else "tab:blue"
-        left.errorbar(row["mean"], place, xerr=spread, fmt="o", capsize=3, markersize=5, color=color)
-        names.append(f"{row['method']}  {row['mean']:.1f}")
-        if row["trained"]:  # a logarithm has no 0
-            right.plot(row["trained"], place, "s", markersize=5, color=color)
-    left.set_yticks(range(len(rows)), names, fontsize=8)
-    left.set_ylim(len(rows) - 0.5, -0.5)
-    left.set_xlabel("test score (%), mean and 95% interval", fontsize=9)
-    left.set_title(title(report), fontsize=10)
-    right.set_xscale("log")
-    right.set_xlabel("trained parameters", fontsize=9)
-    for axes in (left, right):
-        axes.grid(color="lightgray", linewidth=0.5)
-        axes.tick_params(axis="x", labelsize=8)
-    return figure
-
-
-def title(report: dict) -> str:
-    return f"{report['title']}, {report['seeds']} seed{'s' if report['seeds'] > 1 else ''}"
-
-
-def side_by_side(rows: list[dict]) -> list[float]:
-    """Where to draw each row, fewest trained numbers first: at its number, or a little to the right of one there."""
-    places: list[float] = []
+def scatter(axes, rows: list[dict]) -> None:
+    """A point for each row; what trains nothing, and so has no place on a logarithm, is a line."""
     for row in rows:
-        places.append(max(row["trained"], 1.09 * places[-1] if places else 0))
-    return places
+        if not trained(row):
+            axes.axhline(row["mean"], linestyle="--", linewidth=1, color=colour(row), zorder=1)
+            continue
+        axes.plot(trained(row), row["mean"], "o", markersize=6, color=colour(row), alpha=0.9)
+    if any(trained(row) for row in rows):
+        axes.set_xscale("log")
+    axes.margins(x=0.12, y=0.1)
+    axes.set_ylim(top=min(axes.get_ylim()[1], 104))
+    axes.set_xlabel("trained parameters", fontsize=9)
+    axes.set_ylabel("score (%)", fontsize=9)
+    dress(axes)
+
+
+def list_rows(axes, rows: list[dict]) -> None:
+    """A line for each row, best first, with its mean and 95% interval."""
+    for place, row in enumerate(rows):
+        below, above = ends(row)
+        axes.errorbar(row["mean"], place, xerr=[[below], [above]], fmt="o", capsize=3, markersize=5, color=colour(row))
+    axes.set_yticks(range(len(rows)), [f"{row['method']}  {row['mean']:.1f}" for row in rows], fontsize=8)
+    for label, row in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set_color(colour(row))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(max(0, axes.get_xlim()[0]), 101)
+    several = any(len(row["scores"]) > 1 for row in rows)
+    axes.set_xlabel("score (%)" + (", mean and 95% interval" if several else ""), fontsize=9)
+    dress(axes)
+
+
+def dress(axes) -> None:
+    axes.grid(color="lightgray", linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="x", which="both", labelsize=8)
+
+
+def name_points(figure, axes, rows: list[dict]) -> None:
+    """The name beside each point that has room for it; the list beside has them all."""
+    renderer, taken = figure.canvas.get_renderer(), []
+    for row in rows:
+        if trained(row):
+            x, y = axes.transData.transform((trained(row), row["mean"]))
+            taken.append((x - 9, y - 9, x + 9, y + 9))
+    for row in rows:
+        spots = PLACES if trained(row) else ((4, 2, "left", "bottom"), (4, -2, "left", "top"))
+        point = (trained(row), row["mean"]) if trained(row) else (axes.get_xlim()[0], row["mean"])
+        for right, up, horizontal, vertical in spots:
+            text = axes.annotate(
+                row["method"], point, xytext=(right, up), textcoords="offset points", ha=horizontal, va=vertical,
+                fontsize=8, color=colour(row),
+            )  # fmt: skip
+            box = text.get_window_extent(renderer)
+            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and axes.bbox.y0 <= box.y0 <= axes.bbox.y1 - 12
+            if inside and not any(overlap(box.extents, other) for other in taken):
+                taken.append(tuple(box.extents))
+                break
+            text.remove()
+
+
+def overlap(one, other) -> bool:
+    """Whether two rectangles (left, bottom, right, top) share some of their area."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 if __name__ == "__main__":
-    picture(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), sys.argv[2])
+    picture(read_json(sys.argv[1]), sys.argv[2])

@@ -136,6 +136,7 @@ def start_team(workers: int) -> list[Worker]:
 def work(line: Connection) -> None:
     """What a worker does: runs, one after the other, until its parent is gone or has no more of them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # not inherited on Windows
+    tqdm.set_lock(threading.RLock())  # its own is one of the system, which a process that is ended cannot give back
     threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     while True:

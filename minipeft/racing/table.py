@@ -3,6 +3,8 @@
 import math
 from statistics import mean, stdev
 
+from minipeft.racing.families import family_of
+
 # Two-sided 95% points of Student's t by degrees of freedom: how far the mean of few seeds may be off.
 STUDENT_T = (math.inf, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 HEADER = ("method", "trained", "stored", "stored %", "score", "of full", "s/step")
@@ -34,6 +36,7 @@ def summarise(results: list[dict], split: str = "test") -> list[dict]:
         rows.append(
             {
                 "method": method,
+                "family": family_of(runs[0]["spec"].get("method", "")),
                 "trained": runs[0].get("moved_parameters", stored),
                 "stored": stored,
                 "percent": 100 * stored / runs[0]["total_parameters"],

@@ -6,44 +6,71 @@ import json
 import pytest
 
 from minipeft.paths import DATA
-from minipeft.racing.picture import picture
+from minipeft.racing.families import family
+from minipeft.racing.picture import COLOURS, ends, picture
 
 REPORT = json.loads((DATA / "results" / "sentiment.json").read_text(encoding="utf-8"))
 
 
-def test_a_picture_names_every_method_once(tmp_path, monkeypatch):
-    pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs minipeft[plots]")
-    monkeypatch.setattr(pyplot, "close", lambda figure: None)  # leave the figure open to look at
-    assert picture(REPORT, tmp_path / "race.png")
-    assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
-    names = [text.get_text() for text in pyplot.gcf().axes[0].texts]
-    assert sorted(names) == sorted(row["method"] for row in REPORT["rows"])
-
-
-def test_many_methods_are_named_in_a_legend_best_first_and_none_covers_another(tmp_path, monkeypatch):
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """Draws a report and gives back its figure, left open to look at."""
     pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs minipeft[plots]")
     monkeypatch.setattr(pyplot, "close", lambda figure: None)
-    row = REPORT["rows"][0]
-    rows = [row | {"method": f"method{i}", "trained": 100 * (1 + i // 6), "mean": 50.0 + i} for i in range(12)]
-    assert picture({**REPORT, "rows": rows[::-1]}, tmp_path / "race.png")
-    axes = pyplot.gcf().axes[0]
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert names == [f"method{i}  {50.0 + i:.1f}" for i in reversed(range(12))]
-    points = {bar.get_label(): bar[0].get_xydata()[0] for bar in axes.containers}
-    assert [points[f"method{i}"][1] for i in range(12)] == [50.0 + i for i in range(12)]
-    places = sorted(float(x) for x, _ in points.values())
-    assert len(set(places)) == 12 and places[0] == 100 and places[6] == 200
+
+    def drawn(report):
+        assert picture(report, tmp_path / "race.png")
+        assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
+        return pyplot.gcf()
+
+    return drawn
 
 
-def test_a_method_that_trains_nothing_is_a_line_as_the_controls_are(tmp_path, monkeypatch):
-    pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs minipeft[plots]")
-    monkeypatch.setattr(pyplot, "close", lambda figure: None)
+def test_every_row_stands_in_the_list_best_first_in_the_colour_of_its_family(draw):
+    right = draw(REPORT).axes[1]
+    labels = right.get_yticklabels()
+    assert [label.get_text() for label in labels] == [f"{row['method']}  {row['mean']:.1f}" for row in REPORT["rows"]]
+    families = {"lora": "low_rank", "houlsby": "adapters", "prompt_tuning": "prompts", "norm_tuning": "selective"}
+    for label in labels:
+        method = label.get_text().split()[0]
+        if method in families:
+            assert label.get_color() == COLOURS[families[method]]
+    assert right.get_ylim()[0] > right.get_ylim()[1], "the best is at the top"
+
+
+def test_points_stand_at_the_trained_parameters_and_a_row_that_trains_nothing_is_a_line(draw):
     words = {"method": "hard_prompt", "trained": 0, "mean": 12.5, "scores": [12.5], "interval": float("nan")}
-    assert picture({**REPORT, "rows": [*REPORT["rows"], words]}, tmp_path / "race.png")
-    axes = pyplot.gcf().axes[0]
-    lines = [line.get_ydata() for line in axes.lines if line.get_linestyle() == "--"]
-    assert any(set(heights) == {12.5} for heights in lines)
-    assert "hard_prompt" in [text.get_text() for text in axes.texts]
+    left = draw({**REPORT, "rows": [*REPORT["rows"], words]}).axes[0]
+    points = {tuple(map(float, line.get_xydata()[0])) for line in left.lines if line.get_linestyle() == "None"}
+    by_name = {row["method"]: row for row in REPORT["rows"]}
+    assert (46848.0, by_name["lora"]["mean"]) in points
+    moved = by_name["prefix_tuning"]["memory"]["gradients"] / 4  # the network that the prefix comes from
+    assert moved > 50 * by_name["prefix_tuning"]["trained"] and (moved, by_name["prefix_tuning"]["mean"]) in points
+    lines = [set(line.get_ydata()) for line in left.lines if line.get_linestyle() == "--"]
+    assert {12.5} in lines and {by_name["untuned"]["mean"]} in lines and left.get_xscale() == "log"
+
+
+def test_no_name_covers_another_or_a_point(draw):
+    row = next(row for row in REPORT["rows"] if row["method"] == "lora")
+    rows = [row | {"method": f"lora{i}", "mean": 90.0 + i / 9} for i in range(9)]  # one above the other, nearly
+    figure = draw({**REPORT, "rows": rows[::-1]})
+    renderer = figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts]
+    assert boxes and not any(one.overlaps(other) for one in boxes for other in boxes if one is not other)
+    places = [figure.axes[0].transData.transform((46848, each["mean"])) for each in rows]
+    assert not any(box.contains(*place) for box in boxes for place in places)
+
+
+def test_intervals_end_where_scores_end():
+    assert ends({"mean": 98.0, "interval": 5.0}) == (5.0, 2.0)
+    assert ends({"mean": 1.5, "interval": 5.0}) == (1.5, 5.0)
+    assert ends({"mean": 50.0, "interval": None}) == ends({"mean": 50.0, "interval": float("nan")}) == (0.0, 0.0)
+
+
+def test_a_row_of_an_older_file_belongs_to_the_family_of_the_method_it_is_called_after():
+    assert family({"method": "adalora4"}) == "low_rank" and family({"method": "p_tuning_v2:layers=1"}) == "prompts"
+    assert family({"method": "ia3"}) == "multiplicative" and family({"method": "untuned"}) == "controls"
+    assert family({"method": "mine"}) == "" and family({"method": "mine", "family": "adapters"}) == "adapters"
 
 
 def test_without_matplotlib_there_is_no_picture_and_no_error(tmp_path, monkeypatch):
