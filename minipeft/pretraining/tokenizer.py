@@ -26,6 +26,7 @@ BUNDLED = DATA / "tokenizer" / "tokenizer.json"
 PAD, EOS, END_OF_TEXT = "<pad>", "</s>", "<|endoftext|>"
 SENTINELS = 100
 SENTINEL_WORDS = tuple(f"<extra_id_{index}>" for index in range(SENTINELS))
+SENTINELS_OF_MT5 = tuple(f"\u2581{word}" for word in SENTINEL_WORDS)  # pieces of its vocabulary, as if they were words
 PIECES = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]|\s+(?!\S)|\s"  # a word, a digit, a mark, or white space
 
 
@@ -38,7 +39,9 @@ class Tokenizer:
         self.backend.no_padding()
         self.size = backend.get_vocab_size()
         self.pad, self.eos = self._first_known(PAD, END_OF_TEXT, default=0), self._first_known(EOS, END_OF_TEXT)
-        self._reader = reader_of_text(backend, (PAD, EOS, END_OF_TEXT, *SENTINEL_WORDS))
+        self._reader = reader_of_text(backend, (PAD, EOS, END_OF_TEXT, *SENTINEL_WORDS, *SENTINELS_OF_MT5))
+        names = (backend.token_to_id(name) for name in (*SENTINEL_WORDS, *SENTINELS_OF_MT5))
+        self._sentinels = {token for token in names if token is not None}
         probe = backend.encode("a", add_special_tokens=False)
         self.adds_space = "".join(probe.tokens).startswith(("\u0120", "\u2581", " "))  # a space, as BPE and T5 write it
         self._leading_space = self.adds_space and backend.decode(probe.ids).startswith(" ")
@@ -77,13 +80,15 @@ class Tokenizer:
         for token in map(int, ids):
             if token == self.eos:
                 break
-            kept.append(token)
+            if token not in self._sentinels:
+                kept.append(token)
         text = self.backend.decode(kept, skip_special_tokens=True)
         return text.removeprefix(" ") if self._leading_space else text
 
     def sentinel(self, index: int) -> int:
         """The id of `<extra_id_{index}>`. Raises UserError where the tokenizer has none."""
-        token = self.backend.token_to_id(f"<extra_id_{index}>")
+        names = (f"<extra_id_{index}>", f"\u2581<extra_id_{index}>")
+        token = next((token for name in names if (token := self.backend.token_to_id(name)) is not None), None)
         if token is None:
             raise UserError(f"This tokenizer has no sentinel {index}, the blank <X> of templates; T5's have 0 to 99.")
         return token

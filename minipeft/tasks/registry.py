@@ -43,7 +43,7 @@ def load_task(name: str, train_size: int | None = None) -> Task:
     if name not in (known := task_names()):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
-        raise UserError(f"There is no task {name!r}; {hint}")
+        raise UserError(f"There is no task '{excerpt(name)}'; {hint}")
     card = read_card(name)
     splits = {split: tuple(read_jsonl(DATA / "tasks" / name / f"{split}.jsonl")) for split in SPLITS}
     if train_size is not None:

@@ -8,6 +8,7 @@ import tokenizers
 from helpers.tokenizers_of_kinds import (
     end_added_as_a_plain_token,
     gpt2_kind,
+    mt5_kind,
     t5_kind,
     whole_words_of_bpe,
     word_kind,
@@ -37,18 +38,21 @@ TEXTS = (
 )
 
 
-KINDS = (gpt2_kind, t5_kind, word_kind, whole_words_of_bpe, end_added_as_a_plain_token)
+KINDS = (gpt2_kind, t5_kind, mt5_kind, word_kind, whole_words_of_bpe, end_added_as_a_plain_token)
 
 
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("text", TEXTS)
 def test_no_control_token_comes_out_of_a_text(make, text):
     tokenizer = Tokenizer(make())
-    control = {tokenizer.backend.token_to_id(word) for word in WORDS if word != "<unk>"} - {None}
+    words = [form for word in WORDS if word != "<unk>" for form in (word, f"\u2581{word}")]
+    control = {tokenizer.backend.token_to_id(word) for word in words} - {None}
     assert control and not control & set(tokenizer.encode(text))
 
 
-@pytest.mark.parametrize("make", [gpt2_kind, t5_kind, whole_words_of_bpe, end_added_as_a_plain_token, Tokenizer.load])
+@pytest.mark.parametrize(
+    "make", [gpt2_kind, t5_kind, mt5_kind, whole_words_of_bpe, end_added_as_a_plain_token, Tokenizer.load]
+)
 @pytest.mark.parametrize("text", TEXTS)
 def test_control_words_are_read_back_as_they_were_written(make, text):
     tokenizer = make() if make == Tokenizer.load else Tokenizer(make())
@@ -92,6 +96,14 @@ def test_only_the_templates_own_mark_is_a_blank():
     ids = Template("{source} <X>").encode("a <extra_id_0> <X>", BUNDLED)
     assert ids.count(BUNDLED.sentinel(0)) == 1 and ids[-1] == BUNDLED.sentinel(0)
     assert BUNDLED.sentinel(0) not in Template("{source} <extra_id_0>").encode("a", BUNDLED)
+
+
+def test_the_sentinels_of_mt5_are_found_and_left_out_of_what_is_read_back():
+    tokenizer = Tokenizer(mt5_kind())
+    assert tokenizer.sentinel(0) == tokenizer.size - 1 and tokenizer.sentinel(99) == tokenizer.size - 100
+    assert tokenizer.decode([*tokenizer.encode("a"), tokenizer.sentinel(7), *tokenizer.encode("b")]) == "a b"
+    with pytest.raises(UserError, match="no sentinel 0"):
+        Tokenizer(gpt2_kind()).sentinel(0)
 
 
 @pytest.mark.parametrize("make", KINDS)
