@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from minipeft.commands.arguments import DEFAULT_MODEL, add_hyperparameters, positive, whole, words
-from minipeft.errors import UserError
+from minipeft.errors import UserError, excerpt
 from minipeft.files import read_json
 from minipeft.memory.planning import MemoryPlan, hollow_model
 from minipeft.memory.shapes.names import SHAPES
@@ -73,11 +73,15 @@ def architecture(name: str) -> tuple[type, object]:
     """Class and sizes of a known model, a bundled one, or one that a folder or a config.json describes."""
     if name in SHAPES:
         return SHAPES[name]
-    path = Path(name).expanduser()
-    if not path.exists() and name not in model_names():
-        near = difflib.get_close_matches(name, [*SHAPES, *model_names()], n=1, cutoff=0.4)
+    try:
+        path = Path(name).expanduser()
+        known = path.exists() or name in model_names()
+    except (OSError, RuntimeError, ValueError):  # too long, a home that is nobody's, a zero byte
+        known = False
+    if not known:
+        near = difflib.get_close_matches(name[:100], [*SHAPES, *model_names()], n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"known by name are {', '.join([*SHAPES, *model_names()])}."
-        raise UserError(f"There is no model, folder or config.json {name!r}; {hint}")
+        raise UserError(f"There is no model, folder or config.json {excerpt(name)!r}; {hint}")
     file = path if path.is_file() else find(name) / "config.json"
     return read_their_sizes(file) if "model_type" in read_json(file) else read_sizes(file)
 

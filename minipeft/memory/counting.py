@@ -3,7 +3,7 @@
 Activations are counted exactly, through autograd's saved-tensor hooks: each storage that the backward pass will need
 is counted once, and the weights themselves are not activations. The count is the same on every device, but for what
 devices compute in ways of their own: LSTMs, dropout's masks, and LayerNorm's two numbers a token in 16 bit. On a hollow
-model, whose tensors are on the meta device, it plans a step that this machine could not make (memory_plan.py).
+model, whose tensors are on the meta device, it plans a step that this machine could not make (planning.py).
 """
 
 import torch
@@ -13,6 +13,7 @@ from minipeft.training.batches import collate, encode_examples
 
 
 def bytes_of(tensors) -> int:
+    """Bytes of all tensors together."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
@@ -23,7 +24,7 @@ def saved_activation_bytes(model, batch) -> int:
     """
 
     def identity(storage) -> int:
-        return storage._cdata  # the storage's own address: on the meta device no storage has one of its numbers
+        return storage._cdata  # the storage's own address: on the meta device no storage has an address in memory
 
     known = {identity(tensor.untyped_storage()) for tensor in [*model.parameters(), *model.buffers()]}
     storages = {}  # they stay alive in here, lest a later one get the address of an earlier one
@@ -59,7 +60,7 @@ def batch_memory(model, method, batch, optimizer: str | None = None) -> dict[str
     """Bytes by part at one training step of `method`, attached to `model`, on this batch."""
     trained = list(method.named_parameters().values())
     return {
-        "weights": bytes_of([*model.parameters(), *model.buffers()]),  # buffers: frozen numbers that a method adds
+        "weights": bytes_of([*model.parameters(), *model.buffers()]),  # buffers: frozen parameters that a method adds
         "gradients": bytes_of(trained),
         "optimizer": optimizer_bytes(trained, optimizer or method.suggested_optimizer),
         "activations": saved_activation_bytes(model, batch),

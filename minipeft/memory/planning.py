@@ -1,12 +1,12 @@
 """What a training step would keep in memory, counted on a hollow model: LLaMA-7B and GPT-3 on any laptop.
 
-Model, method and batch are made on the meta device, where tensors have a shape and a type and no numbers, and the very
-count of memory.py is run on them. So a plan is right where that is: for one training step, weights, gradients,
+Model, method and batch are made on the meta device, where tensors have a shape and a type and no values, and the very
+count of counting.py is run on them. So a plan is right where that is: for one training step, weights, gradients,
 optimizer state and saved activations. What comes on top is not planned: tensors that live only inside the step, what
 `detach` would restore, and the rest of PyTorch. With gradient checkpointing one layer at a time is computed again,
 whose activations come on top, too.
 
-With `quantized`, the frozen matrices of the layers take 4.127 bits a number (Dettmers et al. 2023, arXiv:2305.14314):
+With `quantized`, the frozen matrices of the layers take 4.127 bits a weight (Dettmers et al. 2023, arXiv:2305.14314):
 
     4 for an index of 16 levels + 8 / 64 for the constant of its block + 32 / (64 * 256) for that of 256 constants
 """
@@ -21,17 +21,18 @@ from minipeft.memory.counting import batch_memory, bytes_of
 from minipeft.methods.method import Method
 from minipeft.training.batches import encode_source
 from minipeft.transformer.batch import Batch
+from minipeft.transformer.hollow import build_hollow
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 
 
-def nf4_bytes(numbers: int) -> int:
-    """Bytes of so many numbers in 4-bit NormalFloat with double quantization."""
-    return round(numbers * NF4_BITS / 8)
+def nf4_bytes(parameters: int) -> int:
+    """Bytes of so many parameters in 4-bit NormalFloat with double quantization."""
+    return round(parameters * NF4_BITS / 8)
 
 
 class FullBatch(Batch):
-    """A batch without padding. Its real tokens are known from its shape, so that it may be without numbers."""
+    """A batch without padding. Its real tokens are known from its shape, so that it may be without values."""
 
     def answer_places(self) -> tuple[Tensor, Tensor]:
         rows, length = self.target.shape
@@ -58,10 +59,12 @@ class AnyWords:
 
 
 def hollow_model(kind: type[nn.Module], config, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A model of class `kind` and of these sizes, in eval mode, without its numbers."""
+    """A model of class `kind` and of these sizes, in eval mode, hollow, with words for tokens.
+
+    Raises UserError where there is no such model.
+    """
     try:
-        with torch.device("meta"):
-            model = kind(config).to(dtype).eval()
+        model = build_hollow(kind, config).to(dtype).eval()
     except (RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"These sizes make no {kind.__name__}: {one_line(error)}.") from error
     model.tokenizer = AnyWords()
@@ -128,11 +131,11 @@ class MemoryPlan:
         return size
 
     def saved_bytes(self) -> int:
-        """Bytes of the numbers in the adapter file."""
+        """Bytes of the parameters in the adapter file."""
         return bytes_of(self.method.state_dict().values())
 
     def fitting(self, act):
-        """What `act()` gives; where the method needs numbers or modules that are not there, a sentence says so."""
+        """What `act()` gives; where the method needs values or modules that are not there, a sentence says so."""
         try:
             with torch.device("meta"):
                 return act()

@@ -19,6 +19,7 @@ from minipeft.transformer.config_checks import (
 )
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from minipeft.transformer.hollow import build_hollow
 from minipeft.transformer.language_model import LanguageModel
 from minipeft.transformer.tensor_files import save
 from minipeft.transformer.weight_files import check_weights, read_weights, require_file
@@ -53,7 +54,7 @@ def load_checkpoint(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
     kind, config = read_sizes(folder / "config.json")
     file = require_file(folder / "weights.pt")
     check_room(config, [file], folder / "config.json")
-    model, weights = hollow_model(kind, config), read_weights(file)
+    model, weights = build_hollow(kind, config), read_weights(file)
     check_weights(weights, {name: weight.shape for name, weight in model.named_parameters()}, folder)
     return assemble(model, weights, device, dtype)
 
@@ -78,12 +79,6 @@ def read_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | 
         raise UserError(f"{file}: {error}") from error
     check_sizes(config, file)
     return kind, config
-
-
-def hollow_model(kind: type[LanguageModel], config) -> LanguageModel:
-    """A `kind` of model on the meta device: no memory is taken and no random numbers are drawn."""
-    with torch.device("meta"):
-        return kind(config)
 
 
 def assemble(model: LanguageModel, weights: dict[str, torch.Tensor], device="cpu", dtype=torch.float32):

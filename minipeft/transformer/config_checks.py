@@ -39,7 +39,7 @@ def one_of(values) -> Rule:
     return Rule(wording, lambda value: type(value) is str and value in values)
 
 
-SIZE, LAYERS, TOKEN = whole(1, 10**9), whole(1, 10_000), whole(0, 10**9)
+SIZE, LAYERS, TOKEN = whole(1, 10**9), whole(1, 1000), whole(0, 10**9)
 BUCKETS = whole(4, 10**6)  # the encoder halves them for each direction, and half of those hold one distance each
 SWITCH = Rule("true or false", lambda value: type(value) is bool)
 DROPOUT = Rule("a number from 0 to below 1", lambda value: type(value) in (int, float) and 0 <= value < 1)

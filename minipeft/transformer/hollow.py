@@ -1,4 +1,4 @@
-"""A model without its numbers: every module, name, shape and type, on the meta device, where nothing takes memory.
+"""A model without its parameters' values: every module, name, shape and type, on the meta device, without memory.
 
 What a method would do to a model can be tried on it, and what a training step would keep can be counted, before a byte
 is asked for.
@@ -9,6 +9,12 @@ from itertools import chain
 
 import torch
 from torch import nn
+
+
+def build_hollow(kind: type[nn.Module], config) -> nn.Module:
+    """A `kind` of model of these sizes on the meta device: no memory is taken and no random number is drawn."""
+    with torch.device("meta"):
+        return kind(config)
 
 
 def hollow(model: nn.Module) -> nn.Module:

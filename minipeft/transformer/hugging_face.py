@@ -14,10 +14,11 @@ import torch
 
 from minipeft.errors import UserError, quoted
 from minipeft.files import beside, read_json, write_json
-from minipeft.transformer.checkpoints import assemble, hollow_model
+from minipeft.transformer.checkpoints import assemble
 from minipeft.transformer.config_checks import check_room
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from minipeft.transformer.hollow import build_hollow
 from minipeft.transformer.hugging_face_config import (
     check_generation,
     gpt2_config,
@@ -50,7 +51,7 @@ def from_hugging_face(folder, device="cpu", dtype=torch.float32) -> LanguageMode
     files = find_weight_files(folder)
     check_room(replace(config, tied_head=True), files, folder / "config.json")
     theirs, tied = settle_head(read_all(files), config, folder)
-    empty = hollow_model(kind, replace(config, tied_head=tied))
+    empty = build_hollow(kind, replace(config, tied_head=tied))
     check_weights(theirs, {name: weight.shape for name, weight in in_their_form(empty).items()}, folder)
     weights = {}
     for name, ours in their_names(empty.config).items():

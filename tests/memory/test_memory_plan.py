@@ -222,7 +222,7 @@ def test_the_command_prints_the_plan(capsys):
     rows = dict(line.strip("| ").replace(" ", "").split("|") for line in printed.splitlines() if line[:2] == "| ")
     assert (rows["weights"], rows["gradients"], rows["optimizer"]) == ("24.71GB", "14.68MB", "29.36MB")
     assert rows["total"] == f"{planned.total(1) / 1e9:.2f}GB"
-    assert "trained: 3,670,016 numbers, 0.0594% of the model's 6,173,286,400\nadapter file: 14.68 MB" in printed
+    assert "trained: 3,670,016 parameters, 0.0594% of the model's 6,173,286,400\nadapter file: 14.68 MB" in printed
     most = int(printed.split("largest batch in 32 GB: ")[1])
     assert planned.total(most) <= 32 * 10**9 < planned.total(most + 1)
     assert main(["memory", "--gigabytes", "0.004"]) == 0
@@ -253,6 +253,8 @@ def test_a_config_of_ours_or_of_hugging_face_is_planned_without_weights(tmp_path
 REFUSED = {
     "--model lama-7b": "did you mean 'llama-7b'?",
     "--model /nowhere/at/all": "There is no model, folder or config.json '/nowhere/at/all'",
+    f"--model {'x' * 5000}": "There is no model, folder or config.json 'xxx",
+    "--model ~nobody-of-this-name/model": "There is no model, folder or config.json '~nobody",
     "--method lorra": "Did you mean 'lora'?",
     "--set rnk=8": "Did you mean 'rank'?",
     "--set rank=0": "rank must be at least 1",
