@@ -76,10 +76,11 @@ def starts(measured: dict, races: dict) -> tuple[dict, dict]:
     uniform, labels = races["starts"]["uniform"], races["starts"]["labels"]
     found = {"uniform in ±1/2": uniform, "frequent tokens": races[BASE]["prompt_tuning"], "class labels": labels}
     numbers = {"start_uniform": uniform["mean"], "start_labels": labels["mean"]}
-    sweeps = {"uniform": measured["races"]["starts"]["sweep"]["uniform"],
-              "tokens": measured["races"][BASE]["sweep"]["prompt_tuning"]}  # fmt: skip
+    sweeps = {"uniform": measured["races"]["starts"]["sweep"].get("uniform"),
+              "tokens": measured["races"][BASE]["sweep"].get("prompt_tuning")}  # fmt: skip
     for name, by_rate in sweeps.items():
-        numbers |= {f"{name}_worst_rate": min(by_rate.values()), f"{name}_best_rate": max(by_rate.values())}
+        if by_rate:  # --quick does not tune
+            numbers |= {f"{name}_worst_rate": min(by_rate.values()), f"{name}_best_rate": max(by_rate.values())}
     return table(["start", "score"], [[name, score_cell(row)] for name, row in found.items()]), numbers
 
 

@@ -54,7 +54,7 @@ def summary(measured: dict) -> Summary:
     prunings = [seed["prunings"] for seed in measured["moves"]]
     numbers["prunings"] = len(prunings[0])
     rate = f"{AdaLoRA.suggested_learning_rate:g}"  # at which `moves` trains
-    numbers["moves_rate_dev"] = measured["choices"]["sweep"]["adalora"].get(rate, 0.0)
+    numbers["moves_rate_dev"] = measured["choices"]["sweep"].get("adalora", {}).get(rate, 0.0)
     numbers |= {key: mean(sum(one[key] for one in seed) for seed in prunings) for key in ("came", "went")}
     return tables, numbers | rank_numbers(measured["ranks"])
 

@@ -80,6 +80,23 @@ def the_same(found, stored) -> bool:
     return math.isclose(found, stored, rel_tol=1e-9) if isinstance(stored, float) else found == stored
 
 
+def quick(part):
+    """Runs as --quick leaves them: nothing tuned, one seed in every row of a race."""
+    if isinstance(part, list):
+        return [quick(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if {"scores", "interval", "percent"} <= part.keys():
+        return part | {"scores": part["scores"][:1], "interval": None}
+    return {key: {} if key == "sweep" else quick(value) for key, value in part.items()}
+
+
+@each_measured_chapter
+def test_a_quick_look_can_be_told(chapter):
+    tables, numbers = load_answers(chapter.folder / "tables.py").summary(quick(chapter.results["runs"]))
+    assert tables.keys() == chapter.results["tables"].keys() and numbers.keys() <= chapter.results["numbers"].keys()
+
+
 @pytest.mark.slow
 @each_measured_chapter
 def test_the_figures_are_those_that_its_file_draws(chapter, tmp_path):
