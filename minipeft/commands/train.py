@@ -14,8 +14,9 @@ from minipeft.commands.arguments import (
 from minipeft.methods.registry import METHODS
 from minipeft.racing import runs
 from minipeft.racing.entries import parse_hyperparameters
+from minipeft.racing.finished import check_adapter, finished
 from minipeft.racing.rehearsal import rehearse
-from minipeft.racing.runs import RunSpec, finished, folder_name, is_first_process
+from minipeft.racing.runs import RunSpec, folder_name, is_first_process
 
 HELP = "Fine-tune with one method and save the adapter."
 
@@ -46,6 +47,7 @@ def run(args) -> None:
     )
     rehearse([spec])
     if finished(spec):
+        check_adapter(spec)
         print(f"This run is finished: {spec.result_file}. Delete it or name another --out to train again.")
         return
     if is_first_process():

@@ -18,7 +18,8 @@ import torch
 from tqdm import tqdm
 
 from minipeft.errors import UserError, refusal_of_the_machine
-from minipeft.racing.runs import RunSpec, finished, run
+from minipeft.racing.finished import finished
+from minipeft.racing.runs import RunSpec, run
 
 Done = Callable[[RunSpec, dict], str]  # what to print when a run is done, "" for nothing
 

@@ -12,9 +12,10 @@ import torch
 
 from minipeft.methods.selective.full import Full
 from minipeft.models import load
+from minipeft.racing.finished import finished
 from minipeft.racing.pool import run_all
 from minipeft.racing.rehearsal import rehearse
-from minipeft.racing.runs import RunSpec, finished, folder_name, get_task
+from minipeft.racing.runs import RunSpec, folder_name, get_task
 from minipeft.racing.sweep import entry_specs, sweep, sweep_specs
 from minipeft.racing.table import summarise
 from minipeft.training.settings import TrainingSettings

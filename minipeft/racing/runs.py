@@ -1,20 +1,21 @@
 """One run: one model, one task, one method, one seed. `train` makes one; `compare` makes many in worker processes."""
 
 import hashlib
-import json
 import os
 import re
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 
-from minipeft.files import write_json
+from minipeft.files import locked, write_json
 from minipeft.memory.counting import step_memory
 from minipeft.methods.method import Method
 from minipeft.models import load, random_init
 from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method
+from minipeft.racing.finished import digest, finished
 from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import few_shot, load_jsonl, load_task
 from minipeft.tasks.task import Task
@@ -72,16 +73,6 @@ def folder_name(row: str) -> str:
     return plain if plain == row.lower() else f"{plain}-{hashlib.sha256(row.encode()).hexdigest()[:8]}"
 
 
-def finished(spec: RunSpec) -> dict | None:
-    """The result of an earlier run with exactly these settings, if there is one."""
-    try:
-        result = json.loads(spec.result_file.read_text(encoding="utf-8"))
-        earlier = asdict(RunSpec(**result["spec"]))  # an older file lacks the fields that came later: their defaults
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
-        return None
-    return result if earlier == json.loads(json.dumps(asdict(spec))) else None  # JSON knows no tuples
-
-
 def is_first_process() -> bool:
     """Whether this process writes files and prints: always, except under torchrun, where only number 0 does."""
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
@@ -112,14 +103,23 @@ def new_method(spec: RunSpec, task: Task) -> Method:
 
 def run(spec: RunSpec, progress: bool = False) -> dict:
     """Train, read the evaluation split once, measure, and keep everything in `spec.folder`; returns the result."""
-    task = get_task(spec)
+    with locked(spec.folder) if is_first_process() else nullcontext():
+        earlier = finished(spec)  # another process may have made it a moment ago
+        return make(spec, progress) if earlier is None else earlier
+
+
+def make(spec: RunSpec, progress: bool) -> dict:
+    """`run`, with the folder for this process alone."""
+    settings, task = training_settings(spec), get_task(spec)
     model = random_init(spec.model, spec.seed) if spec.method == "random_base" else load(spec.model)
     model.to(own_device(spec.device))
     result = {"spec": asdict(spec), "metric": task.metric, "chance": task.chance, "provenance": provenance()}
+    if spec.data is not None:
+        result["data_sha256"] = digest(spec.data)
     if spec.method == "untuned":
         result |= {"trained_parameters": 0, "moved_parameters": 0, "adapter_bytes": 0}
     else:
-        result |= train(spec, task, model, progress)
+        result |= train(spec, task, model, settings, progress)
     result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
     reading = {"limit": spec.test_limit, "max_source_length": spec.max_source_length}
     result[spec.split] = evaluate(model, task, spec.split, **reading)["score"]
@@ -128,12 +128,9 @@ def run(spec: RunSpec, progress: bool = False) -> dict:
     return result
 
 
-def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
-    """Fine-tune `model` in place as `spec` says; the numbers of the training itself."""
-    torch.manual_seed(spec.seed)
-    method = new_method(spec, task)
-    method.attach(model)
-    settings = TrainingSettings(
+def training_settings(spec: RunSpec) -> TrainingSettings:
+    """How the run is trained. Raises UserError for what nothing can be learned with."""
+    return TrainingSettings(
         steps=spec.steps,
         batch_size=spec.batch_size,
         learning_rate=spec.learning_rate,
@@ -141,6 +138,13 @@ def train(spec: RunSpec, task: Task, model, progress: bool) -> dict:
         seed=spec.seed,
         max_source_length=spec.max_source_length,
     )
+
+
+def train(spec: RunSpec, task: Task, model, settings: TrainingSettings, progress: bool) -> dict:
+    """Fine-tune `model` in place as `spec` says; the numbers of the training itself."""
+    torch.manual_seed(spec.seed)
+    method = new_method(spec, task)
+    method.attach(model)
     # Both now: a prefix drops its training network at the end.
     memory, moved = step_memory(model, method, task, spec.batch_size, spec.max_source_length), method.trained_count()
     outcome = fine_tune(model, method, task, settings, run_dir=spec.folder, progress=progress)

@@ -14,7 +14,7 @@ from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.racing.entries import parse_hyperparameters
 from minipeft.racing.every_method import fitting, with_bundled_starts
-from minipeft.racing.runs import CONTROLS, RunSpec, finished
+from minipeft.racing.runs import CONTROLS, RunSpec
 from minipeft.racing.sweep import grid, sweep, sweep_specs
 from minipeft.racing.table import interval, markdown, summarise
 
@@ -174,16 +174,6 @@ def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own
     assert result["memory"]["gradients"] == 4 * 3 * (3 * 8 + 8 * 6 + 6 + 6 * 16 + 16)
     assert result["moved_parameters"] == 3 * (3 * 8 + 8 * 6 + 6 + 6 * 16 + 16)
     assert result["trained_parameters"] == 3 * 3 * 16
-
-
-def test_a_run_with_other_settings_does_not_count_as_finished(tmp_path):
-    spec = RunSpec(folder=str(tmp_path), model="m", task="t", method="lora", steps=5)
-    spec.result_file.write_text(json.dumps({"spec": {**spec.__dict__, "steps": 6}}), encoding="utf-8")
-    assert finished(spec) is None
-    spec.result_file.write_text(json.dumps({"spec": spec.__dict__}), encoding="utf-8")
-    assert finished(spec) is not None
-    spec.result_file.write_text('{"spec": ', encoding="utf-8")
-    assert finished(spec) is None
 
 
 def test_the_interval_is_students():

@@ -11,7 +11,8 @@ from minipeft.__main__ import main
 from minipeft.errors import UserError
 from minipeft.methods.prompts.spot import read_prompt_file
 from minipeft.pretraining.tokenizer import Tokenizer
-from minipeft.racing.runs import finished, run
+from minipeft.racing.finished import finished
+from minipeft.racing.runs import run
 from minipeft.transfer.task_embeddings import cosine_of_means, mean_of_cosines, most_similar, weighted_average
 from minipeft.transformer.checkpoints import save_checkpoint
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
