@@ -1,7 +1,7 @@
 """`python -m minipeft compare`: several methods, several seeds, one task, one table and one picture."""
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from minipeft.commands.arguments import (
@@ -14,11 +14,12 @@ from minipeft.commands.arguments import (
     words,
 )
 from minipeft.errors import UserError
-from minipeft.files import locked, write_json
+from minipeft.files import locked, write_json, write_text
 from minipeft.methods.registry import METHODS
 from minipeft.provenance import provenance
 from minipeft.racing.entries import nearest, split_entries
 from minipeft.racing.every_method import fitting, with_bundled_starts
+from minipeft.racing.finished import check_report
 from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers
 from minipeft.racing.race import race
@@ -99,7 +100,9 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
     for name in methods:
         if name in CONTROLS:
             print(f"  {name}: {CONTROLS[name]}")
-    started = time.time()
+    started, file = time.time(), Path(base.folder) / "result.json"
+    settings = asdict(replace(base, folder="", method=""))
+    check_report(file, settings)
     rates = {} if base.data or base.shots else bundled_rates(base.model, base.task)
     header = [growing_header()]
 
@@ -113,8 +116,8 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
     table = markdown(report["rows"])
     print(f"\n{table}\n\nScore: {report['metric']} on {base.split}, in percent. Memory: MB at one training step.")
     print("Trained: the parameters that training moves. Stored: those of the adapter file.")
-    write_json(Path(base.folder) / "result.json", report)
-    (Path(base.folder) / "table.md").write_text(table + "\n", encoding="utf-8")
+    write_json(file, report)
+    write_text(Path(base.folder) / "table.md", table + "\n")
     path = Path(base.folder) / "picture.png"
     if picture(report, path):
         print(f"Picture: {path}")

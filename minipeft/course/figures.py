@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 from minipeft.course.chapters import load_answers
+from minipeft.files import beside
 
 LOOK = {
     "figure.autolayout": True,
@@ -50,7 +51,6 @@ def save(figure, file: Path) -> Path:
 
     drawn = io.BytesIO()
     figure.savefig(drawn)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(drawn) as picture:
-        picture.convert("RGB").quantize(COLOURS).save(file, optimize=True)
+    with Image.open(drawn) as picture, beside(file) as part:
+        picture.convert("RGB").quantize(COLOURS).save(part, optimize=True)
     return file

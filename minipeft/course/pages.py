@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minipeft.course.chapters import LESSONS, ROOT, chapters, find_chapter
+from minipeft.files import write_text
 
 FENCE = re.compile(
     r"(?:^\[//\]: # \(excerpt of (?P<file>[^)]+)\)\n)?^```(?P<info>\w*)[ \t]*\n(?P<body>.*?)^```[ \t]*$", re.M | re.S
@@ -180,7 +181,7 @@ def main(names: list[str]) -> None:
     wanted = [find_chapter(name) for name in names] if names else chapters(LESSONS)
     for chapter in wanted:
         file: Path = chapter.folder / "README.md"
-        file.write_text(fill(chapter.text, chapter.results), encoding="utf-8")
+        write_text(file, fill(chapter.text, chapter.results))
 
 
 if __name__ == "__main__":

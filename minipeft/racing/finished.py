@@ -42,6 +42,18 @@ def finished(spec) -> dict | None:
     return result
 
 
+def check_report(file: Path, settings: dict) -> None:
+    """Raise UserError where `file` holds what is no report of a race with these settings: it is not written over."""
+    if file.exists():
+        theirs, ours = read_json(file, ELSEWHERE).get("settings"), json.loads(json.dumps(settings))
+        if not isinstance(theirs, dict):
+            raise UserError(f"{short(file)} is not the report of a race: {ELSEWHERE}.")
+        for name in ours:
+            if name in theirs and theirs[name] != ours[name]:
+                words = f"{name} {repr(theirs[name])[:80]}, not {repr(ours[name])[:80]}"
+                raise UserError(f"{short(file)} is the report of a race with {words}: {ELSEWHERE}.")
+
+
 def digest(path: str) -> str:
     """64 hexadecimal digits (SHA-256) that change with the content of a file, "" for none."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else ""

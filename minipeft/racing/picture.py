@@ -7,7 +7,7 @@ Colours are families of methods. It is drawn from a race's result file alone:
 import sys
 from pathlib import Path
 
-from minipeft.files import read_json
+from minipeft.files import beside, read_json
 from minipeft.racing.families import family
 from minipeft.racing.table import known, trained
 
@@ -52,7 +52,8 @@ def picture(report: dict, path: str | Path) -> bool:
         figure.legend(marks, names, loc="outside lower center", ncols=len(used), frameon=False, fontsize=9)
     figure.canvas.draw()  # places are known from here on
     name_points(figure, left, rows)
-    figure.savefig(path)
+    with beside(path) as part:
+        figure.savefig(part)
     pyplot.close(figure)
     return True
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from minipeft.files import beside
 from minipeft.training.adapter_files import read_adapter
 
 
@@ -30,7 +31,8 @@ def rank_picture(ranks: Mapping[str, float], path: str | Path, title: str = "Ran
     from matplotlib import pyplot
 
     figure = heat_map(ranks, title)
-    figure.savefig(path)
+    with beside(path) as part:
+        figure.savefig(part)
     pyplot.close(figure)
     return True
 

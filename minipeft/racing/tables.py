@@ -11,6 +11,7 @@ import json
 import re
 from pathlib import Path
 
+from minipeft.files import write_text
 from minipeft.paths import DATA, REPOSITORY
 from minipeft.racing.table import across_tasks, markdown
 
@@ -46,7 +47,7 @@ def ratios(results: list[dict]) -> str:
 
 
 def main(page: Path = PAGE) -> None:
-    page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
+    write_text(page, fill(page.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from minipeft.__main__ import main
 from minipeft.errors import UserError
 from minipeft.files import locked
 from minipeft.racing import runs
-from minipeft.racing.finished import finished
+from minipeft.racing.finished import check_report, finished
 from minipeft.racing.runs import RunSpec, run
 from minipeft.training.adapter_files import read_adapter
 from minipeft.transformer import tensor_files
@@ -150,3 +150,16 @@ def test_a_run_that_another_process_has_is_one_sentence(spec, tmp_path, monkeypa
     with locked(spec.folder):
         run(spec)
     assert made == [[".lock"], [".lock"]]
+
+
+def test_a_report_of_another_race_and_what_is_no_report_are_not_written_over(tmp_path):
+    file, settings = tmp_path / "result.json", asdict(RunSpec("", "m", "t", "", steps=5))
+    check_report(file, settings)
+    file.write_text(json.dumps({"settings": {**settings, "from_the_past": 1}, "rows": []}))
+    check_report(file, settings)
+    with pytest.raises(UserError, match="the report of a race with steps 5, not 6: name another folder"):
+        check_report(file, {**settings, "steps": 6})
+    for content in ("{}", "[]", '{"spec": {}}', '{"settings": 3}', "{"):
+        file.write_text(content)
+        with pytest.raises(UserError, match="name another folder"):
+            check_report(file, settings)
