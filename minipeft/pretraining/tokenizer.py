@@ -18,7 +18,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from minipeft.errors import UserError, excerpt, require_text
+from minipeft.errors import UserError, excerpt, quoted, require_text
 from minipeft.paths import DATA
 from minipeft.pretraining.control_words import reader_of_text
 
@@ -67,12 +67,12 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of every text, as `encode`."""
-        try:
-            return [encoding.ids for encoding in self._reader.encode_batch(list(texts), add_special_tokens=False)]
-        except (TypeError, UnicodeEncodeError):
-            for text in texts:
+        for text in texts:
+            if not isinstance(text, str):
+                raise UserError(f"A text must be a string, not {type(text).__name__} {quoted(text)}.")
+            if not text.isascii():
                 require_text(text, f"The text '{excerpt(text)}'")
-            raise
+        return [encoding.ids for encoding in self._reader.encode_batch(list(texts), add_special_tokens=False)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` up to the first end-of-sequence; padding and sentinels are left out."""

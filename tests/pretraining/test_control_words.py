@@ -126,5 +126,7 @@ def test_half_a_character_is_one_sentence():
     for read in (BUNDLED.encode, lambda text: BUNDLED.encode_batch(["fine", text])):
         with pytest.raises(UserError, match=r"The text 'a\\ud83d' holds half a character.*U\+D83D at character 2"):
             read("a\ud83d")
+    with pytest.raises(UserError, match="A text must be a string, not int 3"):
+        BUNDLED.encode(3)
     with pytest.raises(UserError, match="The template holds half a character"):
         Template("{source} \ude00")
