@@ -18,7 +18,12 @@ ALLOWED = {
     "quantization": ("minipeft.transformer", "minipeft.tasks"),
     "methods": ("minipeft.transformer", "minipeft.quantization"),
     "serving": ("minipeft.transformer", "minipeft.methods"),
-    "training": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods.method"),
+    "training": (
+        "minipeft.transformer",
+        "minipeft.tasks",
+        "minipeft.methods.method",
+        "minipeft.methods.hyperparameter_types",
+    ),
     "memory": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training"),
     "pretraining": ("minipeft.transformer", "minipeft.tasks", "minipeft.training.optimizers"),
     "racing": (

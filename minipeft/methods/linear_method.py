@@ -55,6 +55,18 @@ def as_linear(layer: nn.Module) -> nn.Module:
     return layer if isinstance(layer, nn.Linear | QuantizedLinear) else TransposedLinear(layer)
 
 
+def linear_layers(model: nn.Module, targets: Iterable[str]) -> list[tuple[str, nn.Module]]:
+    """(path, layer) of each linear layer that a target names. Raises UserError for one that others have quantized."""
+    layers = find_modules(model, targets, linear_kinds(model))
+    for path, layer in layers:
+        if layer.weight.dtype not in READABLE or type(layer.weight) not in (torch.Tensor, nn.Parameter):
+            raise UserError(
+                f"The weight of {path} is a {type(layer.weight).__name__} of type {layer.weight.dtype}, as other "
+                "libraries quantize, and cannot be read here: load the model in 16 or 32 bits (qlora quantizes it)."
+            )
+    return layers
+
+
 def changed(wrapper: nn.Module, original: nn.Module) -> tuple[str, ...]:
     """What merging writes: the weight, and the bias where the wrapper has one of its own."""
     return ("weight",) if wrapper.bias is as_linear(original).bias else ("weight", "bias")
@@ -75,13 +87,7 @@ class LinearMethod(Method):
         self.replace(self.targets, lambda layer: self.wrap(as_linear(layer)), linear_kinds(model))
 
     def replace(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: Kind = nn.Module) -> None:
-        for path, layer in find_modules(self.model, targets, kind):
-            kept = layer.weight
-            if kept.dtype not in READABLE or type(kept) not in (torch.Tensor, nn.Parameter):
-                raise UserError(
-                    f"The weight of {path} is a {type(kept).__name__} of type {kept.dtype}, as other libraries "
-                    f"quantize, and {self.name} cannot read it: load the model in 16 or 32 bits (qlora quantizes here)."
-                )
+        linear_layers(self.model, targets)  # refuses what cannot be read
         super().replace(targets, wrap, kind)
 
     def plain_layers(self) -> dict[nn.Module, nn.Module]:

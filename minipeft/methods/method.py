@@ -20,6 +20,7 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.frozen_base import FrozenBase
+from minipeft.methods.hyperparameter_types import settle_fields
 from minipeft.methods.targets import Kind, replace_modules
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.language_model import LanguageModel
@@ -42,6 +43,10 @@ class Method:
     model: ClassVar[Any] = None  # set while attached, on the instance
     fingerprint: ClassVar[str] = ""  # of the plain base, taken at attach
     given: ClassVar[dict[str, torch.Tensor] | None] = None  # during attach: what will take a start's place
+
+    def __post_init__(self):
+        """Refuse fields of a wrong type. A method that checks more calls this first."""
+        settle_fields(self)
 
     # Putting it in, and taking it out.
 
@@ -71,6 +76,7 @@ class Method:
         self.model, model.attached_method, self.given = model, self, state
         try:
             self.install(model)
+            self._types = {name: parameter.dtype for name, parameter in self.named_parameters().items()}
             if state is not None:
                 self.load_state_dict(state)
         except Exception:
@@ -110,9 +116,7 @@ class Method:
             raise UserError(f"{self.name} cannot be merged: {self.why_no_merge}")
         for name, parameter in self.named_parameters().items():
             if not parameter.isfinite().all():
-                raise UserError(
-                    f"{name} is not finite everywhere, so nothing was merged: detach() gives the base back."
-                )
+                raise UserError(f"{name} is not finite everywhere: nothing was merged. detach() gives the base back.")
         with torch.no_grad():
             self.merge_weights()
         for parent, attribute, original in self._replaced:
@@ -137,6 +141,16 @@ class Method:
         """Raise where something besides this method trains or has changed the base: no file would hold that."""
         self.require_attached()
         self.base.refuse_changes(self.name, [parameter for parameter, _ in self._originals])
+        now = dict(self.model.named_parameters())
+        for name, dtype in self._types.items():
+            own = now.get(name)  # None: a network that was trained has given way to what it made
+            if own is not None and not own.requires_grad:
+                raise UserError(f"{name!r} of {self.name} was frozen after attaching: let it be trained, then save.")
+            if own is not None and own.dtype != dtype:
+                raise UserError(
+                    f"{name!r} of {self.name} was {dtype} when attached and is {own.dtype} now, not as when loaded: "
+                    "cast it back before saving."
+                )
 
     # What is trained, and what is kept of it.
 

@@ -38,7 +38,7 @@ def find_modules(model: nn.Module, targets: Iterable[str], kind: Kind = nn.Modul
     return [(path, module) for path, module in modules if any(matches(path, target) for target in targets)]
 
 
-READ_WEIGHTS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+READ_WEIGHTS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)  # they read weights and do not call the layers
 
 
 def replace_modules(
@@ -55,15 +55,31 @@ def replace_modules(
             wrappers[module] = wrap(module).train(module.training)
         parent_path, _, attribute = path.rpartition(".")
         parent = model.get_submodule(parent_path)
-        if isinstance(parent, READ_WEIGHTS) and not hasattr(wrappers[module], "weight"):
-            owner, wrapper = type(parent).__name__, type(wrappers[module]).__name__
-            raise UserError(
-                f"{path}: torch's {owner} reads weights without calling layers, so no {wrapper} can act there."
-            )
+        if isinstance(parent, READ_WEIGHTS):
+            refuse_unread(path, type(parent), wrappers[module], module)
         replaced.append((parent, attribute, module))
     for parent, attribute, module in replaced:
         setattr(parent, attribute, wrappers[module])
     return replaced
+
+
+def refuse_unread(path: str, owner: type, wrapper: nn.Module, module: nn.Module) -> None:
+    """Raise where `owner` would pass over what `wrapper` does: it reads the weight of what stands at `path`.
+
+    torch's attention always does; its encoder layer only in eval mode, where dropout does nothing.
+    """
+    if not hasattr(wrapper, "weight"):
+        kind = type(wrapper).__name__
+        raise UserError(
+            f"{path}: torch's {owner.__name__} reads weights without calling layers, so no {kind} can act there."
+        )
+    own = set(wrapper.modules()) - set(module.modules())
+    drops = any(isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in own)
+    if drops and issubclass(owner, nn.MultiheadAttention):
+        raise UserError(
+            f"{path}: torch's {owner.__name__} reads weights without calling layers, so dropout cannot act there: "
+            "set it to 0, or choose other targets."
+        )
 
 
 def unmatched(target: str, paths: list[str], kind: Kind) -> str:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from minipeft.errors import UserError, one_line
+from minipeft.methods.hyperparameter_types import misfit
 from minipeft.methods.method import Method
-from minipeft.training.hyperparameter_types import misfit
 from minipeft.transformer.fingerprints import fingerprint
 from minipeft.transformer.hollow import hollow
 from minipeft.transformer.tensor_files import read, require, write

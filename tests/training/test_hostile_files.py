@@ -51,12 +51,12 @@ FORGED = {
     "one tensor less": (lambda content: content["weights"].pop(QUERY), f"lacks '{QUERY}'"),
     "another rank": (in_hyperparameters(rank=7), "use the hyper-parameters it was saved with"),
     "no rank": (in_hyperparameters(rank=0), "rank must be at least 1"),
-    "rank in words": (in_hyperparameters(rank="eight"), "rank is a str that cannot stand for its type, int"),
-    "rank with a point": (in_hyperparameters(rank=8.0), "rank is a float that cannot stand"),
-    "rank true": (in_hyperparameters(rank=True), "rank is a bool that cannot stand"),
+    "rank in words": (in_hyperparameters(rank="eight"), "rank must be a whole number, not 'eight' .str."),
+    "rank with a point": (in_hyperparameters(rank=8.0), "rank must be .*float"),
+    "rank true": (in_hyperparameters(rank=True), "rank must be .*bool"),
     "alpha without end": (in_hyperparameters(alpha=torch.inf), "a number that is not finite"),
-    "targets with a number": (in_hyperparameters(targets=["query", 3]), "targets is a list that cannot stand"),
-    "a pattern of words": (in_hyperparameters(rank_pattern={"query": "3"}), "rank_pattern is a dict that cannot stand"),
+    "targets with a number": (in_hyperparameters(targets=["query", 3]), "targets must be .*list"),
+    "a pattern of words": (in_hyperparameters(rank_pattern={"query": "3"}), "rank_pattern must be .*dict"),
     "bytes": (in_hyperparameters(rank=b"8"), "holds a bytes|is damaged"),
     "an unknown one": (in_hyperparameters(beta=1), "it has none called 'beta'"),
     "a nameless one": (lambda content: content["hyperparameters"].update({3: 1}), "a name that is no text"),
@@ -230,6 +230,6 @@ def test_what_no_file_can_keep_is_refused_when_it_is_saved(tmp_path):
     method = METHODS["lora"](rank=2, targets=("query",))
     method.attach(model)
     method.targets = {"query"}
-    with pytest.raises(UserError, match="cannot be saved.*targets is a set"):
+    with pytest.raises(UserError, match="cannot be saved.*targets must be a list or tuple.*set"):
         save_adapter(tmp_path / "adapter.pt", model, method)
     assert not list(tmp_path.iterdir())

@@ -15,6 +15,7 @@ Paper: Pfeiffer et al. 2021, arXiv:2005.00247. Lesson: lessons/10_adapter_fusion
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -82,7 +83,10 @@ class AdapterFusion(Method):
     why_no_merge = "which adapters act is decided anew for each position. Keep it attached."
 
     def __post_init__(self):
-        self.adapters = [self.adapters] if isinstance(self.adapters, str) else [str(file) for file in self.adapters]
+        files = [self.adapters] if isinstance(self.adapters, str | Path) else self.adapters
+        if isinstance(files, list | tuple):
+            self.adapters = [str(file) if isinstance(file, Path) else file for file in files]
+        super().__post_init__()
         if self.identity_penalty < 0:
             raise UserError(f"The identity_penalty must not be negative, got {self.identity_penalty}.")
 

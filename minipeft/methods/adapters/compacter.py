@@ -76,6 +76,7 @@ class Compacter(Method):
     why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."
 
     def __post_init__(self):
+        super().__post_init__()
         if self.bottleneck < 1 or self.kronecker < 1:
             raise UserError(f"bottleneck and kronecker must be at least 1: {self.bottleneck}, {self.kronecker} given.")
         if self.std <= 0:

@@ -53,6 +53,7 @@ class MultiHeadParallelAdapter(Method):
     why_no_merge = "an adapter is not linear, so no weight of the model can hold it. Keep it attached."
 
     def __post_init__(self):
+        super().__post_init__()
         if self.bottleneck < 1:
             raise UserError(f"An adapter's bottleneck must be at least 1, not {self.bottleneck}.")
 

@@ -94,6 +94,7 @@ class AdaLoRA(LinearMethod):
     adds = True
 
     def __post_init__(self):
+        super().__post_init__()
         if not 1 <= self.target_rank <= self.rank:
             raise UserError(f"target_rank must be from 1 to the starting rank {self.rank}, not {self.target_rank}.")
         if self.alpha <= 0:

@@ -71,6 +71,7 @@ class DoRA(LinearMethod):
     learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
 
     def __post_init__(self):
+        super().__post_init__()
         if self.rank < 1:
             raise UserError(f"DoRA's rank must be at least 1, not {self.rank}.")
         if self.alpha <= 0:

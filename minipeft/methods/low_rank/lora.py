@@ -69,6 +69,7 @@ class LoRA(LinearMethod):
     adds = True
 
     def __post_init__(self):
+        super().__post_init__()
         lowest = min([self.rank, *self.rank_pattern.values()])
         if lowest < 1:
             raise UserError(f"LoRA's rank must be at least 1, not {lowest}.")

@@ -19,8 +19,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
-from minipeft.methods.targets import find_modules
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_layers
 
 
 class PiSSALinear(nn.Module):
@@ -68,12 +67,13 @@ class PiSSA(LinearMethod):
     learning_rate_grid = (2e-3, 5e-3, 1e-2, 2e-2)
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("rank", "alpha"):
             if getattr(self, name) <= 0:
                 raise UserError(f"PiSSA's {name} must be above 0, not {getattr(self, name)}.")
 
     def install(self, model: nn.Module) -> None:
-        for path, layer in find_modules(model, self.targets, linear_kinds(model)):
+        for path, layer in linear_layers(model, self.targets):
             most = min(as_linear(layer).weight.shape)
             if self.rank > most:
                 raise UserError(f"{path} has {most} singular values: PiSSA's rank can be {most} at most.")

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_method import linear_kinds
-from minipeft.methods.targets import find_modules, matches
+from minipeft.methods.linear_method import linear_layers
+from minipeft.methods.targets import matches
 
 
 def ranks_of_layers(
@@ -16,7 +16,7 @@ def ranks_of_layers(
 
     Raises UserError for a name that fits none of them: a pattern must not pass in silence.
     """
-    layers = find_modules(model, targets, linear_kinds(model))
+    layers = linear_layers(model, targets)
     ranks = {layer: rank for _, layer in layers}
     for pattern, other in rank_pattern.items():
         named = [layer for path, layer in layers if matches(path, pattern)]

@@ -20,8 +20,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
-from minipeft.methods.targets import find_modules
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_layers
 
 
 class SharedProjections(nn.Module):
@@ -83,11 +82,12 @@ class VeRA(LinearMethod):
     adds = True
 
     def __post_init__(self):
+        super().__post_init__()
         if self.rank < 1:
             raise UserError(f"VeRA's rank must be at least 1, not {self.rank}.")
 
     def install(self, model: nn.Module) -> None:
-        layers = [as_linear(layer) for _, layer in find_modules(model, self.targets, linear_kinds(model))]
+        layers = [as_linear(layer) for _, layer in linear_layers(model, self.targets)]
         most_in, most_out = (max(getattr(layer, side) for layer in layers) for side in ("in_features", "out_features"))
         device = "meta" if layers[0].weight.is_meta else "cpu"  # a hollow model has no numbers, and takes none
         self.shared = SharedProjections(most_in, most_out, self.rank, self.seed, device).to(layers[0].weight)

@@ -18,8 +18,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
-from minipeft.methods.targets import find_modules
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_layers
 
 
 class OFTLinear(nn.Module):
@@ -68,11 +67,12 @@ class OFT(LinearMethod):
     learning_rate_grid = (5e-3, 1e-2, 2e-2, 4e-2)
 
     def __post_init__(self):
+        super().__post_init__()
         if self.block_size < 2:
             raise UserError(f"OFT's block_size must be at least 2, not {self.block_size}: one number cannot be turned.")
 
     def install(self, model: nn.Module) -> None:
-        layers = find_modules(model, self.targets, linear_kinds(model))
+        layers = linear_layers(model, self.targets)
         inputs = {path: as_linear(layer).in_features for path, layer in layers}
         for path, size in inputs.items():
             if size % self.block_size:

@@ -70,6 +70,7 @@ class EmbeddingPrefix(Reparametrised):
     plain = PromptTable
 
     def __post_init__(self):
+        super().__post_init__()
         if self.prefix_length < 1 or self.inner < 1:
             raise UserError(f"prefix_length and inner must be at least 1: {self.prefix_length} and {self.inner} given.")
 

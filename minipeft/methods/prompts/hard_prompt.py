@@ -40,6 +40,7 @@ class HardPrompt(Method):
     why_no_merge = "its words stand in the text, which no weight of the model can do. Keep it attached."
 
     def __post_init__(self):
+        super().__post_init__()
         Template(self.template)
         require_text(self.demonstrations, "A demonstration")
         require_text(self.verbalizer, "The verbalizer")

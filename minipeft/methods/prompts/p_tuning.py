@@ -110,6 +110,7 @@ class PTuning(Reparametrised):
     plain = PromptTable
 
     def __post_init__(self):
+        super().__post_init__()
         if not Template(self.template).virtual_tokens:
             raise UserError(
                 f"P-tuning learns virtual tokens: put at least one [V] into the template {self.template!r}."

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
+from minipeft.methods.hyperparameter_types import settle_fields
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.spot import load_prompt
 from minipeft.methods.prompts.template import Template
@@ -48,6 +49,7 @@ class PPT(PromptTuning):
     blank: ClassVar[re.Pattern] = re.compile(r"\s*<X>")
 
     def __post_init__(self):
+        settle_fields(self)
         if self.format not in TEMPLATES:
             raise UserError(f"The format of ppt must be one of {', '.join(TEMPLATES)}, not {self.format!r}.")
         if self.lettered and len(self.labels) > len(LETTERS):

@@ -72,6 +72,7 @@ class PromptTuning(Method):
     why_no_merge = "a prompt makes the input longer, which no weight of the model can do. Keep it attached."
 
     def __post_init__(self):
+        super().__post_init__()
         if self.prompt_length < 1:
             raise UserError(f"The prompt_length must be at least 1, not {self.prompt_length}.")
         if self.init not in ("vocabulary", "labels", "uniform"):

@@ -44,6 +44,7 @@ class FreezeLayers(Method):
     why_no_merge = "the model's own head cannot hold the trained one. Keep it attached."
 
     def __post_init__(self):
+        super().__post_init__()
         if self.head not in ("none", "train", "new"):
             raise UserError(f"The head of freeze_layers must be 'none', 'train' or 'new', not {self.head!r}.")
         if self.layers < 0 or (self.layers == 0 and self.head == "none"):
