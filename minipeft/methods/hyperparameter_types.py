@@ -34,7 +34,7 @@ def misfit(kind: type, told: Mapping[str, Any]) -> str:
 
 
 def settle_fields(method: Any) -> None:
-    """Give every field of a new method its plain form: 8 for numpy's 8, ("query",) for "query".
+    """Give every field of a new method its plain form: 8 for numpy's 8.
 
     Raises UserError for a value that cannot be a field's.
     """
@@ -43,10 +43,7 @@ def settle_fields(method: Any) -> None:
     if wrong:
         raise UserError(f"{method.name}: {wrong}.")
     for name, kind in field_types(type(method)).items():
-        value = told[name]
-        if typing.get_origin(kind) is Sequence and isinstance(value, str):
-            value = (value,)
-        setattr(method, name, fitted(value, kind))
+        setattr(method, name, fitted(told[name], kind))
 
 
 def field_types(kind: type) -> dict[str, Any]:

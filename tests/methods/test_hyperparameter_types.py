@@ -9,12 +9,13 @@ from typing import get_origin
 import numpy
 import pytest
 import torch
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.adapter_fusion import AdapterFusion
 from minipeft.methods.hyperparameter_types import field_types
 from minipeft.methods.low_rank.adalora import AdaLoRA
-from minipeft.methods.low_rank.lora import LoRA
+from minipeft.methods.low_rank.lora import LoRA, LoRALinear
 from minipeft.methods.multiplicative.ia3 import IA3
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.registry import METHODS
@@ -48,7 +49,9 @@ def test_numbers_of_numpy_are_kept_as_plain_ones():
 
 
 def test_one_target_may_be_given_as_a_text():
-    assert LoRA(targets="query").targets == ("query",)
+    model = nn.ModuleDict({"query": nn.Linear(3, 2), "key": nn.Linear(3, 2)})
+    LoRA(targets="query").attach(model)
+    assert type(model["query"]) is LoRALinear and type(model["key"]) is nn.Linear
     method = IA3(targets="key", feed_forward_targets="down")
     assert (method.targets, method.feed_forward_targets) == (("key",), ("down",))
 

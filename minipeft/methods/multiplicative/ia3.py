@@ -74,6 +74,12 @@ class IA3(LinearMethod):
     suggested_learning_rate = 6e-2
     learning_rate_grid = (3e-2, 6e-2, 1e-1, 2e-1)
 
+    def __post_init__(self):
+        super().__post_init__()
+        self.targets, self.feed_forward_targets = (
+            (names,) if isinstance(names, str) else names for names in (self.targets, self.feed_forward_targets)
+        )
+
     def install(self, model: nn.Module) -> None:
         kinds, inputs = linear_kinds(model), set()
         if self.feed_forward_targets:
