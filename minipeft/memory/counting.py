@@ -68,7 +68,7 @@ def batch_memory(model, method, batch, optimizer: str | None = None) -> dict[str
 
 
 def optimizer_bytes(parameters, optimizer: str) -> int:
-    """AdamW keeps two float32 numbers per parameter; Adafactor, for a matrix, one per row and one per column."""
+    """AdamW keeps two float32 values per parameter; Adafactor, for a matrix, one per row and one per column."""
     if optimizer in ("adamw", "paged_adamw"):  # wherever the pages are
         return sum(8 * parameter.numel() for parameter in parameters)
     return sum(4 * (sum(p.shape[-2:]) * p[..., 0, 0].numel() if p.dim() > 1 else p.numel()) for p in parameters)

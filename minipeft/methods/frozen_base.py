@@ -1,6 +1,6 @@
 """The plain model as it was when a method came: what detach() brings back, and what nothing but the method may change.
 
-A file of an adapter is named after these numbers, so they have to be the same when it is saved.
+A file of an adapter is named after these weights, so they have to be the same when it is saved.
 """
 
 import zlib
@@ -38,7 +38,7 @@ class FrozenBase:
             parameter.grad = None
 
     def remember(self) -> None:
-        """Take the numbers as they are now for those of the base."""
+        """Take the weights as they are now for those of the base."""
         self.seen = {name: look(module, attribute) for name, module, attribute in self.places}
 
     def refuse_changes(self, method: str, trained: list[nn.Parameter]) -> None:

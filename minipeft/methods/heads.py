@@ -7,7 +7,7 @@ shape, (..., vocabulary), so loss, ranking and generation go on as before, and o
 The hidden states h are brought to root mean square 1 first: pretraining leaves them at any size, to which the old head
 has grown to fit and a new one has not.
 Start: W ~ N(0, 0.02), b = 0: all labels are about equally likely, whatever the old head knew of their words.
-Trainable: (labels + 1) (hidden + 1) numbers. It has a bias, as classifiers have, to hold how frequent each label is.
+Trainable: (labels + 1) (hidden + 1) parameters. It has a bias, as classifiers have, to hold how frequent each label is.
 """
 
 from collections.abc import Sequence

@@ -77,7 +77,7 @@ class LinearMethod(Method):
 
     can_merge = True
     adds: ClassVar[bool] = False  # merging adds the wrapper's update(), so that it can be subtracted again
-    merged: ClassVar[Any] = None  # after such a merge, on the instance: the model, the numbers, the base's fingerprint
+    merged: ClassVar[Any] = None  # after such a merge, on the instance: model, parameters, fingerprint
 
     def wrap(self, linear: nn.Linear) -> nn.Module:
         """The layer that takes the place of `linear`; it starts, and is merged, as the docstring of its file says."""
@@ -141,7 +141,7 @@ class LinearMethod(Method):
         return Counter(kept.data_ptr() for owner in owners for kept in owner._parameters.values() if kept is not None)
 
     def unmerge(self) -> None:
-        """Undo `merge`: attached again to the same model with the same numbers, which can be trained on.
+        """Undo `merge`: attached again to the same model with the same parameters, which can be trained on.
 
         (W + update) - update is W to rounding, not bit for bit. The method keeps the fingerprint of the base it was
         first attached to, so a file saved now is for that base, as it was before the merge; the model that detach()

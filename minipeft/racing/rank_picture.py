@@ -63,7 +63,7 @@ def heat_map(ranks: Mapping[str, float], title: str):
 
 
 def stored_ranks(weights: Mapping) -> dict[str, int]:
-    """The ranks in an AdaLoRA's stored numbers: each matrix keeps as many columns of P."""
+    """The ranks in an AdaLoRA's stored parameters: each matrix keeps as many columns of P."""
     return {name.removesuffix(".P"): tensor.shape[1] for name, tensor in weights.items() if name.endswith(".P")}
 
 

@@ -1,8 +1,8 @@
 """An adapter as one small file: what it takes to give a base model the same behaviour again, and nothing of the base.
 
-The file holds the method's name and hyper-parameters, the trained numbers, the fingerprint of the base they belong to,
-the version of this library, a format number, and a checksum of all that. It is read without running code, and tried on
-a hollow copy of the model first: a file that does not fit takes no memory and leaves the model alone.
+The file holds the method's name and hyper-parameters, the trained parameters, the fingerprint of the base they belong
+to, the version of this library, a format number, and a checksum of all that. It is read without running code, and tried
+on a hollow copy of the model first: a file that does not fit takes no memory and leaves the model alone.
 """
 
 from importlib import metadata
@@ -70,7 +70,7 @@ def load_adapter(path: str | Path, model, methods: dict[str, type[Method]]) -> M
 
 
 def load_into(model, method: Method, weights: dict[str, Tensor]) -> Method:
-    """Attach `method` to the plain `model` with these numbers; where that fails, the model is left plain."""
+    """Attach `method` to the plain `model` with these parameters; where that fails, the model is left plain."""
     method.attach(model, weights)
     for name, own in method.state_dict().items():
         if own.dtype != weights[name].dtype:

@@ -9,7 +9,7 @@ Start: A ~ N(0, 1e-2), s and t Glorot-uniform with gain sqrt(2), biases 0: the f
 exactly, the base model's. (1e-2 is the released code's default; its run files set 1e-4.)
 Trainable, at width d and bottleneck m: n^3 once, 3 (d + m) per adapter, and every norm. As in the released code, there
 is an adapter after attention and one after the feed-forward layer, none after cross-attention. T5-base with m = 24 and
-no adapters after attention (Compacter++): 104,704 numbers, the paper's 0.047%.
+no adapters after attention (Compacter++): 104,704 parameters, the paper's 0.047%.
 Paper: Karimi Mahabadi et al. 2021, arXiv:2106.04647. Lesson: lessons/09_adapters.
 """
 

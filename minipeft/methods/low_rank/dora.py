@@ -6,8 +6,8 @@
 
 |V| counts as a constant in the backward pass: cheaper, and not quite the gradient of the equation.
 Start: A uniform in +-1/sqrt(in), B = 0, m = |W|, so m / |V| is exactly 1 and the first forward pass the base model's.
-Trainable: rank * (in + out) + out numbers per adapted weight. V is computed anew in every forward pass, which makes a
-step slower than LoRA's.
+Trainable: rank * (in + out) + out parameters per adapted weight. V is computed anew in every forward pass, which makes
+a step slower than LoRA's.
 Paper: Liu et al. 2024, arXiv:2402.09353. Lesson: lessons/15_lora_family.
 """
 

@@ -8,7 +8,7 @@ s B A is the same for every alpha, because A and B are divided by sqrt(s) (peft 
 Start: B A as above, so the first forward pass is nearer to the base's than QLoRA's, and still not quite the base's. W_q
 is worked out again at every attach, by the same steps: another machine's singular vectors may differ in the last bits,
 and a few codes with them.
-Trainable: rank * (in + out) numbers per adapted weight.
+Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Li et al. 2023, arXiv:2310.08659. Lesson: lessons/14_qlora.
 """
 

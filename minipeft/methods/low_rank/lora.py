@@ -4,7 +4,7 @@
 
 Start: A ~ uniform in +-1/sqrt(in) (Kaiming; the paper says Gaussian, the released code does this), B = 0, so the first
 forward pass is the base model's.
-Trainable: rank * (in + out) numbers per adapted weight.
+Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Hu et al. 2021, arXiv:2106.09685. Lesson: lessons/13_lora.
 """
 

@@ -5,7 +5,7 @@
 B starts at zero and A does not: the paper shows that one rate for both suits neither in a wide network, and that B's
 should be the higher. Nothing but the optimizer's parameter groups differs from LoRA. The learning rate is A's.
 Start: as LoRA, B = 0, so the first forward pass is the base model's.
-Trainable: rank * (in + out) numbers per adapted weight.
+Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Hayou et al. 2024, arXiv:2402.12354. Lesson: lessons/15_lora_family.
 """
 

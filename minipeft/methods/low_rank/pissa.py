@@ -8,7 +8,7 @@ The paper trains A and B on the frozen (perhaps quantized) residual W - s B_0 A_
 Start: A = A_0, B = B_0, so what is added is exactly 0 and the first forward pass the base model's. A_0 and B_0 are not
 stored but worked out again from W: on another machine they may come out turned, and their product, which is all that
 counts, the same to rounding (unless singular values rank and rank + 1 are equal). From a merged W there is no way back.
-Trainable: rank * (in + out) numbers per adapted weight.
+Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/15_lora_family.
 """
 

@@ -5,7 +5,7 @@
 `attach` quantizes the targeted layers. Every product writes W_q out in the type of x (quantization/linear.py); the
 gradient passes through it, and only A and B learn. W is quantized by the same steps everywhere: a file holds A and B.
 Start: A uniform in +-1/sqrt(in), B = 0, so the first forward pass is the quantized model's and not quite the base's.
-Trainable: rank * (in + out) numbers per adapted weight.
+Trainable: rank * (in + out) parameters per adapted weight.
 Memory: 4.127 bits for each quantized weight in place of 16 or 32. The plain layers stay with the method, outside of the
 model, because detach() puts them back: what `compare` counts is the quantized model, as where the base is dropped.
 Paper: Dettmers et al. 2023, arXiv:2305.14314. Lesson: lessons/14_qlora.

@@ -7,7 +7,7 @@ The strongest directions are trained, in full precision, and only what they leav
 than W's, and so is what is lost.
 Start: as above, so the first forward pass is near the base's and not quite it. W_q is worked out again at every attach,
 as in LoftQ, which goes the other way round: it quantizes first and approximates what was lost.
-Trainable: rank * (in + out) numbers per adapted weight.
+Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/14_qlora.
 """
 

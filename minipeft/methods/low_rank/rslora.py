@@ -5,7 +5,7 @@
 With LoRA's alpha / rank, the argument goes, activations and gradients vanish as the rank grows, so that more rank
 brings nothing; with the square root they stay as they are. At rank 1 the two are the same method.
 Start: as LoRA, B = 0, so the first forward pass is the base model's.
-Trainable: rank * (in + out) numbers per adapted weight.
+Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Kalajdzievski 2023, arXiv:2312.03732. Lesson: lessons/15_lora_family.
 """
 

@@ -9,7 +9,7 @@ columns, one with fewer outputs B's first rows (as peft does). They come from `s
 so a file holds d and b only.
 Start: A ~ uniform in +-sqrt(6/in), B ~ uniform in +-sqrt(6/rank) (Kaiming), d = 0.1, b = 0, so the first forward pass
 is the base model's.
-Trainable: rank + out numbers per adapted weight. The rank costs time and memory but hardly any trained numbers.
+Trainable: rank + out parameters per adapted weight. The rank costs time and memory but hardly any trained parameters.
 Paper: Kopiczko et al. 2023, arXiv:2310.11454. Lesson: lessons/17_vera_and_oft.
 """
 

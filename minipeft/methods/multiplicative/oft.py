@@ -6,7 +6,7 @@ Each neuron, a row w of W, becomes R w: all are turned alike, so every length, e
 them the hyperspherical energy is kept. (The paper writes neurons as columns, and therefore R W.) Cayley's formula makes
 R orthogonal for every skew Q. R is block-diagonal: blocks of `block_size` inputs turn among themselves.
 Start: Q = 0, so R is exactly I and the first forward pass the base model's.
-Trainable: in / block_size * block_size (block_size - 1) / 2 numbers per adapted weight, Q's upper triangles.
+Trainable: in / block_size * block_size (block_size - 1) / 2 parameters per adapted weight, Q's upper triangles.
 Paper: Qiu et al. 2023, arXiv:2306.07280. Lesson: lessons/17_vera_and_oft.
 """
 

@@ -6,8 +6,8 @@
 The paper's ablation: vectors before the input of every stack (T5: of the encoder and of the decoder, GPT-2: of its one
 stack), made by the same kind of network while training. Unlike a prefix, they are computed anew in every layer.
 Start: random, N(0, 1) without the network; never the base model's output.
-Trainable (stored): S prefix d numbers at width d for S stacks. With reparametrise, training moves
-S (prefix d + inner (d + 1) + d (inner + 1)) numbers instead.
+Trainable (stored): S prefix d parameters at width d for S stacks. With reparametrise, training moves
+S (prefix d + inner (d + 1) + d (inner + 1)) parameters instead.
 Paper: Li & Liang 2021, arXiv:2101.00190, table 4. Lesson: lessons/06_prefix_tuning.
 """
 

@@ -8,7 +8,7 @@ A T5 writes its answer in the decoder, and the encoder is done by then: the infi
 and P_v before its own keys and values and among the source's in cross-attention, where order plays no part. It is
 prefix tuning without the encoder's prefix.
 Start: as prefix tuning. Never the base model's output.
-Trainable (stored): 2 L prefix heads head numbers per attention type: one in GPT-2, two in T5's decoder.
+Trainable (stored): 2 L prefix heads head parameters per attention type: one in GPT-2, two in T5's decoder.
 Paper: Li & Liang 2021, arXiv:2101.00190, table 4. Lesson: lessons/06_prefix_tuning.
 """
 

@@ -8,8 +8,8 @@ The second line is for training only: the LSTM makes the vectors depend on one a
 tune_backbone the model is trained along with them, as the paper did for SuperGLUE; it is then stored too.
 Start: e ~ N(0, 1), network as PyTorch makes it; without a network, h at the size of the model's embeddings. Virtual
 tokens make the input longer, so the first output is never the base model's.
-Trainable (stored): prompt d numbers at width d. While training, the LSTM encoder moves 14 d^2 + 18 d (d even) and the
-MLP encoder 3 d^2 + 3 d besides. With tune_backbone, all of the model besides.
+Trainable (stored): prompt d parameters at width d. While training, the LSTM encoder moves 14 d^2 + 18 d (d even) and
+the MLP encoder 3 d^2 + 3 d besides. With tune_backbone, all of the model besides.
 Paper: Liu et al. 2021, arXiv:2103.10385. Lesson: lessons/07_p_tuning.
 """
 

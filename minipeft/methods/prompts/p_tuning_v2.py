@@ -7,7 +7,7 @@ The same mechanism as prefix tuning. What the paper changed: the network behind 
 off), the prompt's length is chosen for the task, and a new linear head may stand for the language model's. A tagging
 task is answered in text here, one tag after the other.
 Start: the prompt random, so the first output is never the base model's; the head as in heads.py.
-Trainable (stored): 2 prefix heads head numbers in each layer with a prompt (and attention type), and with labels
+Trainable (stored): 2 prefix heads head parameters in each layer with a prompt (and attention type), and with labels
 (labels + 1) (hidden + 1) in the head.
 Paper: Liu, Ji, Fu et al. 2021, arXiv:2110.07602. Lesson: lessons/07_p_tuning.
 """

@@ -9,8 +9,8 @@ The second line is for training only: e and W_1 are shared by all layers, each l
 are the keys and values that come out. Encoder, decoder and cross-attention have each their own prefix.
 Start: random, or what the model computes on real words; the prefix takes part of the softmax, so the first output is
 never the base model's.
-Trainable (stored): 2 L prefix heads head numbers per attention type with L layers. With reparametrise, training moves
-prefix d + inner (d + 1) + 2 L heads head (inner + 1) numbers instead, at width d.
+Trainable (stored): 2 L prefix heads head parameters per attention type with L layers. With reparametrise, training
+moves prefix d + inner (d + 1) + 2 L heads head (inner + 1) parameters instead, at width d.
 Paper: Li & Liang 2021, arXiv:2101.00190. Lesson: lessons/06_prefix_tuning.
 """
 

@@ -5,7 +5,7 @@
 With a template, X is the source with hand-written words around it: a hybrid prompt (Gu et al. 2022).
 Start: uniform in +-1/2, or embeddings of frequent tokens, or of the class labels, or a prompt trained elsewhere: never
 the base model's output.
-Trainable: prompt_length * hidden numbers. T5 has its prompt before the encoder only, GPT-2 before its one stack.
+Trainable: prompt_length * hidden parameters. T5 has its prompt before the encoder only, GPT-2 before its one stack.
 The paper's learning rate 0.3 is meant for Adafactor without parameter scaling, and only for it; with our short
 training of small bases 3 is better.
 Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691. Lesson: lessons/05_prompt_tuning.
@@ -93,7 +93,7 @@ class PromptTuning(Method):
         """Begin with `prompt`, (prompt_length, hidden), when attached, whatever `init` says."""
         if not prompt.isfinite().all():
             raise UserError(
-                "The prompt to start from holds numbers that are not finite: nothing can be learned from it."
+                "The prompt to start from holds values that are not finite: nothing can be learned from it."
             )
         self.start = prompt.detach().clone()
 

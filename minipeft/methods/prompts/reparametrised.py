@@ -1,6 +1,6 @@
-"""Prompts that a network gives while training, and that are stored as the plain numbers that come out of it.
+"""Prompts that a network gives while training, and that are stored as the plain parameters that come out of it.
 
-A network is a module with `table_now()`: the numbers that it stands for. `finish` puts a plain table in its place.
+A network is a module with `table_now()`: the parameters that it stands for. `finish` puts a plain table in its place.
 """
 
 from typing import ClassVar
@@ -12,7 +12,7 @@ from minipeft.methods.method import Method
 
 
 class Reparametrised(Method):
-    """What methods share whose training moves other numbers than they store."""
+    """What methods share whose training moves other parameters than they store."""
 
     needs_language_model = True
     plain: ClassVar[type[nn.Module]]  # what `finish` leaves: made from one tensor, its parameter `table`
@@ -23,7 +23,7 @@ class Reparametrised(Method):
         return {path: module for path, module in self.model.named_modules() if hasattr(module, "table_now")}
 
     def finish(self) -> None:
-        """Drop the training networks and keep the numbers they give: the outputs do not change by a bit."""
+        """Drop the training networks and keep the parameters they give: the outputs do not change by a bit."""
         kept = {network: self.plain(network.table_now().detach().clone()) for network in self.networks().values()}
         for parent in list(self.model.modules()):
             for name, child in parent.named_children():
