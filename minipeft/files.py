@@ -88,11 +88,24 @@ def finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
+def require_file(path: Path, advice: str) -> Path:
+    """`path` itself, where it is a file or a link to one: a pipe would be waited for without end.
+
+    Raises UserError, which ends with the `advice`, for everything else.
+    """
+    try:
+        if path.is_file():
+            return path
+        there = path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise UserError(f"{short(path)} cannot be read ({error.strerror}): {advice}.") from error
+    raise UserError(f"{short(path)} {'is not a file' if there else 'does not exist'}: {advice}.")
+
+
 def read_json(path: str | Path, advice: str = "copy or write it again") -> dict[str, Any]:
     """The JSON object in a file. Raises UserError, which ends with the `advice`, where there is no such thing."""
     path = Path(path)
-    if not path.is_file():  # a pipe would be waited for without end
-        raise UserError(f"{short(path)} {'is not a file' if path.exists() else 'does not exist'}: {advice}.")
+    require_file(path, advice)
     try:
         content = json.loads(path.read_bytes().decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # unreadable, no JSON or a number too long, too deep

@@ -72,7 +72,7 @@ def test_incomplete_hugging_face_folders_are_refused_in_a_sentence(tmp_path):
     to_hugging_face(tiny_gpt2(), tmp_path)
     settings = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(settings | {"activation_function": "relu"}), encoding="utf-8")
-    with pytest.raises(UserError, match="activation_function 'relu' is not supported"):
+    with pytest.raises(UserError, match="activation_function is 'relu'; it must be one of gelu_new"):
         from_hugging_face(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings | {"n_layer": 4}), encoding="utf-8")
     with pytest.raises(UserError, match=r"transformer.h.3.attn.c_attn.bias' is nothing, expected \(36,\)"):

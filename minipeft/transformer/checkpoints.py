@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from minipeft.errors import UserError, quoted
-from minipeft.files import read_json, write_json
+from minipeft.files import read_json, require_file, write_json
 from minipeft.transformer.config_checks import (
     DECODER_ONLY_RULES,
     ENCODER_DECODER_RULES,
@@ -22,7 +22,7 @@ from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderC
 from minipeft.transformer.hollow import build_hollow
 from minipeft.transformer.language_model import LanguageModel
 from minipeft.transformer.tensor_files import save
-from minipeft.transformer.weight_files import check_weights, read_weights, require_file
+from minipeft.transformer.weight_files import AGAIN, check_weights, read_weights
 
 FAMILIES = {
     "encoder_decoder": (EncoderDecoder, EncoderDecoderConfig, ENCODER_DECODER_RULES),
@@ -52,7 +52,7 @@ def load_checkpoint(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
     """
     folder = Path(folder)
     kind, config = read_sizes(folder / "config.json")
-    file = require_file(folder / "weights.pt")
+    file = require_file(folder / "weights.pt", AGAIN)
     check_room(config, [file], folder / "config.json")
     model, weights = build_hollow(kind, config), read_weights(file)
     check_weights(weights, {name: weight.shape for name, weight in model.named_parameters()}, folder)
@@ -82,10 +82,15 @@ def read_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | 
 
 
 def assemble(model: LanguageModel, weights: dict[str, torch.Tensor], device="cpu", dtype=torch.float32):
-    """A hollow model with `weights` in place of its own, in eval mode; a tied head has no weight of its own."""
-    model.load_state_dict(
-        {name: weight.to(device, dtype) for name, weight in weights.items()}, strict=False, assign=True
-    )
+    """A hollow model with `weights` in place of its own, in eval mode; a tied head has no weight of its own.
+
+    Raises UserError where a weight is too large for `dtype`.
+    """
+    placed = {name: weight.to(device, dtype) for name, weight in weights.items()}
+    for name, weight in weights.items():
+        if weight.dtype != dtype and not placed[name].isfinite().all():
+            raise UserError(f"{name} holds numbers that {dtype} cannot hold: load the model in a wider type.")
+    model.load_state_dict(placed, strict=False, assign=True)
     if model.config.tied_head:
         model.head.weight = model.embedding.weight
     return model.eval()

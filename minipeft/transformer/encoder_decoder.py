@@ -170,7 +170,8 @@ class EncoderDecoder(LanguageModel):
     def answer_states(self, batch: Batch) -> Tensor:
         context, context_mask = self.encode(batch)
         start = torch.full_like(batch.target[:, :1], self.config.start)
-        ids = torch.cat([start, batch.target[:, :-1]], dim=1)  # the decoder reads the target one step late
+        # (batch, target) each: the decoder reads the target one step late
+        ids = torch.cat([start, batch.target[:, :-1]], dim=1)
         mask = torch.cat([torch.ones_like(batch.target_mask[:, :1]), batch.target_mask[:, :-1]], dim=1)
         hidden, _ = self.decoder(self.embedding(ids), mask, context, context_mask)
         return self.rescale(hidden[:, -ids.shape[1] :])

@@ -14,6 +14,7 @@ from minipeft.transformer.config_checks import (
     ENCODER_DECODER_RULES,
     SIZE,
     SWITCH,
+    Rule,
     check_sizes,
     check_values,
     one_of,
@@ -66,19 +67,14 @@ GPT2_FIELDS = {
     "pad_token_id": "pad",
     "tie_word_embeddings": "tied_head",
 }
-GPT2_DEFAULTS = {
-    "resid_pdrop": 0.1,
-    "layer_norm_epsilon": 1e-5,
-    "eos_token_id": 50256,
-    "tie_word_embeddings": True,
-}
-# Settings of GPT-2's relatives that change the arithmetic; GPT-2 itself has the first of these values. The second name
-# of its activation is the same function. `reorder_and_upcast_attn` changes the rounding of 16-bit types alone.
+GPT2_DEFAULTS = {"resid_pdrop": 0.1, "layer_norm_epsilon": 1e-5, "eos_token_id": 50256, "tie_word_embeddings": True}
+# What GPT-2's relatives change of the arithmetic. The activation's second name is the same function;
+# `reorder_and_upcast_attn` is not here: it changes the rounding of 16-bit types alone.
 GPT2_ONLY = {
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
-    "scale_attn_weights": (True,),
-    "scale_attn_by_inverse_layer_idx": (False,),
-    "add_cross_attention": (False,),
+    "activation_function": one_of(["gelu_new", "gelu_pytorch_tanh"]),
+    "scale_attn_weights": Rule("true, as in GPT-2", lambda value: value is True),
+    "scale_attn_by_inverse_layer_idx": Rule("false, as in GPT-2", lambda value: value is False),
+    "add_cross_attention": Rule("false, as in GPT-2", lambda value: value is False),
 }
 
 
@@ -122,11 +118,7 @@ def gpt2_config(settings: dict, file: Path) -> DecoderOnlyConfig:
     Raises UserError, which names the field, where a value is missing, of the wrong kind, or no GPT-2's.
     """
     said = GPT2_DEFAULTS | settings
-    for name, values in GPT2_ONLY.items():
-        if not any(
-            type(said.get(name, values[0])) is type(value) and said.get(name, value) == value for value in values
-        ):
-            raise UserError(f"{file}: {name} {quoted(said[name])} is not supported: GPT-2 has {values[0]!r}.")
+    check_values(said, GPT2_ONLY, file)
     dropouts = {name: said.get(name, 0.1) for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop")}
     check_values(dropouts, dict.fromkeys(dropouts, DECODER_ONLY_RULES["dropout"]), file)
     if len(set(dropouts.values())) > 1:
@@ -171,7 +163,7 @@ def only_end(token):
 
 
 def require_same(said: dict, name: str, values: tuple, projection: str, file: Path) -> None:
-    """Raise UserError where a field that repeats what feed_forward_proj says, says something else."""
+    """Raise UserError where a field that only repeats what feed_forward_proj says contradicts it."""
     value = said.get(name, values[0])
     if value not in values:
         raise UserError(f"{file}: {name} is {quoted(value)}, which is not what feed_forward_proj {projection!r} says.")
@@ -196,7 +188,7 @@ def gpt2_settings(config: DecoderOnlyConfig) -> dict:
     return {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
-        **{name: values[0] for name, values in GPT2_ONLY.items()},
+        "activation_function": "gelu_new",
         **{name: getattr(config, own) for name, own in GPT2_FIELDS.items()},
         "embd_pdrop": config.dropout,
         "attn_pdrop": config.dropout,

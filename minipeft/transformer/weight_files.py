@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 from minipeft.errors import UserError, one_line, quoted
-from minipeft.files import read_json, short
+from minipeft.files import read_json, require_file
 from minipeft.transformer import tensor_files
 
+AGAIN = "the folder holds no complete model, so copy or download it again"
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read, or the files of its index
 
 
@@ -24,7 +25,7 @@ def find_weight_files(folder: Path) -> list[Path]:
     for name in SINGLE_FILES:
         index = folder / f"{name}.index.json"
         if (folder / name).exists():
-            return [require_file(folder / name)]
+            return [require_file(folder / name, AGAIN)]
         if index.exists():
             return shards(index, Path(name).suffix)
     raise UserError(f"{folder / SINGLE_FILES[0]} does not exist: download it, or save the model again as safetensors.")
@@ -38,25 +39,12 @@ def shards(index: Path, suffix: str) -> list[Path]:
     for name in names.values():
         if type(name) is not str or not name.endswith(suffix) or any(mark in name for mark in "/\\:\0"):
             raise UserError(f"{index} names {quoted(name)}, which is no {suffix} file of its folder: it is not read.")
-    return [require_file(index.parent / name) for name in sorted(set(names.values()))]
-
-
-def require_file(path: Path) -> Path:
-    """`path` itself, where it is a file or a link to one. Raises UserError for everything else, pipes too."""
-    try:
-        if path.is_file():
-            return path
-        there = path.exists()
-    except OSError as error:
-        raise UserError(f"{short(path)} cannot be read ({error.strerror}).") from error
-    if there:
-        raise UserError(f"{short(path)} is not a file.")
-    raise UserError(f"{short(path)} does not exist: the folder holds no complete model, so copy or download it again.")
+    return [require_file(index.parent / name, AGAIN) for name in sorted(set(names.values()))]
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of one file by name, on the CPU. Raises UserError where it cannot be read or holds anything else."""
-    size = require_file(path).stat().st_size
+    size = require_file(path, AGAIN).stat().st_size
     try:
         content = safetensors().load_file(path) if path.suffix == ".safetensors" else load_torch(path)
     except UserError:

@@ -151,6 +151,17 @@ def test_a_damaged_file_gives_the_very_model_or_a_sentence(kind, data, tmp_path_
         assert "\n" not in str(refusal)
 
 
+@both_kinds
+def test_a_number_that_the_chosen_type_cannot_hold_is_refused(kind, tmp_path):
+    make, load, name = KINDS[kind]
+    file = make(tmp_path)
+    content = torch.load(file, weights_only=True)
+    torch.save(content | {name: changed(content[name].double(), 3, 1e300)}, file)
+    assert load(tmp_path, dtype=torch.float64).state_dict()[BIAS][3] == 1e300
+    with pytest.raises(UserError, match=f"{BIAS} holds numbers that torch.float32 cannot hold"):
+        load(tmp_path)
+
+
 def sharded(folder):
     """Our T5 as two safetensors files and their index; the names of both."""
     safetensors = pytest.importorskip("safetensors.torch", reason="needs minipeft[hub]")
