@@ -1,6 +1,7 @@
 """The contract of a method, run over every registered method, both model families, float32 and bfloat16."""
 
 import json
+import tempfile
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
+from minipeft.training.adapter_files import load_adapter, save_adapter
 from minipeft.transformer.batch import Batch
 
 CASES = [(name, family) for name, row in TABLE.items() for family in ("t5", "gpt2") if family not in row.refuses]
@@ -109,6 +111,24 @@ def test_a_method_that_starts_at_identity_does_not_change_one_bit_of_the_output(
     assert torch.equal(model(batch), expected)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name, family", [case for case in CASES if TABLE[case[0]].starts_within])
+def test_a_method_that_starts_near_the_base_model_changes_the_output_a_little_and_not_more(name, family, seed):
+    model, batch = new_model(family), random_batch()
+    expected = model(batch)
+    torch.manual_seed(seed)
+    new_method(name, model).attach(model)
+    change = float((model(batch) - expected).abs().max() / expected.abs().max())
+    assert 0 < change < TABLE[name].starts_within
+
+
+def test_an_adapter_starts_at_the_base_model_or_near_it():
+    parts_of_it_start_elsewhere = {"adapter_fusion", "mam"}  # at trained adapters, at a random prefix
+    for name in {name for name in METHODS if ".adapters." in METHODS[name].__module__} - parts_of_it_start_elsewhere:
+        assert METHODS[name].starts_at_identity != bool(TABLE[name].starts_within), name
+
+
 @both_types
 @every_case
 @few
@@ -169,6 +189,22 @@ def test_saved_numbers_loaded_on_a_fresh_base_give_bit_identical_outputs(name, f
     assert torch.equal(fresh(batch), expected)
     assert again.fingerprint == method.fingerprint
     assert sum(tensor.numel() for tensor in state.values()) == method.stored_count()
+
+
+@every_case
+@few
+@given(data=st.data())
+def test_an_adapter_file_gives_the_same_outputs_on_a_fresh_base(name, family, data):
+    model = new_model(family)
+    method = draw_method(data, name, model)
+    method.attach(model)
+    scramble(method)
+    fresh, batch = new_model(family), batch_for(method)
+    with tempfile.TemporaryDirectory() as folder:
+        save_adapter(f"{folder}/adapter.pt", model, method)
+        again = load_adapter(f"{folder}/adapter.pt", fresh, METHODS)
+    assert torch.equal(fresh(batch), model(batch))
+    assert json.dumps(again.hyperparameters()) == json.dumps(method.hyperparameters())
 
 
 @every_case
