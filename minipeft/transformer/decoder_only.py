@@ -83,11 +83,10 @@ class CausalStack(nn.Module):
         Returns the hidden states of the new positions and the mask that goes with all seen ones.
         """
         length, seen = vectors.shape[1], mask.shape[1]
-        taken = positions_taken(mask, self.max_length)
-        if taken > self.max_length:
-            raise UserError(
-                f"{taken} positions do not fit the model's {self.max_length}: shorten the text or the prompt."
-            )
+        room = self.positions.room
+        taken = positions_taken(mask, room)
+        if taken > room:
+            raise UserError(f"{taken} positions do not fit the model's {room}: shorten the text or the prompt.")
         allowed = mask[:, None, None, :] & causal_mask(length, seen, mask.device)  # (batch, 1, length, seen)
         bias = mask_bias(allowed, vectors.dtype)
         hidden = self.dropout(vectors + self.positions(mask, length))

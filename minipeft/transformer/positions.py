@@ -64,6 +64,29 @@ class LearnedPositions(nn.Module):
         super().__init__()
         self.table = nn.Embedding(max_length, hidden_size)
 
+    @property
+    def room(self) -> int:
+        """How many tokens there are positions for."""
+        return self.table.num_embeddings
+
     def forward(self, mask: torch.Tensor, length: int) -> torch.Tensor:
         """mask: (batch, seen), all tokens so far -> vectors of the last `length` of them, (batch, length, hidden)."""
         return self.table((mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:])
+
+
+class ShiftedPositions(nn.Module):
+    """Learned positions whose first `shift` are left to what stands before the text and is no part of it."""
+
+    def __init__(self, positions: nn.Module, shift: int):
+        super().__init__()
+        self.positions, self.shift = positions, shift
+
+    @property
+    def room(self) -> int:
+        """How many tokens there are positions for."""
+        return self.positions.room - self.shift
+
+    def forward(self, mask: torch.Tensor, length: int) -> torch.Tensor:
+        """As LearnedPositions, with `shift` real tokens before the text."""
+        before = mask.new_ones(len(mask), self.shift)
+        return self.positions(torch.cat([before, mask], dim=1), length)

@@ -25,7 +25,7 @@ from minipeft.errors import UserError
 from minipeft.methods.prompts.reparametrised import Reparametrised
 from minipeft.methods.prompts.word_activations import word_activations
 from minipeft.methods.targets import matches
-from minipeft.transformer.positions import LearnedPositions, positions_taken
+from minipeft.transformer.positions import ShiftedPositions
 
 PLACES = ("encoder.blocks.*.attention", "decoder.blocks.*.attention", "decoder.blocks.*.cross_attention")
 
@@ -84,22 +84,6 @@ class PrefixedAttention(nn.Module):
         return self.attention.output(self.attention.attend(query, key, value, bias))
 
 
-class ShiftedPositions(nn.Module):
-    """GPT-2's position vectors with the first `shift` of them left to the prefix."""
-
-    def __init__(self, positions: nn.Module, shift: int):
-        super().__init__()
-        self.positions, self.shift = positions, shift
-
-    def forward(self, mask: torch.Tensor, length: int) -> torch.Tensor:
-        """As LearnedPositions, with `shift` real tokens before the text."""
-        before, room = mask.new_ones(len(mask), self.shift), self.positions.table.num_embeddings
-        taken = positions_taken(mask, room - self.shift) + self.shift
-        if taken > room:
-            raise UserError(f"{taken} positions do not fit the model's {room}: shorten the text.")
-        return self.positions(torch.cat([before, mask], dim=1), length)
-
-
 @dataclass
 class PrefixTuning(Reparametrised):
     """A prefix of `prefix_length` keys and values in every attention layer.
@@ -147,13 +131,16 @@ class PrefixTuning(Reparametrised):
         return self.prefix_length
 
     def install(self, model: nn.Module) -> None:
+        if model.max_positions is not None and self.prefix_length >= model.max_positions:
+            raise UserError(f"A prefix of {self.prefix_length} leaves the text no positions: shorten it.")
         layers = {place: [p for p, _ in model.named_modules() if matches(p, place)] for place in self.places}
         # All prefixes are made before any is put in: real words are read by the plain model.
         prefixes = {place: self.new_prefix(model, self.chosen(paths)) for place, paths in layers.items() if paths}
         for place, prefix in prefixes.items():
             numbers = count()
             self.replace(self.chosen(layers[place]), lambda a, p=prefix, n=numbers: PrefixedAttention(a, p, next(n)))
-        self.shift_positions(model)
+        if model.max_positions is not None:  # a GPT-2's first positions are left to the prefix
+            self.replace(["decoder.positions"], lambda positions: ShiftedPositions(positions, self.prefix_length))
 
     def chosen(self, paths: list[str]) -> list[str]:
         """Which of the layers of one attention type, lowest first, get a prefix: all."""
@@ -170,11 +157,3 @@ class PrefixTuning(Reparametrised):
         else:
             prefix = PrefixTable(0.02 * torch.randn(len(layers), 2, heads, self.prefix_length, size))
         return prefix.to(like.device, like.dtype)
-
-    def shift_positions(self, model: nn.Module) -> None:
-        """Leave a GPT-2's first positions to the prefix."""
-        for path, module in list(model.named_modules()):
-            if isinstance(module, LearnedPositions):
-                if self.prefix_length >= module.table.num_embeddings:
-                    raise UserError(f"A prefix of {self.prefix_length} leaves the text no positions: shorten it.")
-                self.replace([path], lambda positions: ShiftedPositions(positions, self.prefix_length))
