@@ -33,6 +33,7 @@ class FrozenBase:
             if tensor is not None and name not in module._non_persistent_buffers_set
         ]
         self.remember()
+        self.own_types: dict[str, torch.dtype] = {}  # of the method's own parameters, once they are there
         for parameter, _ in self.flags:
             parameter.requires_grad_(False)
             parameter.grad = None
@@ -64,6 +65,20 @@ class FrozenBase:
                     f"{name!r} of the base has changed since {method} was attached, and its file would not hold that: "
                     "load all weights before attaching, and keep layers that count as they read (BatchNorm) in eval "
                     "mode while training."
+                )
+
+    def refuse_other_types(self, method: str, now: dict[str, nn.Parameter]) -> None:
+        """Raise where a parameter of `method`, by its name among those in the model `now`, is not as it was attached.
+
+        A name that is gone was a network's, which has given way to what it made.
+        """
+        for name, dtype in self.own_types.items():
+            if name in now and not now[name].requires_grad:
+                raise UserError(f"{name!r} of {method} was frozen after attaching: let it be trained, then save.")
+            if name in now and now[name].dtype != dtype:
+                raise UserError(
+                    f"{name!r} of {method} was {dtype} when attached and is {now[name].dtype} now, not as when loaded: "
+                    "cast it back before saving."
                 )
 
     def restore_flags(self) -> None:

@@ -20,15 +20,15 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.frozen_base import FrozenBase
+from minipeft.methods.hooks import TrainingHooks
 from minipeft.methods.hyperparameter_types import settle_fields
+from minipeft.methods.reading import Reading
 from minipeft.methods.targets import Kind, replace_modules
-from minipeft.transformer.batch import Batch
 from minipeft.transformer.language_model import LanguageModel
-from minipeft.transformer.text_joints import encode_written
 
 
 @dataclass
-class Method:
+class Method(Reading, TrainingHooks):
     """One way of fine-tuning a frozen model. A method is attached to one model at a time."""
 
     name: ClassVar[str]
@@ -76,7 +76,7 @@ class Method:
         self.model, model.attached_method, self.given = model, self, state
         try:
             self.install(model)
-            self._types = {name: parameter.dtype for name, parameter in self.named_parameters().items()}
+            self.base.own_types = {name: parameter.dtype for name, parameter in self.named_parameters().items()}
             if state is not None:
                 self.load_state_dict(state)
         except Exception:
@@ -141,16 +141,7 @@ class Method:
         """Raise where something besides this method trains or has changed the base: no file would hold that."""
         self.require_attached()
         self.base.refuse_changes(self.name, [parameter for parameter, _ in self._originals])
-        now = dict(self.model.named_parameters())
-        for name, dtype in self._types.items():
-            own = now.get(name)  # None: a network that was trained has given way to what it made
-            if own is not None and not own.requires_grad:
-                raise UserError(f"{name!r} of {self.name} was frozen after attaching: let it be trained, then save.")
-            if own is not None and own.dtype != dtype:
-                raise UserError(
-                    f"{name!r} of {self.name} was {dtype} when attached and is {own.dtype} now, not as when loaded: "
-                    "cast it back before saving."
-                )
+        self.base.refuse_other_types(self.name, dict(self.model.named_parameters()))
 
     # What is trained, and what is kept of it.
 
@@ -190,48 +181,6 @@ class Method:
     def load_training_state(self, state: dict[str, torch.Tensor]) -> None:
         """Go on training from a `training_state`."""
         load_strictly(self.named_parameters(), state, self.name)
-
-    # What is read and answered.
-
-    def source_ids(self, text: str) -> list[int]:
-        """The token ids that a source text becomes: a template puts words or virtual tokens around them."""
-        return self.model.tokenizer.encode(text)
-
-    @property
-    def extra_positions(self) -> int:
-        """How many of the model's positions are taken besides those of `source_ids`: by a prompt, by a prefix."""
-        return 0
-
-    def answer_ids(self, text: str) -> list[list[int]]:
-        """The token ids that may stand for an answer: training writes the first, ranking takes the mean of all."""
-        return [encode_written(self.model, text)]
-
-    def score(self, batch: Batch, candidates: torch.Tensor, candidate_mask: torch.Tensor) -> torch.Tensor:
-        """What ranking compares: for each row and candidate its log-likelihood, (batch, candidates)."""
-        return self.model.score(batch, candidates, candidate_mask)
-
-    # While training.
-
-    def penalty(self) -> torch.Tensor | float:
-        """Added to the loss of every training step."""
-        return 0.0
-
-    def before_step(self, step: int, total: int, rows: range) -> None:
-        """Called before the forward pass of a training step; `step` counts from 0 to `total` - 1.
-
-        rows: which rows this process reads, counted through all batches of the run. What is drawn from torch's
-        generator here is the same in all processes of a run, and after a resume.
-        """
-
-    def after_backward(self, step: int, total: int) -> None:
-        """Called between the backward pass and the optimizer's step; `step` counts from 0 to `total` - 1."""
-
-    def after_step(self, step: int, total: int) -> None:
-        """Called after the optimizer's step, while the gradients are still there."""
-
-    def settled(self, step: int, total: int) -> bool:
-        """Whether what is learned after `step` steps may be a run's outcome: not before all pruning is done."""
-        return True
 
 
 def load_strictly(own: dict[str, nn.Parameter], state: dict[str, torch.Tensor], what: str) -> None:

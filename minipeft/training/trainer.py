@@ -82,6 +82,7 @@ class Run:
     def __init__(self, model, method: Method, task: Task, settings: TrainingSettings, run_dir):
         if method.model is not model:
             raise UserError(f"{method.name} is not attached to this model: call method.attach(model) first.")
+        method.require_own_changes_only()
         self.model, self.method, self.task, self.settings = model, method, task, settings
         self.device = next(model.parameters()).device
         self.examples = encode_task(model, task, settings.max_source_length)
