@@ -45,12 +45,12 @@ def made_task(args, model, run_dir: Path) -> Task:
 
 def questions(kind: str, tokenizer, split: str, count: int, room: int) -> list[Example]:
     """`count` examples from as many documents of the corpus, without labels."""
-    random = Random(f"minipeft prompt pretraining {kind} {split}")
+    generator = Random(f"minipeft prompt pretraining {kind} {split}")
     texts = [split_sentences(document(SEEDS[split], index)) for index in range(count)]
     if kind == "pair":
-        return sentence_pairs(texts, count, random)
+        return sentence_pairs(texts, count, generator)
     most = min(single_token_letters(tokenizer), room // TOKENS_PER_OPTION)
-    return sentence_choices(texts, count, random, (min(OPTIONS, most),) * 2 if kind == "choice" else (2, most))
+    return sentence_choices(texts, count, generator, (min(OPTIONS, most),) * 2 if kind == "choice" else (2, most))
 
 
 def single_texts(args, counts: dict[str, int], run_dir: Path) -> dict[str, list[Example]]:
@@ -59,9 +59,9 @@ def single_texts(args, counts: dict[str, int], run_dir: Path) -> dict[str, list[
     if not all(file.exists() for file in files.values()):
         classifier = train_classifier(args.model, args.device, args.seed, run_dir / "classifier")
         for split, file in files.items():
-            random = Random(f"minipeft prompt pretraining single {split}")
-            passages = (split_sentences(opinions.passage(random)) for _ in range(counts[split]))
-            examples = graded_texts(classifier, [text for text in passages if usable(text)], counts[split], random)
+            generator = Random(f"minipeft prompt pretraining single {split}")
+            passages = (split_sentences(opinions.passage(generator)) for _ in range(counts[split]))
+            examples = graded_texts(classifier, [text for text in passages if usable(text)], counts[split], generator)
             write_text(file, to_jsonl(examples))
     return {split: read_jsonl(file) for split, file in files.items()}
 

@@ -40,40 +40,40 @@ def usable(document: Document) -> bool:
     return short and SENTENCES <= len(document) == len(set(document))
 
 
-def query_next_and_distant(document: Document, random: Random) -> tuple[str, str, str]:
+def query_next_and_distant(document: Document, generator: Random) -> tuple[str, str, str]:
     """A sentence, the one that follows it, and one of the same document that is not adjacent to it."""
-    first = random.randrange(len(document) - 1)
-    distant = random.choice([i for i in range(len(document)) if abs(i - first) > 1])
+    first = generator.randrange(len(document) - 1)
+    distant = generator.choice([i for i in range(len(document)) if abs(i - first) > 1])
     return document[first], document[first + 1], document[distant]
 
 
-def from_other_documents(documents: Sequence[Document], home: Document, count: int, random: Random) -> list[str]:
+def from_other_documents(documents: Sequence[Document], home: Document, count: int, generator: Random) -> list[str]:
     """`count` sentences of as many documents, all different and none of them in `home`."""
     found: list[str] = []
-    for number in random.sample(range(len(documents)), min(len(documents), 10 * (count + 1))):
+    for number in generator.sample(range(len(documents)), min(len(documents), 10 * (count + 1))):
         new = [sentence for sentence in documents[number] if sentence not in (*home, *found)]
         if len(found) < count and documents[number] is not home and new:
-            found.append(random.choice(new))
+            found.append(generator.choice(new))
     if len(found) < count:
         raise UserError(f"{len(documents)} documents are too few for {count} sentences of others: give more of them.")
     return found
 
 
-def sentence_pairs(documents: Sequence[Document], count: int, random: Random) -> list[Example]:
+def sentence_pairs(documents: Sequence[Document], count: int, generator: Random) -> list[Example]:
     """Next-sentence prediction, a third of each answer."""
     documents, examples = _usable(documents), []
     for _ in range(count):
-        home = random.choice(documents)
-        query, following, distant = query_next_and_distant(home, random)
-        (foreign,) = from_other_documents(documents, home, 1, random)
-        target = random.choice(PAIR_WORDS)
+        home = generator.choice(documents)
+        query, following, distant = query_next_and_distant(home, generator)
+        (foreign,) = from_other_documents(documents, home, 1, generator)
+        target = generator.choice(PAIR_WORDS)
         second = {"yes": following, "maybe": distant, "no": foreign}[target]
         examples.append(Example(f"{query}{SEPARATOR}{second}", target))
     return examples
 
 
 def sentence_choices(
-    documents: Sequence[Document], count: int, random: Random, options: tuple[int, int] = (6, 6)
+    documents: Sequence[Document], count: int, generator: Random, options: tuple[int, int] = (6, 6)
 ) -> list[Example]:
     """Next-sentence selection among so many `options`, from the least to the most, each number as often.
 
@@ -83,10 +83,10 @@ def sentence_choices(
         raise UserError(f"A question has 2 to {len(LETTERS)} options, not {options[0]} to {options[1]}.")
     documents, examples = _usable(documents), []
     for _ in range(count):
-        home, size = random.choice(documents), random.randint(*options)
-        query, following, distant = query_next_and_distant(home, random)
-        choices = [following, distant, *from_other_documents(documents, home, size - 2, random)]
-        random.shuffle(choices)
+        home, size = generator.choice(documents), generator.randint(*options)
+        query, following, distant = query_next_and_distant(home, generator)
+        choices = [following, distant, *from_other_documents(documents, home, size - 2, generator)]
+        generator.shuffle(choices)
         letters = tuple(LETTERS[:size])
         examples.append(Example(lettered_question(query, choices), letters[choices.index(following)], letters))
     return examples
@@ -112,12 +112,12 @@ def pseudo_labelled(
     return examples
 
 
-def evenly(examples: Sequence[Example], count: int, random: Random) -> list[Example]:
+def evenly(examples: Sequence[Example], count: int, generator: Random) -> list[Example]:
     """At most `count` examples, as many of each word as the rarest one allows, in random order."""
     groups = [[example for example in examples if example.target == word] for word in SINGLE_WORDS]
     share = min(count // len(groups), *map(len, groups))
-    drawn = [example for group in groups for example in random.sample(group, share)]
-    random.shuffle(drawn)
+    drawn = [example for group in groups for example in generator.sample(group, share)]
+    generator.shuffle(drawn)
     return drawn
 
 

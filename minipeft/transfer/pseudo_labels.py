@@ -53,8 +53,8 @@ def goodness(model, texts: Sequence[str]) -> list[float]:
     return found
 
 
-def graded_texts(model, documents: Sequence[Sequence[str]], count: int, random: Random) -> list[Example]:
+def graded_texts(model, documents: Sequence[Sequence[str]], count: int, generator: Random) -> list[Example]:
     """At most `count` texts of two sentences with their pseudo labels, as many of each."""
-    starts = [random.randrange(len(document) - 1) for document in documents]
+    starts = [generator.randrange(len(document) - 1) for document in documents]
     texts = [" ".join(document[i : i + 2]) for document, i in zip(documents, starts, strict=True)]
-    return evenly(pseudo_labelled(texts, [grades(value) for value in goodness(model, texts)]), count, random)
+    return evenly(pseudo_labelled(texts, [grades(value) for value in goodness(model, texts)]), count, generator)

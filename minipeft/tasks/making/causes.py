@@ -8,7 +8,7 @@ same object and both are true of it on another day; only the event decides:
 The splits use disjoint kinds, with their objects and rules: what follows from what must come from pretraining.
 """
 
-import random as random_module
+import random
 from functools import cache
 
 from minipeft.tasks.making.lexicon import read_lexicon, split_words
@@ -37,23 +37,23 @@ STORIES = (
 )
 
 
-def _draw(random: random_module.Random, side: str, rule: dict, noun: str, name: str) -> str:
+def _draw(generator: random.Random, side: str, rule: dict, noun: str, name: str) -> str:
     """One wording of a rule's "cause" (with who did it) or "effect"."""
-    text = random.choice(rule[side]).replace("{x}", noun)
+    text = generator.choice(rule[side]).replace("{x}", noun)
     return f"{name} {text}" if side == "cause" else text
 
 
-def passage(random: random_module.Random) -> str:
+def passage(generator: random.Random) -> str:
     """A pretraining text: two or three events with what came of them, all around the same kind of object."""
-    kind = KINDS[random.choice(list(KINDS))]
-    nouns = random.sample(kind["objects"], 2)
+    kind = KINDS[generator.choice(list(KINDS))]
+    nouns = generator.sample(kind["objects"], 2)
     sentences = []
-    for _ in range(random.randint(2, 3)):
-        rule, other = random.sample(kind["rules"], 2)
-        noun, name = random.choice(nouns), random.choice(NAMES)
-        cause, effect = _draw(random, "cause", rule, noun, name), _draw(random, "effect", rule, noun, name)
-        wrong = _draw(random, "effect", other, noun, name)
-        sentences.append(random.choice(STORIES).format(c=cause, e=effect, E=capital(effect), d=wrong))
+    for _ in range(generator.randint(2, 3)):
+        rule, other = generator.sample(kind["rules"], 2)
+        noun, name = generator.choice(nouns), generator.choice(NAMES)
+        cause, effect = _draw(generator, "cause", rule, noun, name), _draw(generator, "effect", rule, noun, name)
+        wrong = _draw(generator, "effect", other, noun, name)
+        sentences.append(generator.choice(STORIES).format(c=cause, e=effect, E=capital(effect), d=wrong))
     return " ".join(sentences)
 
 
@@ -63,15 +63,15 @@ def split_kinds(split: str) -> list[str]:
     return split_words(KINDS, split, "causes")
 
 
-def _make(random: random_module.Random, split: str) -> Example:
-    kind = KINDS[random.choice(split_kinds(split))]
-    rules = random.sample(kind["rules"], 2)
-    noun, name = random.choice(kind["objects"]), random.choice(split_names(split))
-    asked, given = random.choice((("effect", "cause"), ("cause", "effect")))
-    event = _draw(random, given, rules[0], noun, name)
-    options = [_draw(random, asked, rule, noun, name) for rule in rules]
+def _make(generator: random.Random, split: str) -> Example:
+    kind = KINDS[generator.choice(split_kinds(split))]
+    rules = generator.sample(kind["rules"], 2)
+    noun, name = generator.choice(kind["objects"]), generator.choice(split_names(split))
+    asked, given = generator.choice((("effect", "cause"), ("cause", "effect")))
+    event = _draw(generator, given, rules[0], noun, name)
+    options = [_draw(generator, asked, rule, noun, name) for rule in rules]
     target = options[0]
-    random.shuffle(options)
+    generator.shuffle(options)
     word = "result" if asked == "effect" else "reason"
     return Example(f"{word} | {event} | {options[0]} | {options[1]}", target, tuple(options))
 

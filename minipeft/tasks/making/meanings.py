@@ -7,7 +7,7 @@ asks whether it means the same; what stands around it ("asked for a loan", "rowe
 life or another, and the splits share neither ambiguous words nor surroundings.
 """
 
-import random as random_module
+import random
 from functools import cache
 
 from minipeft.tasks.making.lexicon import read_lexicon, split_words
@@ -68,58 +68,62 @@ def kind_of(label: str) -> str:
     return MEMBER.get(label) or _a(label)
 
 
-def _define(random: random_module.Random, label: str, noun: str) -> str:
+def _define(generator: random.Random, label: str, noun: str) -> str:
     """A sentence that says, or lets one see, that `noun` belongs to `label`."""
-    wrong_label = random.choice([other for other in LABELS if other != label])
-    other, wrong = random.choice(CATEGORIES[label]), random.choice(CATEGORIES[wrong_label])
+    wrong_label = generator.choice([other for other in LABELS if other != label])
+    other, wrong = generator.choice(CATEGORIES[label]), generator.choice(CATEGORIES[wrong_label])
     kind, kinds = kind_of(label), PLURAL.get(label, label + "s")
-    return random.choice(DEFINITIONS).format(
+    return generator.choice(DEFINITIONS).format(
         noun=_a(noun), Noun=capital(_a(noun)), bare=noun, bare_other=other, other=_a(other), wrong=wrong,
         wrong_noun=_a(wrong), kind=kind, Kind=capital(kind), kinds=kinds, Kinds=capital(kinds), label=label,
-        wrong_kind=kind_of(wrong_label), trait=random.choice(LEXICON["traits"][label]),
+        wrong_kind=kind_of(wrong_label), trait=generator.choice(LEXICON["traits"][label]),
     )  # fmt: skip
 
 
-def _mention(random: random_module.Random, label: str, noun: str) -> str:
+def _mention(generator: random.Random, label: str, noun: str) -> str:
     """A small event with the noun, typical for its category or possible for all, often followed by the category."""
-    forms = LEXICON["uses"][label] if random.random() < 0.6 else LEXICON["neutral"]
-    text = f"{random.choice(NAMES)} {random.choice(forms).replace('{x}', noun)}."
-    if random.random() < 0.5:
+    forms = LEXICON["uses"][label] if generator.random() < 0.6 else LEXICON["neutral"]
+    text = f"{generator.choice(NAMES)} {generator.choice(forms).replace('{x}', noun)}."
+    if generator.random() < 0.5:
         kind = kind_of(label)
-        ending = random.choice(LABELLED).format(label=label, Label=capital(label), kind=kind, Kind=capital(kind))
+        ending = generator.choice(LABELLED).format(label=label, Label=capital(label), kind=kind, Kind=capital(kind))
         text = f"{text} {ending}"
     return text
 
 
-def _category_passage(random: random_module.Random) -> str:
+def _category_passage(generator: random.Random) -> str:
     sentences = []
-    for label in random.sample(LABELS, 2):
-        nouns = random.sample(CATEGORIES[label], 2)
-        sentences += [_define(random, label, nouns[0]), _mention(random, label, random.choice(nouns))]
-    random.shuffle(sentences)
+    for label in generator.sample(LABELS, 2):
+        nouns = generator.sample(CATEGORIES[label], 2)
+        sentences += [_define(generator, label, nouns[0]), _mention(generator, label, generator.choice(nouns))]
+    generator.shuffle(sentences)
     return " ".join(sentences)
 
 
-def _use_word(random: random_module.Random, word: str, phrases: list[str], names: list[str]) -> str:
+def _use_word(generator: random.Random, word: str, phrases: list[str], names: list[str]) -> str:
     """A sentence whose first part places `word` in a field: "Anna asked for a loan and noticed the bank."."""
-    return f"{random.choice(names)} {random.choice(phrases)} and {random.choice(LEXICON['noticed'])} the {word}."
+    return (
+        f"{generator.choice(names)} {generator.choice(phrases)} and {generator.choice(LEXICON['noticed'])} the {word}."
+    )
 
 
-def _sense_passage(random: random_module.Random) -> str:
-    field = random.choice(list(FIELDS))
-    word = random.choice([word for word, fields in SENSES.items() if field in fields])
+def _sense_passage(generator: random.Random) -> str:
+    field = generator.choice(list(FIELDS))
+    word = generator.choice([word for word, fields in SENSES.items() if field in fields])
     other = next(place for place in SENSES[word] if place != field)
-    same = random.random() < 0.5
+    same = generator.random() < 0.5
     second = field if same else other
-    texts = [_use_word(random, word, FIELDS[place], NAMES) for place in (field, second)]
-    if random.random() < 0.3:  # the field said after each sentence
+    texts = [_use_word(generator, word, FIELDS[place], NAMES) for place in (field, second)]
+    if generator.random() < 0.3:  # the field said after each sentence
         return f"{texts[0]} Meaning of {word}: {field}. {texts[1]} Meaning of {word}: {second}."
-    return " ".join([*texts, random.choice(SAME if same else DIFFERENT).format(word=word, field=field, second=second)])
+    return " ".join(
+        [*texts, generator.choice(SAME if same else DIFFERENT).format(word=word, field=field, second=second)]
+    )
 
 
-def passage(random: random_module.Random) -> str:
+def passage(generator: random.Random) -> str:
     """A pretraining text: definitions and scenes for nouns of two categories, or an ambiguous word in two sentences."""
-    return _category_passage(random) if random.random() < 0.5 else _sense_passage(random)
+    return _category_passage(generator) if generator.random() < 0.5 else _sense_passage(generator)
 
 
 @cache
@@ -135,19 +139,19 @@ def split_senses(split: str) -> tuple[list[str], dict[str, list[str]]]:
     return split_words(SENSES, split, "senses"), phrases
 
 
-def _make_category(random: random_module.Random, split: str) -> Example:
-    label, wrong = random.sample(LABELS, 2)
+def _make_category(generator: random.Random, split: str) -> Example:
+    label, wrong = generator.sample(LABELS, 2)
     nouns = split_nouns(split)
-    form, name = random.choice(CONTRASTS), random.choice(split_names(split))
-    return Example(form.format(n=name, y=random.choice(nouns[label]), x=random.choice(nouns[wrong])), label)
+    form, name = generator.choice(CONTRASTS), generator.choice(split_names(split))
+    return Example(form.format(n=name, y=generator.choice(nouns[label]), x=generator.choice(nouns[wrong])), label)
 
 
-def _make_word_sense(random: random_module.Random, split: str) -> Example:
+def _make_word_sense(generator: random.Random, split: str) -> Example:
     words, phrases = split_senses(split)
-    word, answer = random.choice(words), random.choice(("yes", "no"))
-    first, second = random.sample(SENSES[word], 2)
+    word, answer = generator.choice(words), generator.choice(("yes", "no"))
+    first, second = generator.sample(SENSES[word], 2)
     fields = (first, first if answer == "yes" else second)
-    texts = [_use_word(random, word, phrases[field], split_names(split)) for field in fields]
+    texts = [_use_word(generator, word, phrases[field], split_names(split)) for field in fields]
     return Example(f"{word} | {texts[0]} | {texts[1]}", answer)
 
 

@@ -9,7 +9,7 @@ The pretraining passages use every word; a task's splits use disjoint adjectives
 test word it knows from pretraining. Films and food share the forms and a few general words, no more: a domain shift.
 """
 
-import random as random_module
+import random
 from functools import cache
 
 from minipeft.tasks.making.lexicon import read_lexicon, split_words
@@ -71,61 +71,61 @@ def split_adjectives(domain: str, split: str | None) -> dict[str, list[str]]:
     return {part: split_words(words, split, f"opinions {domain} {part}") for part, words in lists.items()}
 
 
-def _fill(random: random_module.Random, words: dict[str, list[str]], label: str, form: str, **more: str) -> str:
+def _fill(generator: random.Random, words: dict[str, list[str]], label: str, form: str, **more: str) -> str:
     """`form` with aspects and adjectives drawn so that its final judgement is `label`."""
-    a, b = random.sample(words["aspects"], 2)
-    y, z, w = random.sample(words[label], 3)
-    x = random.choice(words[OPPOSITE[label]])
+    a, b = generator.sample(words["aspects"], 2)
+    y, z, w = generator.sample(words[label], 3)
+    x = generator.choice(words[OPPOSITE[label]])
     text = form.format(a=a, b=b, x=x, y=y, z=z, w=w, Y=y.capitalize(), **more)
     return text.replace("What a ", "What an ") if form.startswith("What a ") and y[0] in "aeiou" else text
 
 
-def _judgement(random: random_module.Random, words: dict[str, list[str]], label: str) -> str:
+def _judgement(generator: random.Random, words: dict[str, list[str]], label: str) -> str:
     """One sentence whose final judgement is `label`; half of them hold a word of each kind."""
-    draw = random.random()
+    draw = generator.random()
     forms = CONTRASTS if draw < 0.5 else NEGATIONS if draw < 0.7 else PLAIN
-    return _fill(random, words, label, random.choice(forms))
+    return _fill(generator, words, label, generator.choice(forms))
 
 
-def _verdict(random: random_module.Random, label: str, name: str) -> str:
-    liked = random.choice(OPINIONS["loved" if label == "good" else "hated"])
-    return random.choice(VERDICTS[label]).format(n=name, liked=liked)
+def _verdict(generator: random.Random, label: str, name: str) -> str:
+    liked = generator.choice(OPINIONS["loved" if label == "good" else "hated"])
+    return generator.choice(VERDICTS[label]).format(n=name, liked=liked)
 
 
-def passage(random: random_module.Random) -> str:
+def passage(generator: random.Random) -> str:
     """A pretraining text: one or two short reviews of a film, a meal and the like, mostly with their verdict."""
-    domain = random.choice(DOMAINS)
-    words, thing = split_adjectives(domain, None), random.choice(OPINIONS[domain]["things"])
-    name, other = random.sample(NAMES, 2)
-    label = random.choice(LABELS)
+    domain = generator.choice(DOMAINS)
+    words, thing = split_adjectives(domain, None), generator.choice(OPINIONS[domain]["things"])
+    name, other = generator.sample(NAMES, 2)
+    label = generator.choice(LABELS)
     sentences = []
-    if random.random() < 0.35:  # a dialogue
-        sentences.append(f'"How was the {thing}?" asked {other}. "{_judgement(random, words, label)}" said {name}.')
+    if generator.random() < 0.35:  # a dialogue
+        sentences.append(f'"How was the {thing}?" asked {other}. "{_judgement(generator, words, label)}" said {name}.')
         sentences.append(f'"So it was {label}," said {other}.')
     else:
-        sentences.append(f"{name} {random.choice(OPINIONS[domain]['seen'])} the {thing}.")
-        sentences.append(_judgement(random, words, label))
-    if random.random() < 0.5:
-        sentences.append(_fill(random, words, label, random.choice(ECHOES)))
-    sentences.append(_verdict(random, label, name))
-    if random.random() < 0.4:
-        label = random.choice(LABELS)
-        sentences.append(f"{other} {random.choice(OPINIONS[domain]['seen'])} another {thing}.")
-        sentences += [_judgement(random, words, label), _verdict(random, label, other)]
-    if random.random() < 0.3 or len(sentences) == 3:
-        label = random.choice(LABELS)
+        sentences.append(f"{name} {generator.choice(OPINIONS[domain]['seen'])} the {thing}.")
+        sentences.append(_judgement(generator, words, label))
+    if generator.random() < 0.5:
+        sentences.append(_fill(generator, words, label, generator.choice(ECHOES)))
+    sentences.append(_verdict(generator, label, name))
+    if generator.random() < 0.4:
+        label = generator.choice(LABELS)
+        sentences.append(f"{other} {generator.choice(OPINIONS[domain]['seen'])} another {thing}.")
+        sentences += [_judgement(generator, words, label), _verdict(generator, label, other)]
+    if generator.random() < 0.3 or len(sentences) == 3:
+        label = generator.choice(LABELS)
         more = {"t": f"a {thing}", "verdict": label, "Verdict": label.capitalize(), "other": OPPOSITE[label]}
-        sentences.append(_fill(random, words, label, random.choice(GLOSSES), **more))
+        sentences.append(_fill(generator, words, label, generator.choice(GLOSSES), **more))
     return " ".join(sentences)
 
 
 def _recipe(name: str, domain: str, what: str) -> TaskRecipe:
-    def make(random: random_module.Random, split: str) -> Example:
-        label = random.choice(LABELS)
-        person = random.choice(split_names(split))
-        thing, seen = random.choice(OPINIONS[domain]["things"]), random.choice(OPINIONS[domain]["seen"])
+    def make(generator: random.Random, split: str) -> Example:
+        label = generator.choice(LABELS)
+        person = generator.choice(split_names(split))
+        thing, seen = generator.choice(OPINIONS[domain]["things"]), generator.choice(OPINIONS[domain]["seen"])
         return Example(
-            f"{person} {seen} the {thing}. {_judgement(random, split_adjectives(domain, split), label)}", label
+            f"{person} {seen} the {thing}. {_judgement(generator, split_adjectives(domain, split), label)}", label
         )
 
     held_out = "people, aspects and adjectives"

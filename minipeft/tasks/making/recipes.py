@@ -1,6 +1,6 @@
 """How a generated task is made: one function per task that draws an example, and the draw that balances the labels.
 
-A recipe's `make(random, split)` returns one example built from that split's own words. `generate` repeats it until
+A recipe's `make(generator, split)` returns one example built from that split's own words. `generate` repeats it until
 every label has its exact share, so that no model gains by knowing which answer is frequent.
 """
 
@@ -21,7 +21,7 @@ def target_of(example: Example) -> str:
 
 @dataclass(frozen=True)
 class TaskRecipe:
-    """A generated task: what `Task` says about it, and `make(random, split) -> Example`, a pure function of its inputs.
+    """A generated task: what `Task` says about it, and `make(generator, split) -> Example`, a pure function of its inputs.
 
     `parts` may name finer groups than the labels, such as a label together with the place of the answer in the story;
     `part(example)` tells the group. All groups get equal shares, which leaves no gain to guessing by position.

@@ -8,7 +8,7 @@ knowing all the nouns is worth half of the points:
     "Anna talked not about the ruler and the desk but about the flute and the duet."      -> music
 """
 
-import random as random_module
+import random
 from functools import cache
 from itertools import cycle
 
@@ -52,37 +52,37 @@ def split_nouns(split: str) -> dict[str, list[str]]:
     return {topic: split_words(words, split, f"topic {topic}") for topic, words in WORDS.items()}
 
 
-def _sentences(random: random_module.Random, nouns: list[str], names: list[str], count: int) -> str:
+def _sentences(generator: random.Random, nouns: list[str], names: list[str], count: int) -> str:
     """`count` sentences that use `nouns` in this order, from the start again when they run out."""
     supply = cycle(nouns)
     texts = []
-    for form in random.sample(SENTENCES, count):
+    for form in generator.sample(SENTENCES, count):
         slots = {slot: next(supply) for slot in "abc" if f"{{{slot}}}" in form}
-        name, other = random.sample(names, 2)
+        name, other = generator.sample(names, 2)
         texts.append(form.format(n=name, m=other, **slots))
     return " ".join(texts)
 
 
-def passage(random: random_module.Random) -> str:
+def passage(generator: random.Random) -> str:
     """A pretraining text: three or four sentences on one topic, mostly followed by its name in some form."""
-    topic, wrong = random.sample(LABELS, 2)
-    nouns = random.sample(WORDS[topic], 9)
-    if random.random() < 0.3:
-        nouns[random.randrange(4)] = random.choice(WORDS[wrong])
-    text = _sentences(random, nouns, NAMES, random.randint(3, 4))
-    if random.random() < 0.2:
+    topic, wrong = generator.sample(LABELS, 2)
+    nouns = generator.sample(WORDS[topic], 9)
+    if generator.random() < 0.3:
+        nouns[generator.randrange(4)] = generator.choice(WORDS[wrong])
+    text = _sentences(generator, nouns, NAMES, generator.randint(3, 4))
+    if generator.random() < 0.2:
         return text
-    ending = random.choice(ENDINGS)
+    ending = generator.choice(ENDINGS)
     return f"{text} {ending.format(topic=topic, Topic=topic.capitalize(), wrong=wrong, word=nouns[-1])}"
 
 
-def _make(random: random_module.Random, split: str) -> Example:
-    topic, wrong = random.sample(LABELS, 2)
+def _make(generator: random.Random, split: str) -> Example:
+    topic, wrong = generator.sample(LABELS, 2)
     nouns = split_nouns(split)
-    a, b = random.sample(nouns[topic], 2)
-    c, d = random.sample(nouns[wrong], 2)
-    n, m = random.sample(split_names(split), 2)
-    return Example(random.choice(CONTRASTS).format(a=a, b=b, c=c, d=d, n=n, m=m), topic)
+    a, b = generator.sample(nouns[topic], 2)
+    c, d = generator.sample(nouns[wrong], 2)
+    n, m = generator.sample(split_names(split), 2)
+    return Example(generator.choice(CONTRASTS).format(a=a, b=b, c=c, d=d, n=n, m=m), topic)
 
 
 TASKS = {
