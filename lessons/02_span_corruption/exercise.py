@@ -27,7 +27,7 @@ def noise_counts(length: int, noise_density: float = 0.15, mean_span: float = 3.
     raise NotImplementedError
 
 
-def random_composition(items: int, parts: int, rng: random.Random) -> list[int]:
+def random_composition(items: int, parts: int, generator: random.Random) -> list[int]:
     """Implement: `items` as a list of `parts` numbers, all at least 1, that add up to it.
 
     Every such list is equally likely: (5, 2) gives [1, 4], [2, 3], [3, 2] or [4, 1], each in a quarter of all draws.
@@ -78,7 +78,7 @@ def rebuild(source: list[int], target: list[int], sentinel: Callable[[int], int]
 
 
 def check_corruption(implementation: Callable[..., tuple[list[int], list[int]]]) -> None:
-    """Prove: raise AssertionError unless `implementation(ids, sentinel, rng)` corrupts every text rightly.
+    """Prove: raise AssertionError unless `implementation(ids, sentinel, generator)` corrupts every text rightly.
 
     Write a property test. `implementation` returns (source, target) with T5's settings, both without end-of-sequence.
     Right means: the counts are those of `noise_counts`; each side has the sentinels 0, 1, 2, ... once, in this order;
@@ -88,7 +88,7 @@ def check_corruption(implementation: Callable[..., tuple[list[int], list[int]]])
     raise NotImplementedError
 
 
-def prefix_split(ids: list[int], rng: random.Random) -> tuple[list[int], list[int]]:
+def prefix_split(ids: list[int], generator: random.Random) -> tuple[list[int], list[int]]:
     """Extend: the text cut in two, for LM adaptation, the first part to read, the second to write.
 
     Every place between two tokens is equally likely, so neither part is empty. No sentinels. len(ids) >= 2.

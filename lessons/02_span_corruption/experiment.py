@@ -70,9 +70,9 @@ def span_lengths(seeds: int, noise_density: float, mean_span: float, length: int
     """How long the hidden spans of `draws` masks for each seed are, as shares, and what the closed form says."""
     counts, fractions = Counter(), set()
     for seed in range(seeds):
-        rng = random.Random(seed)
+        generator = random.Random(seed)
         for _ in range(draws):
-            mask = span_mask(length, rng, noise_density, mean_span)
+            mask = span_mask(length, generator, noise_density, mean_span)
             fractions.add(sum(mask) / length)
             counts.update(sum(1 for _ in run) for hidden, run in groupby(mask) if hidden)
     hidden, spans = noise_counts(length, noise_density, mean_span)

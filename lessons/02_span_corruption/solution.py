@@ -18,8 +18,8 @@ def noise_counts(length: int, noise_density: float = 0.15, mean_span: float = 3.
     return hidden, min(spans, length - hidden)
 
 
-def random_composition(items: int, parts: int, rng: random.Random) -> list[int]:
-    cuts = [0, *sorted(rng.sample(range(1, items), parts - 1)), items]  # which gaps between items are cut
+def random_composition(items: int, parts: int, generator: random.Random) -> list[int]:
+    cuts = [0, *sorted(generator.sample(range(1, items), parts - 1)), items]  # which gaps between items are cut
     return [after - before for before, after in pairwise(cuts)]
 
 
@@ -70,6 +70,6 @@ def check_corruption(implementation: Callable) -> None:
         assert rebuild(source, target, sentinel) == ids, "the text is not what it was"
 
 
-def prefix_split(ids: list[int], rng: random.Random) -> tuple[list[int], list[int]]:
-    cut = rng.randint(1, len(ids) - 1)  # both ends included
+def prefix_split(ids: list[int], generator: random.Random) -> tuple[list[int], list[int]]:
+    cut = generator.randint(1, len(ids) - 1)  # both ends included
     return ids[:cut], ids[cut:]

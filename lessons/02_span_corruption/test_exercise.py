@@ -87,8 +87,8 @@ def test_noise_counts_agree_with_the_library(answers):
 
 def test_random_composition_has_positive_parts_that_add_up(answers):
     def run(answers):
-        rng = random.Random(3)
-        drawn = [answers.random_composition(9, 4, rng) for _ in range(300)]
+        generator = random.Random(3)
+        drawn = [answers.random_composition(9, 4, generator) for _ in range(300)]
         return {
             "sums": sorted({sum(parts) for parts in drawn}),
             "numbers of parts": sorted({len(parts) for parts in drawn}),
@@ -109,8 +109,8 @@ def test_random_composition_has_positive_parts_that_add_up(answers):
 
 def test_random_composition_draws_every_way_there_is(answers):
     def run(answers):
-        rng = random.Random(4)
-        return sorted({tuple(answers.random_composition(5, 3, rng)) for _ in range(500)})
+        generator = random.Random(4)
+        return sorted({tuple(answers.random_composition(5, 3, generator)) for _ in range(500)})
 
     check(
         answers,
@@ -126,8 +126,8 @@ def test_random_composition_draws_every_way_there_is(answers):
 
 def test_random_composition_draws_every_way_equally_often(answers):
     def run(answers):
-        rng = random.Random(5)
-        return tenths([answers.random_composition(6, 3, rng)[0] for _ in range(DRAWS)])
+        generator = random.Random(5)
+        return tenths([answers.random_composition(6, 3, generator)[0] for _ in range(DRAWS)])
 
     check(
         answers,
@@ -143,8 +143,8 @@ def test_random_composition_draws_every_way_equally_often(answers):
 
 def test_random_composition_makes_long_parts_as_rare_as_they_are(answers):
     def run(answers):
-        rng = random.Random(6)
-        drawn = [answers.random_composition(8, 4, rng) for _ in range(DRAWS)]
+        generator = random.Random(6)
+        drawn = [answers.random_composition(8, 4, generator) for _ in range(DRAWS)]
         return {
             "smallest part": min(map(min, drawn)),
             "some part is 5": tenths([5 in parts for parts in drawn]).get(True, 0),
@@ -225,12 +225,12 @@ def test_source_and_target_of_a_text_that_ends_visible(answers):
 
 
 def test_source_and_target_agree_with_the_library(answers):
-    ids, rng = list(range(100, 160)), random.Random(8)
+    ids, generator = list(range(100, 160)), random.Random(8)
     mask = span_corruption.span_mask(len(ids), random.Random(8), 0.3, 2.0)
     check(
         answers,
         lambda answers: both(answers.source_and_target(ids, mask, mark)),
-        both(span_corruption.corrupt(ids, mark, rng, 0.3, 2.0)),
+        both(span_corruption.corrupt(ids, mark, generator, 0.3, 2.0)),
         holds="source and target are those of minipeft/pretraining/span_corruption.py for the same mask",
         inputs={"ids": "100 ... 159", "hidden tokens": sum(mask)},
         section="The code",
@@ -328,54 +328,54 @@ def test_rebuild_undoes_the_corruption_of_the_library(answers):
     )
 
 
-def right(ids, sentinel, rng):
-    return span_corruption.corrupt(ids, sentinel, rng)
+def right(ids, sentinel, generator):
+    return span_corruption.corrupt(ids, sentinel, generator)
 
 
-def loses_the_last_token(ids, sentinel, rng):
-    source, target = right(ids, sentinel, rng)
+def loses_the_last_token(ids, sentinel, generator):
+    source, target = right(ids, sentinel, generator)
     return source, target[:-1]
 
 
-def exchanges_two_hidden_tokens(ids, sentinel, rng):
-    source, target = right(ids, sentinel, rng)
+def exchanges_two_hidden_tokens(ids, sentinel, generator):
+    source, target = right(ids, sentinel, generator)
     return (source, target[:-2] + target[:-3:-1]) if len(ids) > 12 else (source, target)
 
 
-def doubles_a_visible_token(ids, sentinel, rng):
-    source, target = right(ids, sentinel, rng)
+def doubles_a_visible_token(ids, sentinel, generator):
+    source, target = right(ids, sentinel, generator)
     return [source[0], *source], target
 
 
-def reuses_the_first_sentinel(ids, sentinel, rng):
-    return right(ids, lambda number: sentinel(0), rng)
+def reuses_the_first_sentinel(ids, sentinel, generator):
+    return right(ids, lambda number: sentinel(0), generator)
 
 
-def numbers_from_one(ids, sentinel, rng):
-    return right(ids, lambda number: sentinel(number + 1), rng)
+def numbers_from_one(ids, sentinel, generator):
+    return right(ids, lambda number: sentinel(number + 1), generator)
 
 
-def hides_twice_as_much(ids, sentinel, rng):
-    return span_corruption.corrupt(ids, sentinel, rng, noise_density=0.3)
+def hides_twice_as_much(ids, sentinel, generator):
+    return span_corruption.corrupt(ids, sentinel, generator, noise_density=0.3)
 
 
-def hides_single_tokens(ids, sentinel, rng):
-    return span_corruption.corrupt(ids, sentinel, rng, mean_span=1.0)
+def hides_single_tokens(ids, sentinel, generator):
+    return span_corruption.corrupt(ids, sentinel, generator, mean_span=1.0)
 
 
-def fails_beyond_fifty_tokens(ids, sentinel, rng):
-    source, target = right(ids, sentinel, rng)
+def fails_beyond_fifty_tokens(ids, sentinel, generator):
+    source, target = right(ids, sentinel, generator)
     return (source[:-2] + source[:-3:-1], target) if len(ids) > 50 else (source, target)
 
 
-def closes_the_target(ids, sentinel, rng):
-    source, target = right(ids, sentinel, rng)
+def closes_the_target(ids, sentinel, generator):
+    source, target = right(ids, sentinel, generator)
     return source, [*target, sentinel(sum(token > 32099 - 100 for token in target))]
 
 
-def hides_on_paper_only(ids, sentinel, rng):
+def hides_on_paper_only(ids, sentinel, generator):
     """Hidden tokens stand in the target, and in the source as well."""
-    source, target = right(ids, sentinel, rng)
+    source, target = right(ids, sentinel, generator)
     return [*source, *target[1:2]], target
 
 
@@ -387,7 +387,7 @@ WRONG = (
 
 
 def test_check_corruption_accepts_what_is_right(answers):
-    def by_hand(ids, sentinel, rng):
+    def by_hand(ids, sentinel, generator):
         """Right as well, and written otherwise: all hidden spans but the last have one token."""
         hidden, spans = span_corruption.noise_counts(len(ids))
         sizes = [1] * (spans - 1) + [hidden - spans + 1]
@@ -427,8 +427,8 @@ def test_check_corruption_refuses_what_is_wrong(answers):
 
 def test_prefix_split_keeps_the_text_and_no_side_is_empty(answers):
     def run(answers):
-        rng = random.Random(6)
-        drawn = [answers.prefix_split([71, 72, 73, 74], rng) for _ in range(200)]
+        generator = random.Random(6)
+        drawn = [answers.prefix_split([71, 72, 73, 74], generator) for _ in range(200)]
         return sorted({(tuple(source), tuple(target)) for source, target in drawn})
 
     check(
@@ -445,8 +445,8 @@ def test_prefix_split_keeps_the_text_and_no_side_is_empty(answers):
 
 def test_prefix_split_cuts_everywhere_equally_often(answers):
     def run(answers):
-        rng = random.Random(7)
-        return tenths([len(answers.prefix_split([71, 72, 73, 74, 75, 76], rng)[0]) for _ in range(DRAWS)])
+        generator = random.Random(7)
+        return tenths([len(answers.prefix_split([71, 72, 73, 74, 75, 76], generator)[0]) for _ in range(DRAWS)])
 
     check(
         answers,

@@ -59,27 +59,29 @@ def pieces(ids: list[int], max_length: int) -> list[list[int]]:
 
 def prepare_chunk(stream: TextStream, number: int) -> list[Rows]:
     """All full batches of chunk `number`, end-of-sequence included, in random order, each of texts of like length."""
-    rng = random.Random(f"minipeft chunk {stream.seed} {number}")
+    generator = random.Random(f"minipeft chunk {stream.seed} {number}")
     texts = tokenizer().encode_batch(list(documents(stream.seed, number * CHUNK, CHUNK)))
     texts = [piece for text in texts for piece in pieces(text, stream.max_length)]
-    rng.shuffle(texts)  # else texts of one length stay in document order
+    generator.shuffle(texts)  # else texts of one length stay in document order
     texts.sort(key=len)
     size = stream.batch_size
     batches = [texts[start : start + size] for start in range(0, len(texts) - size + 1, size)]
-    rng.shuffle(batches)
-    return [Rows(sum(map(len, batch)), [source_and_target(ids, stream, rng) for ids in batch]) for batch in batches]
+    generator.shuffle(batches)
+    return [
+        Rows(sum(map(len, batch)), [source_and_target(ids, stream, generator) for ids in batch]) for batch in batches
+    ]
 
 
-def source_and_target(ids: list[int], stream: TextStream, rng: random.Random) -> tuple[list[int], list[int]]:
+def source_and_target(ids: list[int], stream: TextStream, generator: random.Random) -> tuple[list[int], list[int]]:
     """One text as the objective shows it, with end-of-sequence."""
     eos = tokenizer().eos
     if stream.objective == "causal":
         source, target = causal(ids, eos)
         return source, [*target, eos]
     if stream.objective == "prefix":
-        source, target = prefix_split(ids, rng)
+        source, target = prefix_split(ids, generator)
     else:
-        source, target = corrupt(ids, tokenizer().sentinel, rng, stream.noise_density, stream.mean_span)
+        source, target = corrupt(ids, tokenizer().sentinel, generator, stream.noise_density, stream.mean_span)
     return [*source, eos], [*target, eos]
 
 

@@ -12,14 +12,14 @@ import random
 from collections.abc import Sequence
 
 
-def prefix_split(ids: Sequence[int], rng: random.Random) -> tuple[list[int], list[int]]:
+def prefix_split(ids: Sequence[int], generator: random.Random) -> tuple[list[int], list[int]]:
     """The text cut in two at a place uniform on 1 ... len(ids) - 1, so that neither side is empty.
 
     Neither side gets end-of-sequence here. Raises ValueError for under two tokens.
     """
     if len(ids) < 2:
         raise ValueError(f"A text of {len(ids)} tokens cannot be cut in two.")
-    cut = rng.randint(1, len(ids) - 1)
+    cut = generator.randint(1, len(ids) - 1)
     return list(ids[:cut]), list(ids[cut:])
 
 

@@ -34,17 +34,17 @@ def noise_counts(length: int, noise_density: float = 0.15, mean_span: float = 3.
     return hidden, min(spans, length - hidden)  # each span needs a visible token before it
 
 
-def random_composition(items: int, parts: int, rng: random.Random) -> list[int]:
+def random_composition(items: int, parts: int, generator: random.Random) -> list[int]:
     """`items` as a sum of `parts` positive numbers, uniform over all such sums: one subset of the items - 1 gaps."""
-    cuts = [0, *sorted(rng.sample(range(1, items), parts - 1)), items]
+    cuts = [0, *sorted(generator.sample(range(1, items), parts - 1)), items]
     return [after - before for before, after in zip(cuts, cuts[1:], strict=False)]
 
 
-def span_mask(length: int, rng: random.Random, noise_density: float = 0.15, mean_span: float = 3.0) -> list[bool]:
+def span_mask(length: int, generator: random.Random, noise_density: float = 0.15, mean_span: float = 3.0) -> list[bool]:
     """One flag for each token, True where it is hidden. Starts False, ends True."""
     hidden, spans = noise_counts(length, noise_density, mean_span)
-    visible_parts = random_composition(length - hidden, spans, rng)
-    hidden_parts = random_composition(hidden, spans, rng)
+    visible_parts = random_composition(length - hidden, spans, generator)
+    hidden_parts = random_composition(hidden, spans, generator)
     mask = []
     for visible, noise in zip(visible_parts, hidden_parts, strict=True):
         mask += [False] * visible + [True] * noise
@@ -54,7 +54,7 @@ def span_mask(length: int, rng: random.Random, noise_density: float = 0.15, mean
 def corrupt(
     ids: Sequence[int],
     sentinel: Sentinel,
-    rng: random.Random,
+    generator: random.Random,
     noise_density: float = 0.15,
     mean_span: float = 3.0,
 ) -> tuple[list[int], list[int]]:
@@ -64,7 +64,7 @@ def corrupt(
     the order of the text; their ids descend from the end of the vocabulary. Raises ValueError for under two tokens.
     """
     source, target = [], []
-    mask = span_mask(len(ids), rng, noise_density, mean_span)
+    mask = span_mask(len(ids), generator, noise_density, mean_span)
     spans, before = 0, False
     for token, hidden in zip(ids, mask, strict=True):
         if hidden and not before:

@@ -18,8 +18,8 @@ def test_prefix_and_continuation_together_are_the_text_and_neither_is_empty(ids,
 
 
 def test_the_cut_is_uniform_on_all_places_inside_the_text():
-    rng, draws, ids = random.Random(3), 9000, list(range(10))
-    counts = Counter(len(prefix_split(ids, rng)[0]) for _ in range(draws))
+    generator, draws, ids = random.Random(3), 9000, list(range(10))
+    counts = Counter(len(prefix_split(ids, generator)[0]) for _ in range(draws))
     assert sorted(counts) == list(range(1, 10))
     expected = draws / 9
     chi_square = sum((count - expected) ** 2 / expected for count in counts.values())

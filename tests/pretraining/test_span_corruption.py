@@ -102,8 +102,8 @@ def test_one_token_stays_and_one_goes_at_any_density():
 
 @pytest.mark.parametrize("items, parts", [(7, 3), (6, 1), (6, 6), (9, 2)])
 def test_all_compositions_are_equally_likely(items, parts):
-    rng, draws = random.Random(5), 6000
-    counts = Counter(tuple(random_composition(items, parts, rng)) for _ in range(draws))
+    generator, draws = random.Random(5), 6000
+    counts = Counter(tuple(random_composition(items, parts, generator)) for _ in range(draws))
     assert all(sum(parts) == items and min(parts) > 0 for parts in counts)
     number = math.comb(items - 1, parts - 1)
     assert len(counts) == number

@@ -4,19 +4,21 @@ from minipeft.course.wrong_answers import WrongAnswer
 
 HIDDEN = "min(max(round(length * noise_density), 1), length - 1)"
 SPANS = "max(round(hidden / mean_span), 1)"
-CUTS = "    cuts = [0, *sorted(rng.sample(range(1, items), parts - 1)), items]  # which gaps between items are cut\n"
+CUTS = (
+    "    cuts = [0, *sorted(generator.sample(range(1, items), parts - 1)), items]  # which gaps between items are cut\n"
+)
 ONE_BY_ONE = """    cuts = [0]
     for left in range(parts - 1, 0, -1):
-        cuts.append(rng.randint(cuts[-1] + 1, items - left))
+        cuts.append(generator.randint(cuts[-1] + 1, items - left))
     cuts.append(items)
 """
 SHUFFLED = """    sizes = [after - before for before, after in pairwise(cuts)]
-    rng.shuffle(sizes)
+    generator.shuffle(sizes)
     cuts = [sum(sizes[:part]) for part in range(parts + 1)]
 """
 THROWN = """    sizes = [1] * parts
     for _ in range(items - parts):
-        sizes[rng.randrange(parts)] += 1
+        sizes[generator.randrange(parts)] += 1
     cuts = [sum(sizes[:part]) for part in range(parts + 1)]
 """
 START = "if mask[place] and (place == 0 or not mask[place - 1]):"
@@ -26,7 +28,7 @@ COUNTS = '        assert len(target) == hidden + spans, "the counts are others"\
 MARKS = '            assert marks == [sentinel(number) for number in range(spans)], "the sentinels are others"\n'
 SAME = '        assert rebuild(source, target, sentinel) == ids, "the text is not what it was"\n'
 LAST = "    spans[mark] = span  # the last span is closed by the end of the target\n"
-CUT = "rng.randint(1, len(ids) - 1)  # both ends included"
+CUT = "generator.randint(1, len(ids) - 1)  # both ends included"
 
 WRONG = [
     WrongAnswer("the hidden tokens are cut down, not rounded", "noise_counts", [
@@ -47,15 +49,17 @@ WRONG = [
 
     WrongAnswer("the last part is forgotten", "random_composition", [("parts - 1)), items]", "parts - 1))]")]),
     WrongAnswer("the first part is forgotten", "random_composition", [("cuts = [0, *sorted", "cuts = [*sorted")]),
-    WrongAnswer("two cuts may fall into the same gap", "random_composition", [("rng.sample(", "rng.choices("),
+    WrongAnswer("two cuts may fall into the same gap", "random_composition", [
+        ("generator.sample(", "generator.choices("),
         ("range(1, items), parts - 1)", "range(1, items), k=parts - 1)")]),
     WrongAnswer("a cut may fall before the first item", "random_composition", [("range(1, items)", "range(items)")]),
     WrongAnswer("a cut may fall behind the last item", "random_composition", [
         ("range(1, items)", "range(1, items + 1)")]),
     WrongAnswer("the last gap is never cut", "random_composition", [
         ("range(1, items)", "range(1, max(items - 1, parts))")]),
-    WrongAnswer("the cuts are not sorted", "random_composition", [("*sorted(rng.sample(range(1, items), parts - 1))",
-        "*rng.sample(range(1, items), parts - 1)")]),
+    WrongAnswer("the cuts are not sorted", "random_composition", [
+        ("*sorted(generator.sample(range(1, items), parts - 1))",
+        "*generator.sample(range(1, items), parts - 1)")]),
     WrongAnswer("the parts are made as equal as they can be", "random_composition", [
         (CUTS, "    cuts = [items * part // parts for part in range(parts + 1)]\n")]),
     WrongAnswer("each part is drawn from what the ones before have left", "random_composition", [(CUTS, ONE_BY_ONE)]),
@@ -138,9 +142,9 @@ WRONG = [
         (SAME, SAME + "        assert spans < 2 or target[2] != sentinel(1)\n")]),
 
     WrongAnswer("the text is always cut in the middle", "prefix_split", [(CUT, "len(ids) // 2")]),
-    WrongAnswer("there may be nothing to read", "prefix_split", [(CUT, "rng.randint(0, len(ids) - 1)")]),
-    WrongAnswer("there may be nothing to write", "prefix_split", [(CUT, "rng.randint(1, len(ids))")]),
-    WrongAnswer("the last place is never cut", "prefix_split", [(CUT, "rng.randint(1, max(len(ids) - 2, 1))")]),
+    WrongAnswer("there may be nothing to read", "prefix_split", [(CUT, "generator.randint(0, len(ids) - 1)")]),
+    WrongAnswer("there may be nothing to write", "prefix_split", [(CUT, "generator.randint(1, len(ids))")]),
+    WrongAnswer("the last place is never cut", "prefix_split", [(CUT, "generator.randint(1, max(len(ids) - 2, 1))")]),
     WrongAnswer("the token at the cut is lost", "prefix_split", [("ids[cut:]", "ids[cut + 1 :]")]),
     WrongAnswer("the whole text is to be written", "prefix_split", [
         ("return ids[:cut], ids[cut:]", "return ids[:cut], ids")]),
@@ -149,5 +153,5 @@ WRONG = [
     WrongAnswer("the two parts are exchanged", "prefix_split", [
         ("return ids[:cut], ids[cut:]", "return ids[cut:], ids[:cut]")]),
     WrongAnswer("a later cut is likelier than an earlier one", "prefix_split", [
-        (CUT, "max(rng.randint(1, len(ids) - 1), rng.randint(1, len(ids) - 1))")]),
+        (CUT, "max(generator.randint(1, len(ids) - 1), generator.randint(1, len(ids) - 1))")]),
 ]  # fmt: skip
