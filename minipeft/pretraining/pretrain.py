@@ -66,6 +66,8 @@ class Run:
         self.optimizer, self.progress, self.losses = new_optimizer(model), Progress(), []
         if (folder / "resume.pt").exists():
             self.progress = restore(folder, settings, model, self.optimizer)
+        else:
+            save(folder, settings, model, self.optimizer, self.progress)  # a disk that is too full is found now
         self.device = next(model.parameters()).device
         self.held_out = [batch.to(self.device) for batch in held_out_batches(settings.text)]
         looks = {"unit": "tok", "unit_scale": True, "mininterval": 1.0, "disable": not progress_bar}

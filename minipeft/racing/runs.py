@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from minipeft.errors import UserError
 from minipeft.files import locked, write_json
 from minipeft.memory.counting import step_memory
 from minipeft.methods.method import Method
@@ -20,6 +21,7 @@ from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.registry import few_shot, load_jsonl, load_task
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter
+from minipeft.training.data_parallel import world
 from minipeft.training.evaluating import evaluate
 from minipeft.training.trainer import TrainingSettings, fine_tune
 
@@ -75,7 +77,10 @@ def folder_name(row: str) -> str:
 
 def is_first_process() -> bool:
     """Whether this process writes files and prints: always, except under torchrun, where only number 0 does."""
-    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+    try:
+        return world()[0] == 0
+    except UserError:  # the environment contradicts itself: every process may have to say so
+        return True
 
 
 def own_device(device: str) -> str:

@@ -180,11 +180,12 @@ class Run:
     def resume(self) -> None:
         """Go on where the run in `run_dir` stopped, if there is one."""
         state = load_state(self.file, self.description) if self.file else None
-        if state:
-            self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-            self.method.load_training_state(state["weights"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.result = RunResult(**state["result"])
+        if state is None:
+            return self.save()  # a disk that is too full is found now, and not after the first evaluation
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.method.load_training_state(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.result = RunResult(**state["result"])
 
     def out_of_patience(self) -> bool:
         """Whether the last `patience` evaluations brought nothing better than what was kept before them."""

@@ -341,3 +341,19 @@ def test_an_absent_device_and_no_number_of_workers_are_refused(small, tmp_path):
         with pytest.raises(UserError, match="no device|workers is"):
             pretrain.pretrain(settings_of_20_steps(), tmp_path / "x", progress_bar=False, **told)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_takes_no_files_is_found_before_the_first_step(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "train_step", lambda *_: pytest.fail("a step was made"))
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file", tmp_path / "file" / "base", tmp_path / ("n" * 300)):
+        with pytest.raises(UserError, match="cannot be written"):
+            pretrain.pretrain(settings_of_20_steps(), place, progress_bar=False)
+
+    def full(content, part):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(UserError, match="resume.pt cannot be written .No space left"):
+        pretrain.pretrain(settings_of_20_steps(), tmp_path / "base", progress_bar=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

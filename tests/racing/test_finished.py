@@ -16,6 +16,7 @@ from minipeft.racing.runs import RunSpec, run
 from minipeft.training.adapter_files import read_adapter
 from minipeft.transformer import tensor_files
 
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 DONE = {"test": 3.0, "trained_parameters": 5}
 
 
@@ -163,3 +164,13 @@ def test_a_report_of_another_race_and_what_is_no_report_are_not_written_over(tmp
         file.write_text(content)
         with pytest.raises(UserError, match="name another folder"):
             check_report(file, settings)
+
+
+def test_the_first_process_is_the_one_that_speaks(monkeypatch):
+    for told, first in (({}, True), ({"RANK": "3"}, True), ({"WORLD_SIZE": "2", "RANK": "1"}, True),
+                        (TORCHRUN | {"RANK": "0"}, True), (TORCHRUN, False)):  # fmt: skip
+        for name in TORCHRUN:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in told.items():
+            monkeypatch.setenv(name, value)
+        assert runs.is_first_process() == first

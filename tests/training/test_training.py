@@ -300,3 +300,20 @@ def test_a_run_has_its_folder_to_itself(tiny_t5, tiny_task, tmp_path):
     method.after_backward = lambda step, total: seen.append((tmp_path / ".lock").exists())
     fine_tune(tiny_t5, method, tiny_task, TrainingSettings(steps=1, batch_size=4), tmp_path)
     assert seen == [True] and list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_too_full_for_the_state_is_found_before_the_first_step(
+    tiny_t5, tiny_task, tmp_path, monkeypatch
+):
+    method = LoRA(rank=2)
+    method.attach(tiny_t5)
+    method.after_backward = lambda step, total: pytest.fail("a step was made")
+
+    def full(content, part):
+        part.write_bytes(b"PK half of")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(UserError, match="resume.pt cannot be written .No space left"):
+        fine_tune(tiny_t5, method, tiny_task, SHORT, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
