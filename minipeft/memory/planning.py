@@ -14,7 +14,7 @@ With `quantized`, the frozen matrices of the layers take 4.127 bits a weight (De
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError, one_line
 from minipeft.memory.counting import batch_memory, bytes_of
@@ -34,7 +34,7 @@ def nf4_bytes(parameters: int) -> int:
 class FullBatch(Batch):
     """A batch without padding. Its real tokens are known from its shape, so that it may be without values."""
 
-    def answer_places(self) -> tuple[Tensor, Tensor]:
+    def answer_places(self) -> tuple[torch.Tensor, torch.Tensor]:
         rows, length = self.target.shape
         places = torch.arange(rows * length, device=self.target.device)
         return places // length, places % length

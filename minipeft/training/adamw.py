@@ -8,7 +8,6 @@ Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
 """
 
 import torch
-from torch import Tensor
 
 
 class Float32StateOptimizer(torch.optim.Optimizer):
@@ -20,11 +19,11 @@ class Float32StateOptimizer(torch.optim.Optimizer):
         params = [param for group in self.param_groups for param in group["params"]]
         for index, saved in state_dict["state"].items():
             self.state[params[index]] = {
-                key: self.place(value, params[index]) if isinstance(value, Tensor) else value
+                key: self.place(value, params[index]) if isinstance(value, torch.Tensor) else value
                 for key, value in saved.items()
             }
 
-    def place(self, saved: Tensor, param: Tensor) -> Tensor:
+    def place(self, saved: torch.Tensor, param: torch.Tensor) -> torch.Tensor:
         """A copy of a saved part of `param`'s state, where this optimizer keeps it."""
         return saved.to(param.device, copy=True)
 
@@ -47,17 +46,19 @@ class AdamW(Float32StateOptimizer):
                 self.state[param]["step"] += 1
                 self.step_one(param, self.state[param], group)
 
-    def first_state(self, param: Tensor) -> dict:
+    def first_state(self, param: torch.Tensor) -> dict:
         """Before the first step."""
         mean, square = (torch.zeros_like(param, dtype=torch.float32) for _ in range(2))
         return {"step": 0, "mean": mean, "square": square}
 
-    def step_one(self, param: Tensor, state: dict, group: dict) -> None:
+    def step_one(self, param: torch.Tensor, state: dict, group: dict) -> None:
         """Update one weight and its state."""
         update(param, param.grad, state["mean"], state["square"], state["step"], group)
 
 
-def updated(weight: Tensor, grad: Tensor, mean: Tensor, square: Tensor, step: int, group: dict) -> tuple:
+def updated(
+    weight: torch.Tensor, grad: torch.Tensor, mean: torch.Tensor, square: torch.Tensor, step: int, group: dict
+) -> tuple:
     """The equations above as they stand: the new weight, mean and square; `step` is t, counted from 1."""
     beta1, beta2 = group["betas"]
     mean = beta1 * mean + (1 - beta1) * grad
@@ -67,7 +68,9 @@ def updated(weight: Tensor, grad: Tensor, mean: Tensor, square: Tensor, step: in
     return weight - group["lr"] * move - group["lr"] * group["weight_decay"] * weight, mean, square
 
 
-def update(param: Tensor, grad: Tensor, mean: Tensor, square: Tensor, step: int, group: dict) -> None:
+def update(
+    param: torch.Tensor, grad: torch.Tensor, mean: torch.Tensor, square: torch.Tensor, step: int, group: dict
+) -> None:
     """`updated` to rounding, in place: nothing of the weight's size is made but the root and a float32 gradient."""
     beta1, beta2 = group["betas"]
     grad = grad.float()

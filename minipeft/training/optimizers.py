@@ -14,7 +14,7 @@ tuning: that one keeps a second moment for each number of the prompt, where here
 """
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.training.adamw import AdamW, Float32StateOptimizer
@@ -23,7 +23,9 @@ from minipeft.training.paged_adamw import PagedAdamW
 SMALL = 65536  # Adafactor steps matrices below this many numbers together, one stack for each shape
 
 
-def updated(weight: Tensor, grad: Tensor, row: Tensor, column: Tensor, step: int, group: dict) -> tuple:
+def updated(
+    weight: torch.Tensor, grad: torch.Tensor, row: torch.Tensor, column: torch.Tensor, step: int, group: dict
+) -> tuple:
     """The equations above for one weight as they stand: the new weight, row and column; `step` is t, counted from 1.
 
     A vector has one number of `row` for each of its own, and no `column`.
@@ -104,7 +106,7 @@ class Adafactor(Float32StateOptimizer):
             torch._foreach_add_(updates, params, alpha=-group["lr"] * group["weight_decay"])
         torch._foreach_add_(params, updates)
 
-    def _average(self, params: list[nn.Parameter], key: str, new: Tensor, beta: float) -> Tensor:
+    def _average(self, params: list[nn.Parameter], key: str, new: torch.Tensor, beta: float) -> torch.Tensor:
         """Move each weight's running mean `key` towards its slice of `new`, and return all of them as one stack."""
         if key in self.state[params[0]]:
             new = torch.stack([self.state[param][key] for param in params]).lerp_(new, 1 - beta)

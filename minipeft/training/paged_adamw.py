@@ -10,7 +10,6 @@ a rule that can be read.
 """
 
 import torch
-from torch import Tensor
 
 from minipeft.errors import UserError
 from minipeft.training.adamw import AdamW, update
@@ -30,13 +29,14 @@ class PagedAdamW(AdamW):
         if not 8 * ALIGN <= page <= budget:
             raise UserError(f"A page of {page} bytes must hold {8 * ALIGN} and fit into the budget of {budget}.")
         self.budget, self.resident, self.most_resident, self.moved = budget, 0, 0, 0
-        self.pages: dict[tuple[Tensor, int], list[Tensor]] = {}  # (weight, first number) -> its stretches of m and v
+        # (weight, its first number in the page): the page's stretches of m and v
+        self.pages: dict[tuple[torch.Tensor, int], list[torch.Tensor]] = {}
 
-    def first_state(self, param: Tensor) -> dict:
+    def first_state(self, param: torch.Tensor) -> dict:
         zeros = torch.zeros(param.shape, dtype=torch.float32, device="cpu")
         return {"step": 0, "mean": self.place(zeros, param), "square": self.place(zeros, param)}
 
-    def step_one(self, param: Tensor, state: dict, group: dict) -> None:
+    def step_one(self, param: torch.Tensor, state: dict, group: dict) -> None:
         """Update one weight, page by page."""
         weights, grads = param.reshape(-1), param.grad.reshape(-1)
         for start in range(0, len(weights), self.numbers):
@@ -45,7 +45,7 @@ class PagedAdamW(AdamW):
         if not param.is_contiguous():  # then `weights` is a copy
             param.copy_(weights.view_as(param))
 
-    def fetch(self, param: Tensor, start: int) -> list[Tensor]:
+    def fetch(self, param: torch.Tensor, start: int) -> list[torch.Tensor]:
         """The page of `param` that begins at number `start`, on the device."""
         if (param, start) not in self.pages:
             on_host = self.on_host(param, start)
@@ -67,12 +67,12 @@ class PagedAdamW(AdamW):
         self.write_back(param, start, page)
         self.resident -= 8 * len(page[0])
 
-    def write_back(self, param: Tensor, start: int, page: list[Tensor]) -> None:
+    def write_back(self, param: torch.Tensor, start: int, page: list[torch.Tensor]) -> None:
         for home, part in zip(self.on_host(param, start), page, strict=True):
             home.copy_(part, non_blocking=True)
         self.moved += 8 * len(page[0])
 
-    def on_host(self, param: Tensor, start: int) -> list[Tensor]:
+    def on_host(self, param: torch.Tensor, start: int) -> list[torch.Tensor]:
         """The page's stretches of m and v where they are kept, as views."""
         return [self.state[param][key].view(-1)[start : start + self.numbers] for key in ("mean", "square")]
 
@@ -89,7 +89,7 @@ class PagedAdamW(AdamW):
         self.resident = 0
         super().load_state_dict(state_dict)
 
-    def place(self, saved: Tensor, param: Tensor) -> Tensor:
+    def place(self, saved: torch.Tensor, param: torch.Tensor) -> torch.Tensor:
         """On the host."""
         copy = saved.to("cpu", copy=True).contiguous()
         return copy.pin_memory() if param.is_cuda else copy

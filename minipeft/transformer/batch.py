@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 
 @dataclass
@@ -14,17 +13,17 @@ class Batch:
     target, target_mask: (batch, target_length), the text to write, end-of-sequence included. Absent for generation.
     """
 
-    source: Tensor
-    source_mask: Tensor
-    target: Tensor | None = None
-    target_mask: Tensor | None = None
+    source: torch.Tensor
+    source_mask: torch.Tensor
+    target: torch.Tensor | None = None
+    target_mask: torch.Tensor | None = None
 
     def to(self, device) -> "Batch":
         """The same batch on `device`."""
         fields = (self.source, self.source_mask, self.target, self.target_mask)
         return Batch(*(None if field is None else field.to(device) for field in fields))
 
-    def answer_places(self) -> tuple[Tensor, Tensor]:
+    def answer_places(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Row and column of every real target token, (tokens,) each."""
         return self.target_mask.nonzero(as_tuple=True)
 
@@ -32,7 +31,7 @@ class Batch:
         return len(self.source)
 
 
-def pad(rows: list[list[int]], padding: int = 0) -> tuple[Tensor, Tensor]:
+def pad(rows: list[list[int]], padding: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of unequal length as one (rows, longest) tensor, padded at the end, and the mask of what is real."""
     length = max(len(row) for row in rows)
     ids = torch.tensor([row + [padding] * (length - len(row)) for row in rows], dtype=torch.long)

@@ -8,7 +8,7 @@ Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learner
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from minipeft.errors import UserError
@@ -57,7 +57,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(c.hidden_size, c.feed_forward_size, "gelu", bias=True)
         self.dropout = nn.Dropout(c.dropout)
 
-    def forward(self, hidden: Tensor, bias: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(self, hidden: torch.Tensor, bias: torch.Tensor, cache: KeyValueCache | None = None) -> torch.Tensor:
         """hidden: (batch, length, hidden); bias: added to the scores."""
         hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), bias=bias, cache=cache))
         return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
@@ -76,8 +76,8 @@ class CausalStack(nn.Module):
         self.gradient_checkpointing = False
 
     def forward(
-        self, vectors: Tensor, mask: Tensor, caches: list[list[KeyValueCache]] | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self, vectors: torch.Tensor, mask: torch.Tensor, caches: list[list[KeyValueCache]] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """vectors: (batch, length, hidden), the new positions; mask: (batch, seen), old and new positions.
 
         Returns the hidden states of the new positions and the mask that goes with all seen ones.
@@ -124,7 +124,7 @@ class DecoderOnly(LanguageModel):
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
-    def answer_states(self, batch: Batch) -> Tensor:
+    def answer_states(self, batch: Batch) -> torch.Tensor:
         source, source_mask = pad_left(batch.source, batch.source_mask)
         ids = torch.cat([source, batch.target], dim=1)
         mask = torch.cat([source_mask, batch.target_mask], dim=1)  # (batch, source + target)
@@ -132,22 +132,22 @@ class DecoderOnly(LanguageModel):
         # Each target token is predicted one position before it stands; a prompt only makes the front longer.
         return hidden[:, -batch.target.shape[1] - 1 : -1]
 
-    def prefill(self, batch: Batch) -> tuple[Tensor, DecodingState]:
+    def prefill(self, batch: Batch) -> tuple[torch.Tensor, DecodingState]:
         source, source_mask = pad_left(batch.source, batch.source_mask)
         state = DecodingState(source_mask[:, :0], [[KeyValueCache()] for _ in self.decoder.blocks])
         return self.head(self.read(source, source_mask, state)[:, -1]), state
 
-    def step(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
+    def step(self, ids: torch.Tensor, mask: torch.Tensor, state: DecodingState) -> torch.Tensor:
         return self.head(self.read(ids, mask, state))
 
-    def read(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
+    def read(self, ids: torch.Tensor, mask: torch.Tensor, state: DecodingState) -> torch.Tensor:
         """The hidden states (batch, n, hidden) of n more tokens."""
         state.mask = torch.cat([state.mask, mask], dim=1)
         hidden, _ = self.decoder(self.embedding(ids), state.mask, caches=state.caches)
         return hidden[:, -ids.shape[1] :]
 
 
-def pad_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def pad_left(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Move the padding of each row from its end to its front, so that the answer follows the last real token."""
     order = mask.long().argsort(dim=1, stable=True)  # padding first, then the tokens in their order
     return ids.gather(1, order), mask.gather(1, order)

@@ -8,7 +8,7 @@ Source: Raffel et al. 2019, arXiv:1910.10683, and its released code.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from minipeft.transformer.attention import Attention, KeyValueCache
@@ -71,12 +71,12 @@ class Block(nn.Module):
 
     def forward(
         self,
-        hidden: Tensor,
-        bias: Tensor,
-        context: Tensor | None = None,
-        context_bias: Tensor | None = None,
+        hidden: torch.Tensor,
+        bias: torch.Tensor,
+        context: torch.Tensor | None = None,
+        context_bias: torch.Tensor | None = None,
         caches: list[KeyValueCache] | None = None,
-    ) -> Tensor:
+    ) -> torch.Tensor:
         """hidden: (batch, length, hidden); context: (batch, source, hidden); the biases are added to the scores."""
         own, cross = caches if caches is not None else (None, None)
         hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), bias=bias, cache=own))
@@ -103,12 +103,12 @@ class Stack(nn.Module):
 
     def forward(
         self,
-        vectors: Tensor,
-        mask: Tensor,
-        context: Tensor | None = None,
-        context_mask: Tensor | None = None,
+        vectors: torch.Tensor,
+        mask: torch.Tensor,
+        context: torch.Tensor | None = None,
+        context_mask: torch.Tensor | None = None,
         caches: list[list[KeyValueCache]] | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """vectors: (batch, length, hidden), the new positions; mask: (batch, seen), old and new positions.
 
         Returns the hidden states of the new positions and the mask that goes with all seen ones.
@@ -163,11 +163,11 @@ class EncoderDecoder(LanguageModel):
         elif module is self.embedding:
             nn.init.normal_(module.weight)
 
-    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def encode(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The encoder's output (batch, source, hidden) and its mask; a method may have made both longer."""
         return self.encoder(self.embedding(batch.source), batch.source_mask)
 
-    def answer_states(self, batch: Batch) -> Tensor:
+    def answer_states(self, batch: Batch) -> torch.Tensor:
         context, context_mask = self.encode(batch)
         start = torch.full_like(batch.target[:, :1], self.config.start)
         # (batch, target) each: the decoder reads the target one step late
@@ -176,18 +176,18 @@ class EncoderDecoder(LanguageModel):
         hidden, _ = self.decoder(self.embedding(ids), mask, context, context_mask)
         return self.rescale(hidden[:, -ids.shape[1] :])
 
-    def rescale(self, hidden: Tensor) -> Tensor:
+    def rescale(self, hidden: torch.Tensor) -> torch.Tensor:
         """T5 1.0's head reads hidden / sqrt(hidden_size); that of v1.1 reads hidden as it is."""
         return hidden * self.config.hidden_size**-0.5 if self.config.rescaled else hidden
 
-    def prefill(self, batch: Batch) -> tuple[Tensor, DecodingState]:
+    def prefill(self, batch: Batch) -> tuple[torch.Tensor, DecodingState]:
         context, context_mask = self.encode(batch)
         caches = [[KeyValueCache(), KeyValueCache()] for _ in self.decoder.blocks]
         state = DecodingState(batch.source_mask[:, :0], caches, context, context_mask)
         start = torch.full_like(batch.source[:, :1], self.config.start)
         return self.step(start, torch.ones_like(start, dtype=torch.bool), state)[:, 0], state
 
-    def step(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
+    def step(self, ids: torch.Tensor, mask: torch.Tensor, state: DecodingState) -> torch.Tensor:
         state.mask = torch.cat([state.mask, mask], dim=1)
         vectors = self.embedding(ids)
         hidden, _ = self.decoder(vectors, state.mask, state.context, state.context_mask, caches=state.caches)

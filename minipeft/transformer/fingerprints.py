@@ -4,7 +4,7 @@ import hashlib
 
 import numpy
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 PER_CHANNEL = (torch.per_channel_affine, torch.per_channel_symmetric, torch.per_channel_affine_float_qparams)
 
@@ -20,14 +20,14 @@ def fingerprint(model: nn.Module) -> str:
         return model.stands_for
     digest = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
-        if isinstance(weight, Tensor):
+        if isinstance(weight, torch.Tensor):
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
             if not weight.is_meta:
                 digest.update(tensor_bytes(weight))
     return digest.hexdigest()
 
 
-def tensor_bytes(tensor: Tensor) -> numpy.ndarray:
+def tensor_bytes(tensor: torch.Tensor) -> numpy.ndarray:
     """Every bit of a tensor in the order of its indices, as bytes, however it is laid out in memory."""
     tensor = tensor.detach().cpu()
     if tensor.is_quantized:

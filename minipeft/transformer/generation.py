@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from minipeft.transformer.attention import KeyValueCache
 from minipeft.transformer.batch import Batch
@@ -17,10 +16,10 @@ class DecodingState:
     context, context_mask: the encoder's output, (batch, source, hidden) and (batch, source), or None.
     """
 
-    mask: Tensor
+    mask: torch.Tensor
     caches: list[list[KeyValueCache]]
-    context: Tensor | None = None
-    context_mask: Tensor | None = None
+    context: torch.Tensor | None = None
+    context_mask: torch.Tensor | None = None
 
     def repeat(self, times: int) -> "DecodingState":
         """Each row `times` times, next to each other, to continue one source with several answers."""
@@ -62,7 +61,9 @@ def cut(row: list[int], eos: int) -> list[int]:
     return row[: row.index(eos)] if eos in row else row
 
 
-def choose(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None) -> Tensor:
+def choose(
+    logits: torch.Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None
+) -> torch.Tensor:
     """One token id per row of (batch, vocabulary) logits."""
     if temperature == 0.0:
         return logits.argmax(-1)
@@ -73,12 +74,12 @@ def choose(logits: Tensor, temperature: float, top_k: int | None, generator: tor
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 
-def at_least_float32(logits: Tensor) -> Tensor:
+def at_least_float32(logits: torch.Tensor) -> torch.Tensor:
     """16-bit logits in 32 bits, for sums over a vocabulary; wider ones as they are."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def score(model, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
+def score(model, batch: Batch, candidates: torch.Tensor, candidate_mask: torch.Tensor) -> torch.Tensor:
     """Log-likelihood of every candidate: sum over its tokens of log p(token | source, tokens before), in nats.
 
     candidates, candidate_mask: (batch, candidates, length) token ids padded at the end, and which of them are real.

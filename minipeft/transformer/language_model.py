@@ -4,7 +4,7 @@ Tasks, training and methods speak to a model through this class only, so none of
 """
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from minipeft.transformer.attention import Attention
@@ -23,23 +23,23 @@ class LanguageModel(nn.Module):
     reading_stack: str  # "encoder", apart from the decoder that writes; or "decoder", which does both
     max_positions: int | None = None  # how many tokens one stack can read; None: any number
 
-    def answer_states(self, batch: Batch) -> Tensor:
+    def answer_states(self, batch: Batch) -> torch.Tensor:
         """The hidden state from which each target token is predicted, (batch, target_length, hidden)."""
         raise NotImplementedError
 
-    def prefill(self, batch: Batch) -> tuple[Tensor, DecodingState]:
+    def prefill(self, batch: Batch) -> tuple[torch.Tensor, DecodingState]:
         """Read the sources: logits of the first answer token (batch, vocabulary), and what later steps need."""
         raise NotImplementedError
 
-    def step(self, ids: Tensor, mask: Tensor, state: DecodingState) -> Tensor:
+    def step(self, ids: torch.Tensor, mask: torch.Tensor, state: DecodingState) -> torch.Tensor:
         """Read (batch, n) more answer tokens: logits of the token after each, (batch, n, vocabulary)."""
         raise NotImplementedError
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> torch.Tensor:
         """Logits of each target token given the source and the tokens before it, (batch, target_length, vocabulary)."""
         return self.head(self.answer_states(batch))
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch) -> torch.Tensor:
         """Mean cross-entropy over the real target tokens of the batch, in nats."""
         # Only real tokens reach the vocabulary projection: it is the largest matrix of a small model.
         places = batch.answer_places()
@@ -47,7 +47,7 @@ class LanguageModel(nn.Module):
         return functional.cross_entropy(at_least_float32(logits), batch.target[places])
 
     @torch.no_grad()
-    def score(self, batch: Batch, candidates: Tensor, candidate_mask: Tensor) -> Tensor:
+    def score(self, batch: Batch, candidates: torch.Tensor, candidate_mask: torch.Tensor) -> torch.Tensor:
         """Log-likelihood in nats of each candidate answer, (batch, candidates); see `generation.score`."""
         return score(self, batch, candidates, candidate_mask)
 

@@ -5,7 +5,8 @@ the whole source, and factors on the residual stream. The head is counted as tie
 Source: Du et al. 2022 (GLM), arXiv:2103.10360; the sizes are those of the released ChatGLM-6B.
 """
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from minipeft.memory.shapes.llama import PlannedBlock, PlannedStack, RotaryAttention, rotate
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
@@ -22,7 +23,9 @@ class FusedAttention(RotaryAttention):
         self.heads, self.head_size, self.scale = heads, hidden_size // heads, (hidden_size // heads) ** -0.5
         self.dropout, self.fused = nn.Dropout(dropout), False
 
-    def project(self, hidden: Tensor, context=None, cache=None) -> tuple[Tensor, Tensor, Tensor]:
+    def project(
+        self, hidden: torch.Tensor, context=None, cache=None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         query, key, value = map(self.split_heads, self.query_key_value(hidden).chunk(3, dim=-1))
         return rotate(query), rotate(key), value  # (batch, heads, length, head) each
 

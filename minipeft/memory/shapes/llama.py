@@ -7,7 +7,7 @@ Sources: Touvron et al. 2023, arXiv:2302.13971; Su et al. 2021, arXiv:2104.09864
 """
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.transformer.attention import Attention
 from minipeft.transformer.decoder_only import Block, CausalStack, DecoderOnly, DecoderOnlyConfig
@@ -15,7 +15,7 @@ from minipeft.transformer.feed_forward import GatedFeedForward
 from minipeft.transformer.normalization import RMSNorm
 
 
-def rotate(x: Tensor) -> Tensor:
+def rotate(x: torch.Tensor) -> torch.Tensor:
     """(batch, heads, length, head), each pair of numbers of position i turned by i times its speed."""
     length, half = x.shape[2], x.shape[3] // 2
     speeds = 10000 ** (-torch.arange(half, device=x.device) / half)
@@ -28,7 +28,9 @@ def rotate(x: Tensor) -> Tensor:
 class RotaryAttention(Attention):
     """Attention whose queries and keys are turned by their positions; for whole texts, without a cache."""
 
-    def project(self, hidden: Tensor, context=None, cache=None) -> tuple[Tensor, Tensor, Tensor]:
+    def project(
+        self, hidden: torch.Tensor, context=None, cache=None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         query, key, value = super().project(hidden, context, cache)
         return rotate(query), rotate(key), value
 
@@ -36,7 +38,7 @@ class RotaryAttention(Attention):
 class NoPositions(nn.Module):
     """What stands for a table of positions where there is none."""
 
-    def forward(self, mask: Tensor, length: int) -> float:
+    def forward(self, mask: torch.Tensor, length: int) -> float:
         return 0.0
 
 
