@@ -3,6 +3,7 @@
 Both draw the story first and use it only if it offers every label, then draw the label: neither half alone tells.
 """
 
+import random
 from itertools import product
 
 from minipeft.tasks.making.recipes import TaskRecipe
@@ -15,17 +16,17 @@ MIXED = ("stand", "stand", "lie", "lie", "hold", "go", "take", "feel", "feel")
 HANDING = ("stand", "stand", "hold", "hold", "lie", "take", "give", "drop", "go")
 
 
-def make_entailment(random, split: str) -> Example:
+def make_entailment(generator: random.Random, split: str) -> Example:
     """`story | statement` -> yes, no, or maybe where the story does not determine it.
 
     A story is only used if it has a statement of each label; then the label is drawn, so the story tells nothing of it.
     """
-    kind = random.choice(("person", "object", "feeling"))
+    kind = generator.choice(("person", "object", "feeling"))
     world, text = told_world(
-        random, split, (3, 2, 2), MIXED, (5, 7), accept=lambda world: all(_claims(world, kind).values())
+        generator, split, (3, 2, 2), MIXED, (5, 7), accept=lambda world: all(_claims(world, kind).values())
     )
-    label = random.choice(("yes", "maybe", "no"))
-    return Example(f"{text} | {random.choice(_claims(world, kind)[label])}", label)
+    label = generator.choice(("yes", "maybe", "no"))
+    return Example(f"{text} | {generator.choice(_claims(world, kind)[label])}", label)
 
 
 def _claims(world: World, kind: str) -> dict[str, list[str]]:
@@ -61,12 +62,12 @@ def _feeling_claims(world: World) -> dict[str, list[str]]:
     return claims
 
 
-def make_next_sentence(random, split: str) -> Example:
+def make_next_sentence(generator: random.Random, split: str) -> Example:
     """`story | sentence` -> can the sentence come next? Both answers use the people and objects of the story."""
-    kind = random.choice(("take", "drop", "give"))
-    world, text = told_world(random, split, (2, 2, 2), HANDING, (4, 6), accept=lambda world: all(_next(world, kind)))
-    label = random.choice(("yes", "no"))
-    event = random.choice(_next(world, kind)[label == "no"])
+    kind = generator.choice(("take", "drop", "give"))
+    world, text = told_world(generator, split, (2, 2, 2), HANDING, (4, 6), accept=lambda world: all(_next(world, kind)))
+    label = generator.choice(("yes", "no"))
+    event = generator.choice(_next(world, kind)[label == "no"])
     return Example(f"{text} | {Teller(world, plain=1.0).tell(event)}", label)
 
 

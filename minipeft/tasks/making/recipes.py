@@ -21,7 +21,7 @@ def target_of(example: Example) -> str:
 
 @dataclass(frozen=True)
 class TaskRecipe:
-    """A generated task: what `Task` says about it, and `make(generator, split) -> Example`, a pure function of its inputs.
+    """A generated task: what `Task` says of it, and `make(generator, split) -> Example`, a pure function of its inputs.
 
     `parts` may name finer groups than the labels, such as a label together with the place of the answer in the story;
     `part(example)` tells the group. All groups get equal shares, which leaves no gain to guessing by position.

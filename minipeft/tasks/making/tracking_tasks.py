@@ -5,6 +5,7 @@ format. Words of dev and test never occur in train. Answers are read off the sim
 answer to some question on its story, and answers are spread evenly over the positions in it.
 """
 
+import random
 import re
 
 from minipeft.tasks.making.recipes import TaskRecipe
@@ -31,17 +32,17 @@ def _holders_differ(world: World) -> bool:
     return _spread({world.holder(thing) for thing in world.objects}, world.people)
 
 
-def make_where_is(random, split: str) -> Example:
+def make_where_is(generator: random.Random, split: str) -> Example:
     """`lamp | story` -> the place of the lamp, out of the three places of the story."""
-    world, text = told_world(random, split, (2, 3, 3), TRACKING, (5, 7), accept=_places_differ)
-    thing = random.choice(world.objects)
+    world, text = told_world(generator, split, (2, 3, 3), TRACKING, (5, 7), accept=_places_differ)
+    thing = generator.choice(world.objects)
     return Example(f"{thing} | {text}", world.where(thing), tuple(sorted(world.places)))
 
 
-def make_who_has(random, split: str) -> Example:
+def make_who_has(generator: random.Random, split: str) -> Example:
     """`lamp | story` -> the person who has the lamp, out of the three people of the story."""
-    world, text = told_world(random, split, (3, 2, 3), HANDING, (5, 8), accept=_holders_differ)
-    thing = random.choice(world.objects)
+    world, text = told_world(generator, split, (3, 2, 3), HANDING, (5, 8), accept=_holders_differ)
+    thing = generator.choice(world.objects)
     return Example(f"{thing} | {text}", world.holder(thing), tuple(sorted(world.people)))
 
 
@@ -57,12 +58,12 @@ def answer_order(example: Example) -> str:
     return f"{first} {last}"
 
 
-def make_yes_no(random, split: str) -> Example:
+def make_yes_no(generator: random.Random, split: str) -> Example:
     """`lamp kitchen | story` -> is the lamp there? The place is always one of the story's three."""
-    world, text = told_world(random, split, (2, 3, 3), TRACKING, (5, 7), accept=_places_differ)
-    thing, label = random.choice(world.objects), random.choice(("yes", "no"))
+    world, text = told_world(generator, split, (2, 3, 3), TRACKING, (5, 7), accept=_places_differ)
+    thing, label = generator.choice(world.objects), generator.choice(("yes", "no"))
     wrong = [place for place in world.places if place != world.where(thing)]
-    place = world.where(thing) if label == "yes" else random.choice(wrong)
+    place = world.where(thing) if label == "yes" else generator.choice(wrong)
     return Example(f"{thing} {place} | {text}", label)
 
 
@@ -74,11 +75,11 @@ def question_rank(example: Example) -> str:
     return f"{example.target} {rank(story, question.split()[1], places)}"
 
 
-def make_coreference(random, split: str) -> Example:
+def make_coreference(generator: random.Random, split: str) -> Example:
     """`She has the lamp | story` -> who she is. Both people are she, or both he, and both have a fact of that kind."""
-    world, text = told_world(random, split, (2, 2, 2), PERSONAL, (4, 6), accept=_facts)
-    they, options = random.choice(_facts(world))
-    person, fact = random.choice(options)
+    world, text = told_world(generator, split, (2, 2, 2), PERSONAL, (4, 6), accept=_facts)
+    they, options = generator.choice(_facts(world))
+    person, fact = generator.choice(options)
     return Example(f"{they} {fact} | {text}", person, tuple(sorted(world.people)))
 
 

@@ -4,6 +4,8 @@ Templates leave a word's kind open and records are shuffled, so the kind of a wo
 known from pretraining. People have capitals, as everywhere; places, objects and feelings share every position.
 """
 
+import random
+
 from minipeft.tasks.making.recipes import TaskRecipe
 from minipeft.tasks.making.telling import article
 from minipeft.tasks.making.world import FEELING_NAMES, PHRASES, PRONOUNS
@@ -26,26 +28,26 @@ SENTENCES = (
 )
 
 
-def make_tagging(random, split: str) -> Example:
+def make_tagging(generator: random.Random, split: str) -> Example:
     """A sentence -> `person: Anna; place: kitchen; object: lamp`, in the order of the sentence."""
-    nouns = [random.choice((("place", PLACES_OF), ("object", OBJECTS_OF))) for _ in "xyz"]
-    words = {slot: random.choice(pool[split]) for slot, (_, pool) in zip("xyz", nouns, strict=True)}
-    words["A"], words["B"] = random.sample(PEOPLE_OF[split], 2)
-    words["f"] = random.choice(FEELING_NAMES)
+    nouns = [generator.choice((("place", PLACES_OF), ("object", OBJECTS_OF))) for _ in "xyz"]
+    words = {slot: generator.choice(pool[split]) for slot, (_, pool) in zip("xyz", nouns, strict=True)}
+    words["A"], words["B"] = generator.sample(PEOPLE_OF[split], 2)
+    words["f"] = generator.choice(FEELING_NAMES)
     kinds = dict(zip("xyz", (kind for kind, _ in nouns), strict=True), A="person", B="person", f="feeling")
-    sentence = random.choice(SENTENCES)
+    sentence = generator.choice(SENTENCES)
     slots = sorted(
         (slot for slot in kinds if f"{{{slot}}}" in sentence), key=lambda slot: sentence.index(f"{{{slot}}}")
     )
     return Example(sentence.format(**words), "; ".join(f"{kinds[slot]}: {words[slot]}" for slot in slots))
 
 
-def make_describe(random, split: str) -> Example:
+def make_describe(generator: random.Random, split: str) -> Example:
     """Record in any order, `lamp happy Anna hill` -> `Anna is on the hill. She has a lamp and feels happy.`"""
-    person, place = random.choice(PEOPLE_OF[split]), random.choice(PLACES_OF[split])
-    thing, feeling = random.choice(OBJECTS_OF[split]), random.choice(FEELING_NAMES)
+    person, place = generator.choice(PEOPLE_OF[split]), generator.choice(PLACES_OF[split])
+    thing, feeling = generator.choice(OBJECTS_OF[split]), generator.choice(FEELING_NAMES)
     record = [person, place, thing, feeling]
-    random.shuffle(record)
+    generator.shuffle(record)
     they = PRONOUNS[person].capitalize()
     return Example(" ".join(record), f"{person} is {PHRASES[place]}. {they} has {article(thing)} and feels {feeling}.")
 

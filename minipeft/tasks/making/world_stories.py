@@ -1,5 +1,6 @@
 """What the state-tracking tasks share: a short story told with the words of one split, and where words stand in it."""
 
+import random
 import re
 
 from minipeft.tasks.making.lexicon import split_words
@@ -26,7 +27,9 @@ def rank(text: str, word: str, words, first: bool = False) -> int:
     return sum(other > position[word] for other in position.values())
 
 
-def told_world(random, split: str, counts: tuple[int, int, int], kinds, events, accept) -> tuple[World, str]:
+def told_world(
+    generator: random.Random, split: str, counts: tuple[int, int, int], kinds, events, accept
+) -> tuple[World, str]:
     """A world of so many people, places and objects after some events, and its story, in which all of them occur.
 
     `events` are the fewest and most events; `accept(world)` says whether the final state has a question to ask.
@@ -34,8 +37,10 @@ def told_world(random, split: str, counts: tuple[int, int, int], kinds, events, 
     """
     while True:
         pools = (PEOPLE_OF[split], PLACES_OF[split], OBJECTS_OF[split])
-        world = World(random, *(random.sample(pool, count) for pool, count in zip(pools, counts, strict=True)), kinds)
-        history = [world.step() for _ in range(random.randint(*events))]
+        world = World(
+            generator, *(generator.sample(pool, count) for pool, count in zip(pools, counts, strict=True)), kinds
+        )
+        history = [world.step() for _ in range(generator.randint(*events))]
         named = {word for event in history for word in (event.person, event.thing, event.place, event.other)}
         if not named.issuperset(world.people + world.places + world.objects) or not accept(world):
             continue
