@@ -25,11 +25,11 @@ def importance_step(
     raise NotImplementedError
 
 
-def triplet_scores(values: Tensor, p: Tensor, q: Tensor) -> Tensor:
+def triplet_scores(lam: Tensor, p: Tensor, q: Tensor) -> Tensor:
     """Implement: the score S_i of every triplet of one layer.
 
-    values: (rank,), the scores s of the numbers in lam. p: (out, rank), the scores of the numbers in P. q: (rank, in),
-    the scores of the numbers in Q. Return (rank,).
+    lam (rank,), p (out, rank) and q (rank, in) are not the triplets here but the scores s of their numbers. Return
+    (rank,).
     """
     raise NotImplementedError
 
@@ -87,7 +87,7 @@ COUNTS = {
 def check_prune(prune: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]) -> None:
     """Prove: raise AssertionError where `prune` is wrong, return where it is right.
 
-    prune(p, values, q, kept) -> (p, values, q), with p: (out, rank), values: (rank,), q: (rank, in) and
+    prune(p, lam, q, kept) -> (p, lam, q), with p: (out, rank), lam: (rank,), q: (rank, in) and
     kept: (rank,) bool. It may work in place or return new tensors, as it likes. It has to keep two laws:
     1. The update P diag(lam) Q afterwards is that of the kept triplets alone, as they were.
     2. All vectors are still there, bit for bit, so that a pruned triplet can come back.

@@ -14,9 +14,9 @@ def importance_step(
     return new_mean, new_jumps
 
 
-def triplet_scores(values: Tensor, p: Tensor, q: Tensor) -> Tensor:
+def triplet_scores(lam: Tensor, p: Tensor, q: Tensor) -> Tensor:
     """The score of every triplet, (rank,), from the scores of its numbers."""
-    return values + p.mean(dim=0) + q.mean(dim=1)
+    return lam + p.mean(dim=0) + q.mean(dim=1)
 
 
 def budget(done: int, total: int, first: int, last: int, warmup: float, final: float) -> int:
@@ -57,12 +57,12 @@ COUNTS = {
 
 
 def check_prune(prune) -> None:
-    """Raise AssertionError unless `prune(p, values, q, kept)` takes away what is not kept, and nothing else."""
+    """Raise AssertionError unless `prune(p, lam, q, kept)` takes away what is not kept, and nothing else."""
     torch.manual_seed(0)
-    p, values, q = torch.randn(5, 3), torch.tensor([0.5, -2.0, -1.0]), torch.randn(3, 4)
+    p, lam, q = torch.randn(5, 3), torch.tensor([0.5, -2.0, -1.0]), torch.randn(3, 4)
     kept = torch.tensor([False, True, True])
-    new_p, new_values, new_q = prune(p.clone(), values.clone(), q.clone(), kept)
+    new_p, new_lam, new_q = prune(p.clone(), lam.clone(), q.clone(), kept)
     expected = -2.0 * torch.outer(p[:, 1], q[1]) - torch.outer(p[:, 2], q[2])
-    torch.testing.assert_close((new_p * new_values) @ new_q, expected)
+    torch.testing.assert_close((new_p * new_lam) @ new_q, expected)
     assert torch.equal(new_p, p)
     assert torch.equal(new_q, q)

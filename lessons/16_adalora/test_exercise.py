@@ -98,15 +98,15 @@ def test_importance_step_leaves_what_it_is_given_as_it_was(answers):
 
 
 def test_triplet_scores_of_two_triplets_worked_by_hand(answers):
-    values = torch.tensor([1.0, 2.0])
+    lam = torch.tensor([1.0, 2.0])
     p = torch.tensor([[3.0, 0.0], [6.0, 3.0], [0.0, 9.0]])  # means of the columns: 3, 4
     q = torch.tensor([[2.0, 4.0, 0.0, 2.0], [8.0, 1.0, 1.0, 2.0]])  # means of the rows: 2, 3
     check(
         answers,
-        lambda answers: answers.triplet_scores(values, p, q),
+        lambda answers: answers.triplet_scores(lam, p, q),
         torch.tensor([6.0, 9.0]),
         holds="S_i = s(lam_i) + mean over j of s(P_ji) + mean over j of s(Q_ij)",
-        inputs={"values": values, "p": p, "q": q},
+        inputs={"lam": lam, "p": p, "q": q},
         section="The mathematics",
         likely="one of the three parts is missing, or a mean is taken over the wrong dimension",
     )
@@ -122,7 +122,7 @@ def test_triplet_scores_are_the_librarys(answers):
         lambda answers: answers.triplet_scores(scores["lam"], scores["P"], scores["Q"]),
         library.triplet_scores("x", layer),
         holds="the scores are those of minipeft's Importance.triplet_scores",
-        inputs={"values": scores["lam"], "p": scores["P"], "q": scores["Q"]},
+        inputs={"lam": scores["lam"], "p": scores["P"], "q": scores["Q"]},
         section="The mathematics",
         likely="one of the three parts is missing, or a mean is taken over the wrong dimension",
     )
@@ -365,41 +365,41 @@ def test_counts_bytes_of_the_importance(answers):
     )
 
 
-def in_place(p, values, q, kept):
-    values[~kept] = 0.0
-    return p, values, q
+def in_place(p, lam, q, kept):
+    lam[~kept] = 0.0
+    return p, lam, q
 
 
-def truncated(p, values, q, kept):
-    return p[:, kept], values[kept], q[kept]
+def truncated(p, lam, q, kept):
+    return p[:, kept], lam[kept], q[kept]
 
 
-def forgets_p(p, values, q, kept):
+def forgets_p(p, lam, q, kept):
     p[:, ~kept] = 0.0  # in place
-    return p, values * kept, q
+    return p, lam * kept, q
 
 
-def forgets_q(p, values, q, kept):
+def forgets_q(p, lam, q, kept):
     q[~kept] = 0.0
-    return p, values * kept, q
+    return p, lam * kept, q
 
 
-def first_ones(p, values, q, kept):
-    return p, values * (torch.arange(len(kept)) < kept.sum()), q
+def first_ones(p, lam, q, kept):
+    return p, lam * (torch.arange(len(kept)) < kept.sum()), q
 
 
 RIGHT = {
-    "new tensors": lambda p, values, q, kept: (p, values * kept, q),
+    "new tensors": lambda p, lam, q, kept: (p, lam * kept, q),
     "in place": in_place,
-    "torch.where": lambda p, values, q, kept: (p.clone(), torch.where(kept, values, 0.0), q.clone()),
+    "torch.where": lambda p, lam, q, kept: (p.clone(), torch.where(kept, lam, 0.0), q.clone()),
 }
 WRONG = {
-    "the mask is upside down": lambda p, values, q, kept: (p, values * ~kept, q),
-    "nothing is pruned": lambda p, values, q, kept: (p, values, q),
-    "everything is pruned": lambda p, values, q, kept: (p, 0 * values, q),
+    "the mask is upside down": lambda p, lam, q, kept: (p, lam * ~kept, q),
+    "nothing is pruned": lambda p, lam, q, kept: (p, lam, q),
+    "everything is pruned": lambda p, lam, q, kept: (p, 0 * lam, q),
     "as many as the mask has, but the first ones": first_ones,
-    "what is kept grows": lambda p, values, q, kept: (p, values * kept * len(kept) / kept.sum(), q),
-    "lam loses its sign": lambda p, values, q, kept: (p, values.abs() * kept, q),
+    "what is kept grows": lambda p, lam, q, kept: (p, lam * kept * len(kept) / kept.sum(), q),
+    "lam loses its sign": lambda p, lam, q, kept: (p, lam.abs() * kept, q),
     "the columns of P go, too": forgets_p,
     "the rows of Q go, too": forgets_q,
     "the vectors are cut off": truncated,

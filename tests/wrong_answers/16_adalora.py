@@ -4,7 +4,7 @@ from minipeft.course.wrong_answers import WrongAnswer
 
 MEAN = "new_mean = beta1 * mean + (1 - beta1) * now"
 JUMPS = "new_jumps = beta2 * jumps + (1 - beta2) * (now - new_mean).abs()"
-SCORES = "values + p.mean(dim=0) + q.mean(dim=1)"
+SCORES = "lam + p.mean(dim=0) + q.mean(dim=1)"
 FALL = "int(last + (first - last) * left**3)"
 SHARE = "left = 1 - (done - start) / (end - start)"
 STRETCH = "round(warmup * total), total - round(final * total)"
@@ -18,7 +18,7 @@ LAST = '"triplets_at_last": (ATTENTION + FEED_FORWARD) * 4'
 MIDDLE = "144 + 72 // 2**3"
 STORED = "3 * ATTENTION * (72 + 72) + 6 * FEED_FORWARD * (128 + 72) + 6 * (ATTENTION + FEED_FORWARD)"
 BYTES = '"importance_bytes": 2 * 4 * 6 * (ATTENTION * (72 + 72 + 1) + FEED_FORWARD * (128 + 72 + 1))'
-UPDATE = "torch.testing.assert_close((new_p * new_values) @ new_q, expected)"
+UPDATE = "torch.testing.assert_close((new_p * new_lam) @ new_q, expected)"
 VALUES, KEPT = "torch.tensor([0.5, -2.0, -1.0])", "torch.tensor([False, True, True])"
 EXPECTED = "-2.0 * torch.outer(p[:, 1], q[1]) - torch.outer(p[:, 2], q[2])"
 SAME_P, SAME_Q = "    assert torch.equal(new_p, p)\n", "    assert torch.equal(new_q, q)\n"
@@ -43,17 +43,17 @@ WRONG = [
         ("return new_mean, new_jumps", "return new_jumps, new_mean")]),
 
     WrongAnswer("the vectors' scores are summed, not averaged", "triplet_scores", [
-        (SCORES, "values + p.sum(dim=0) + q.sum(dim=1)")]),
-    WrongAnswer("P's score is left out", "triplet_scores", [(SCORES, "values + q.mean(dim=1)")]),
-    WrongAnswer("Q's score is left out", "triplet_scores", [(SCORES, "values + p.mean(dim=0)")]),
+        (SCORES, "lam + p.sum(dim=0) + q.sum(dim=1)")]),
+    WrongAnswer("P's score is left out", "triplet_scores", [(SCORES, "lam + q.mean(dim=1)")]),
+    WrongAnswer("Q's score is left out", "triplet_scores", [(SCORES, "lam + p.mean(dim=0)")]),
     WrongAnswer("lam's own score is left out", "triplet_scores", [(SCORES, "p.mean(dim=0) + q.mean(dim=1)")]),
     WrongAnswer("a third of the three parts is taken", "triplet_scores", [(SCORES, f"({SCORES}) / 3")]),
     WrongAnswer("the largest score of each vector is taken", "triplet_scores", [
-        (SCORES, "values + p.amax(dim=0) + q.amax(dim=1)")]),
+        (SCORES, "lam + p.amax(dim=0) + q.amax(dim=1)")]),
     WrongAnswer("all numbers of a triplet have one mean together", "triplet_scores", [
-        (SCORES, "torch.cat([values[None], p, q.T]).mean(dim=0)")]),
+        (SCORES, "torch.cat([lam[None], p, q.T]).mean(dim=0)")]),
     WrongAnswer("the three parts are multiplied", "triplet_scores", [
-        (SCORES, "values * p.mean(dim=0) * q.mean(dim=1)")]),
+        (SCORES, "lam * p.mean(dim=0) * q.mean(dim=1)")]),
 
     WrongAnswer("the budget falls along a straight line", "budget", [(FALL, FALL.replace("**3", ""))]),
     WrongAnswer("the power is 2", "budget", [(FALL, FALL.replace("**3", "**2"))]),
@@ -132,7 +132,7 @@ WRONG = [
     WrongAnswer("Q is not looked at", "check_prune", [(SAME_Q, "")]),
     WrongAnswer("P is not looked at", "check_prune", [(SAME_P, "")]),
     WrongAnswer("the mask that is tried keeps everything", "check_prune", [
-        (KEPT, "torch.tensor([True, True, True])"), (EXPECTED, "(p * values) @ q")]),
+        (KEPT, "torch.tensor([True, True, True])"), (EXPECTED, "(p * lam) @ q")]),
     WrongAnswer("the mask that is tried keeps nothing", "check_prune", [
         (KEPT, "torch.tensor([False, False, False])"), (EXPECTED, "torch.zeros(5, 4)")]),
     WrongAnswer("the mask that is tried keeps the first triplets", "check_prune", [
@@ -142,8 +142,8 @@ WRONG = [
         (VALUES, "torch.tensor([0.5, 2.0, 1.0])"),
         (EXPECTED, "2.0 * torch.outer(p[:, 1], q[1]) + torch.outer(p[:, 2], q[2])")]),
     WrongAnswer("what is given to prune is not cloned, so it changes under the test", "check_prune", [
-        ("prune(p.clone(), values.clone(), q.clone(), kept)", "prune(p, values, q, kept)")]),
+        ("prune(p.clone(), lam.clone(), q.clone(), kept)", "prune(p, lam, q, kept)")]),
     WrongAnswer("the finding is returned, not raised", "check_prune", [
         (f"    {UPDATE}\n{SAME_P}{SAME_Q}",
-         "    return torch.allclose((new_p * new_values) @ new_q, expected) and torch.equal(new_p, p)\n")]),
+         "    return torch.allclose((new_p * new_lam) @ new_q, expected) and torch.equal(new_p, p)\n")]),
 ]  # fmt: skip
