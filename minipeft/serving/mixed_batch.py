@@ -33,7 +33,9 @@ class MixedLoRALinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, A: torch.Tensor, B: torch.Tensor, scaling: float):
         super().__init__()
-        self.linear, self.scaling, self.rows = linear, scaling, None
+        self.linear = linear
+        self.scaling = scaling
+        self.rows = None
         self.register_buffer("A", A)
         self.register_buffer("B", B)
 

@@ -22,11 +22,13 @@ from minipeft.transformer.batch import Batch
 
 
 class SharedBlock(nn.Module):
-    """A layer that, while `sharing`, computes its output once and then gives it again to everyone."""
+    """A layer that, while `sharing`, computes its output once and gives it again to everyone."""
 
     def __init__(self, block: nn.Module):
         super().__init__()
-        self.block, self.sharing, self.output = block, False, None
+        self.block = block
+        self.sharing = False
+        self.output = None
 
     def forward(self, *inputs) -> torch.Tensor:
         if not self.sharing:
@@ -41,7 +43,9 @@ class TaskSublayer(nn.Module):
 
     def __init__(self, sublayer: nn.Module, adapters: list[nn.Module]):
         super().__init__()
-        self.sublayer, self.adapters, self.task = sublayer, nn.ModuleList(adapters), None
+        self.sublayer = sublayer
+        self.adapters = nn.ModuleList(adapters)
+        self.task = None
 
     def forward(self, *inputs, **options) -> torch.Tensor:
         return self.adapters[self.task](self.sublayer(*inputs, **options))

@@ -30,7 +30,9 @@ class DroppableSublayer(nn.Module):
 
     def __init__(self, sublayer: nn.Module, adapter: nn.Module):
         super().__init__()
-        self.sublayer, self.adapter, self.dropped = sublayer, adapter, False
+        self.sublayer = sublayer
+        self.adapter = adapter
+        self.dropped = False
 
     def forward(self, *inputs, **options) -> torch.Tensor:
         u = self.sublayer(*inputs, **options)  # (batch, length, hidden)

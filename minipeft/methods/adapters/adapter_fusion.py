@@ -28,7 +28,10 @@ from minipeft.transformer.batch import Batch
 
 
 class Fusion(nn.Module):
-    """Each position's mixture of what its layer's adapters would add. u: (..., hidden), z: (..., adapters, hidden)."""
+    """Each position's mixture of what its layer's adapters would add.
+
+    u: (..., hidden), what the sublayer gives; z: (..., adapters, hidden), what each would add.
+    """
 
     def __init__(self, hidden_size: int, device=None, dtype=None):
         super().__init__()
@@ -56,16 +59,21 @@ class Fusion(nn.Module):
 
 
 class FusedSublayer(nn.Module):
-    """A frozen sublayer with a fusion of frozen adapters behind it; `update` is what an adapter adds to its input."""
+    """A frozen sublayer with a fusion of frozen adapters behind it.
+
+    An adapter needs update(u), what it adds to its input; the fusion reads u and all of these.
+    """
 
     def __init__(self, sublayer: nn.Module, adapters: list[nn.Module], fusion: nn.Module):
         super().__init__()
-        self.sublayer, self.adapters, self.fusion = sublayer, nn.ModuleList(adapters), fusion
+        self.sublayer = sublayer
+        self.adapters = nn.ModuleList(adapters)
+        self.fusion = fusion
 
     def forward(self, *inputs, **options) -> torch.Tensor:
         u = self.sublayer(*inputs, **options)  # (batch, length, hidden)
-        z = torch.stack([adapter.update(u) for adapter in self.adapters], -2)  # (batch, length, adapters, hidden)
-        return u + self.fusion(u, z)
+        updates = [adapter.update(u) for adapter in self.adapters]
+        return u + self.fusion(u, torch.stack(updates, -2))  # z: (batch, length, adapters, hidden)
 
 
 @dataclass

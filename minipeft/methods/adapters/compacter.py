@@ -25,7 +25,7 @@ from minipeft.methods.selective.norm_tuning import norm_parameters
 
 
 class KroneckerLinear(nn.Module):
-    """A linear layer whose weight is a sum of Kronecker products; other layers may share `rule`, (n, n, n)."""
+    """A linear layer whose weight is a sum of Kronecker products; `rule`, (n, n, n), is shared."""
 
     def __init__(self, in_features: int, out_features: int, rule: nn.Parameter):
         super().__init__()
@@ -35,11 +35,12 @@ class KroneckerLinear(nn.Module):
         self.right = nn.Parameter(rule.new_empty(n, out_features // n))  # the vectors t_i
         self.bias = nn.Parameter(rule.new_zeros(out_features))
         for part in (self.left, self.right):
-            bound = (12 / (part.shape[1] + 1)) ** 0.5  # gain sqrt(2) times sqrt(6 / (fan-in + fan-out)) of one column
+            # Gain sqrt(2) times sqrt(6 / (fan-in + fan-out)), of a matrix of one column.
+            bound = (12 / (part.shape[1] + 1)) ** 0.5
             nn.init.uniform_(part, -bound, bound)
 
     def weight(self) -> torch.Tensor:
-        """W, (in, out). Entry (a c, b d), with c in in / n and d in out / n, is sum_i A_i[a, b] s_i[c] t_i[d]."""
+        """W, (in, out): at (a c, b d), sum_i A_i[a, b] s_i[c] t_i[d], c of in / n, d of out / n."""
         products = torch.einsum("iab,ic,id->acbd", self.rule, self.left, self.right)
         return products.flatten(2).flatten(0, 1)
 
@@ -52,7 +53,8 @@ class KroneckerAdapter(nn.Module):
 
     def __init__(self, down: nn.Module, up: nn.Module):
         super().__init__()
-        self.down, self.up = down, up
+        self.down = down
+        self.up = up
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         inner = nn.functional.gelu(self.down(x), approximate="tanh")  # (..., bottleneck)

@@ -3,6 +3,7 @@
     A(x) = x + W_up gelu(W_down x + b_down) + b_up     W_down: (bottleneck, hidden)   W_up: (hidden, bottleneck)
     h <- h + A(sublayer(norm(h)))                      the adapter stands before the residual sum
 
+The paper's BERT normalises after each residual sum; T5 v1.1 and GPT-2 normalise before each sublayer.
 Start: weights ~ N(0, 1e-3) cut at two standard deviations, as the released code (the paper says 1e-2), biases 0: the
 first forward pass is nearly, not exactly, the base model's.
 Trainable, at width d and bottleneck m: 2 d m + d + m per adapter, and every normalisation layer. The paper's BERT has
@@ -27,7 +28,7 @@ SUBLAYERS = ("attention", "cross_attention", "feed_forward")
 class Adapter(nn.Module):
     """A bottleneck network with a skip connection; `std` small makes it start near the identity."""
 
-    def __init__(self, hidden_size: int, bottleneck: int, std: float = 1e-3, device=None, dtype=None):
+    def __init__(self, hidden_size: int, bottleneck: int, std=1e-3, device=None, dtype=None):
         super().__init__()
         self.down = nn.Linear(hidden_size, bottleneck, device=device, dtype=dtype)
         self.up = nn.Linear(bottleneck, hidden_size, device=device, dtype=dtype)
@@ -45,7 +46,8 @@ class AdaptedSublayer(nn.Module):
 
     def __init__(self, sublayer: nn.Module, adapter: nn.Module):
         super().__init__()
-        self.sublayer, self.adapter = sublayer, adapter
+        self.sublayer = sublayer
+        self.adapter = adapter
 
     def forward(self, *inputs, **options) -> torch.Tensor:
         return self.adapter(self.sublayer(*inputs, **options))

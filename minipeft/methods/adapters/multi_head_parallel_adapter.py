@@ -22,18 +22,22 @@ from minipeft.methods.method import Method
 
 
 class AdaptedHeads(nn.Module):
-    """Frozen attention whose heads each have an adapter from their query to their output."""
+    """Frozen attention whose heads each have an adapter from their query to their output.
+
+    The attention needs heads, head_size, `query`, and three steps: project, attend and output.
+    """
 
     def __init__(self, attention: nn.Module, bottleneck: int):
         super().__init__()
-        heads, head, like = attention.heads, attention.head_size, attention.query.weight
+        heads, head = attention.heads, attention.head_size
+        like = attention.query.weight
         self.attention = attention
         self.down = nn.Parameter(like.new_empty(heads, head, bottleneck))
         self.up = nn.Parameter(like.new_zeros(heads, bottleneck, head))
         nn.init.uniform_(self.down, -(head**-0.5), head**-0.5)
 
     def forward(self, hidden: torch.Tensor, context=None, bias=None, cache=None) -> torch.Tensor:
-        """hidden: (batch, targets, hidden); context: (batch, sources, hidden); bias: broadcast to the scores."""
+        """hidden: (batch, targets, hidden); context: (batch, sources, hidden), or hidden itself."""
         query, key, value = self.attention.project(hidden, context, cache)
         mixed = self.attention.attend(query, key, value, bias)  # (batch, targets, heads * head)
         change = torch.relu(query @ self.down) @ self.up  # (batch, heads, targets, head)

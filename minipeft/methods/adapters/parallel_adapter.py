@@ -43,10 +43,11 @@ class ParallelSublayer(nn.Module):
 
     def __init__(self, sublayer: nn.Module, adapter: nn.Module):
         super().__init__()
-        self.sublayer, self.adapter = sublayer, adapter
+        self.sublayer = sublayer
+        self.adapter = adapter
 
     def forward(self, x: torch.Tensor, *others, **options) -> torch.Tensor:
-        """x: (batch, length, hidden); the others (what cross-attention looks at, biases, caches) the sublayer reads."""
+        """x: (batch, length, hidden); the others (context, biases, caches) the sublayer reads."""
         return self.sublayer(x, *others, **options) + self.adapter(x)
 
 

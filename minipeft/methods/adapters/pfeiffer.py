@@ -25,9 +25,9 @@ from minipeft.methods.targets import find_modules
 
 
 class PfeifferAdapter(nn.Module):
-    """A bottleneck network with a skip connection; `update` is what it adds, for those who add it themselves."""
+    """A bottleneck network with a skip connection; `update` is what it adds."""
 
-    def __init__(self, hidden_size: int, bottleneck: int, std: float = 0.02, device=None, dtype=None):
+    def __init__(self, hidden_size: int, bottleneck: int, std=0.02, device=None, dtype=None):
         super().__init__()
         self.down = nn.Linear(hidden_size, bottleneck, device=device, dtype=dtype)
         self.up = nn.Linear(bottleneck, hidden_size, device=device, dtype=dtype)

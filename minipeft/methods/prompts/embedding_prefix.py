@@ -22,12 +22,13 @@ from minipeft.methods.prompts.reparametrised import Reparametrised
 
 
 class EmbeddingNetwork(nn.Module):
-    """Vectors before a stack as the output of a network that all of them share, (prefix, hidden)."""
+    """Vectors before a stack, (prefix, hidden), from a network that all of them share."""
 
     def __init__(self, prefix: int, hidden_size: int, inner: int):
         super().__init__()
         self.positions = nn.Parameter(torch.randn(prefix, hidden_size))
-        self.inner, self.outer = nn.Linear(hidden_size, inner), nn.Linear(inner, hidden_size)
+        self.inner = nn.Linear(hidden_size, inner)
+        self.outer = nn.Linear(inner, hidden_size)
 
     def forward(self) -> torch.Tensor:
         return self.outer(torch.tanh(self.inner(self.positions)))
@@ -37,18 +38,22 @@ class EmbeddingNetwork(nn.Module):
 
 
 class PrefixedStack(nn.Module):
-    """A stack that reads what `prefix` gives, (prefix, hidden), before its input; its output and mask grow with it."""
+    """A stack that reads what `prefix` gives, (prefix, hidden), before its input.
+
+    The stack needs `blocks`, and stack(vectors, mask, *context, caches=...) -> states and mask.
+    """
 
     def __init__(self, stack: nn.Module, prefix: nn.Module):
         super().__init__()
-        self.stack, self.prefix = stack, prefix
+        self.stack = stack
+        self.prefix = prefix
 
     @property
     def blocks(self) -> nn.ModuleList:
         return self.stack.blocks
 
-    def forward(self, vectors: torch.Tensor, mask: torch.Tensor, *context, caches: list | None = None):
-        """vectors: (batch, length, hidden); mask: (batch, seen); context: what a decoder looks at, and its mask."""
+    def forward(self, vectors: torch.Tensor, mask: torch.Tensor, *context, caches=None):
+        """vectors: (batch, length, hidden); mask: (batch, seen); context: what a decoder reads."""
         prefix = self.prefix().expand(len(vectors), -1, -1)  # (batch, prefix, hidden)
         mask = torch.cat([mask.new_ones(prefix.shape[:2]), mask], dim=1)  # (batch, prefix + seen)
         if caches is None or caches[0][0].empty:  # later, the caches hold the prefix already
@@ -65,7 +70,8 @@ class EmbeddingPrefix(Reparametrised):
     inner: int = 512
 
     name = "embedding_prefix"
-    starts_at_identity = False
+    network_rate, network_grid = 3e-3, (1e-3, 3e-3, 1e-2, 3e-2)
+    table_rate, table_grid = 0.1, (0.01, 0.03, 0.1, 0.3)
     why_no_merge = "vectors make the input longer, which no weight of the model can do. Keep it attached."
     plain = PromptTable
 
@@ -73,14 +79,6 @@ class EmbeddingPrefix(Reparametrised):
         super().__post_init__()
         if self.prefix_length < 1 or self.inner < 1:
             raise UserError(f"prefix_length and inner must be at least 1: {self.prefix_length} and {self.inner} given.")
-
-    @property
-    def suggested_learning_rate(self) -> float:
-        return 3e-3 if self.reparametrise else 0.1
-
-    @property
-    def learning_rate_grid(self) -> tuple[float, ...]:
-        return (1e-3, 3e-3, 1e-2, 3e-2) if self.reparametrise else (0.01, 0.03, 0.1, 0.3)
 
     @property
     def extra_positions(self) -> int:

@@ -17,17 +17,18 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from minipeft.methods.prompts.prefix_tuning import PLACES, PrefixTuning
+from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.targets import matches
 
 
 class InfixEmbedding(nn.Module):
-    """Words as before, zeros for the ids from `vocabulary_size` on; it remembers where those stood in the last call."""
+    """Words as before, zeros for the ids from `vocabulary_size` on; remembers where those stood."""
 
     def __init__(self, embedding: nn.Module, vocabulary_size: int):
         super().__init__()
-        self.embedding, self.vocabulary_size = embedding, vocabulary_size
-        self.numbers = None  # (batch, length): the infix's own number of each position, -1 at words
+        self.embedding = embedding
+        self.vocabulary_size = vocabulary_size
+        self.numbers = None  # (batch, length) of the last call: 0, 1, ... at the infix, else -1
 
     @property
     def weight(self) -> torch.Tensor:
@@ -40,22 +41,26 @@ class InfixEmbedding(nn.Module):
 
 
 class InfixProjection(nn.Module):
-    """A layer's key (part 0) or value (part 1) projection, whose output at the infix's positions is the infix's own.
+    """A layer's key (part 0) or value (part 1) projection, with the infix's own at its positions.
 
-    The positions are those of the embedding's last call, so a backward pass under gradient checkpointing, which calls
-    this again, has to come before the next batch is read.
+    These are told by the `numbers` of the last call of `embedding`. So a backward pass under
+    gradient checkpointing, which calls this again, has to come before the next batch is read.
     """
 
-    def __init__(self, linear: nn.Module, prefix: nn.Module, layer: int, part: int, embedding: nn.Module):
+    def __init__(self, linear: nn.Module, prefix: nn.Module, layer: int, part: int, embedding):
         super().__init__()
-        self.linear, self.prefix, self.layer, self.part = linear, prefix, layer, part
+        self.linear = linear
+        self.prefix = prefix
+        self.layer, self.part = layer, part
         self.where = [embedding]  # in a list, lest it become a part of this module
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """(batch, length, hidden) -> (batch, length, heads * head)"""
         numbers = self.where[0].numbers
-        infix = self.prefix(self.layer)[self.part].transpose(0, 1).flatten(1)  # (infix, heads * head)
-        return torch.where((numbers < 0)[..., None], self.linear(hidden), infix[numbers.clamp(min=0)])
+        infix = self.prefix(self.layer)[self.part]  # (heads, infix, head)
+        infix = infix.transpose(0, 1).flatten(1)  # (infix, heads * head)
+        is_word = (numbers < 0)[..., None]
+        return torch.where(is_word, self.linear(hidden), infix[numbers.clamp(min=0)])
 
 
 @dataclass
@@ -66,7 +71,7 @@ class InfixTuning(PrefixTuning):
     network_rate = 1e-3
     network_grid = (1e-4, 3e-4, 1e-3, 3e-3)
     why_no_merge = "an infix adds positions to attend to, which no weight of the model can do. Keep it attached."
-    places = PLACES[1:]  # those of a decoder; a T5's encoder sees no infix
+    places = PrefixTuning.places[1:]  # those of a decoder; a T5's encoder sees no infix
 
     def install(self, model: nn.Module) -> None:
         if model.reading_stack != "decoder":

@@ -1,7 +1,6 @@
 """P-tuning: learn the vectors of virtual tokens that may stand anywhere in a template around the text.
 
     "[V][V][V] {first} ? [V] {second} [V]"      [V]: virtual, its vector is trained; "?": an anchor, a word as it is
-
     h = W_2 relu(W_1 LSTM(e) + b_1) + b_2       e, h: (prompt, hidden)   LSTM: 2 layers, hidden / 2 in each direction
 
 The second line is for training only: the LSTM makes the vectors depend on one another, and what is stored is h. With
@@ -38,22 +37,21 @@ class PromptTable(nn.Module):
 
 
 class LSTMEncoder(nn.Module):
-    """An LSTM reads the virtual tokens from both sides, so that each knows of the others; then two linear layers."""
+    """An LSTM reads the virtual tokens from both sides, so that each knows of the others."""
 
     def __init__(self, prompt: int, hidden_size: int):
         super().__init__()
-        half = (hidden_size + 1) // 2  # an odd hidden size is rounded up, and the last layer brings it back
+        half = (hidden_size + 1) // 2  # an odd size is rounded up, until the last layer
         self.positions = nn.Parameter(torch.randn(prompt, hidden_size))
         self.lstm = nn.LSTM(hidden_size, half, num_layers=2, bidirectional=True)
-        self.inner, self.outer = nn.Linear(2 * half, 2 * half), nn.Linear(2 * half, hidden_size)
+        self.inner = nn.Linear(2 * half, 2 * half)
+        self.outer = nn.Linear(2 * half, hidden_size)
 
     def forward(self) -> torch.Tensor:
-        # The LSTM alone is computed in its own type, outside of autocast: a 16-bit kernel of oneDNN
-        # is not there on every CPU. With and without gradients PyTorch picks different kernels, on a
-        # CPU and in cuDNN, whose last bits differ (and cuDNN's has no backward pass in eval mode):
-        # fixed here, so that what is stored is what was evaluated.
-        device = "cuda" if self.positions.is_cuda else "cpu"
-        own_type = torch.autocast(device, enabled=False)
+        # In its own type, outside of autocast: not every CPU has oneDNN's 16-bit LSTM. And by the
+        # kernel that has gradients: the last bits of others differ, and what is stored must be what
+        # was evaluated (cuDNN's, besides, has no backward pass in eval mode).
+        own_type = torch.autocast("cuda" if self.positions.is_cuda else "cpu", enabled=False)
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), own_type:
             states, _ = self.lstm(self.positions)  # (prompt, 2 * half)
         return self.outer(torch.relu(self.inner(states)))  # (prompt, hidden)
@@ -63,12 +61,14 @@ class LSTMEncoder(nn.Module):
 
 
 class MLPEncoder(nn.Module):
-    """Three linear layers that all virtual tokens share, each on its own: the encoder of Hugging Face's peft."""
+    """Three linear layers that each virtual token goes through alone, as in Hugging Face's peft."""
 
     def __init__(self, prompt: int, hidden_size: int):
         super().__init__()
         self.positions = nn.Parameter(torch.randn(prompt, hidden_size))
-        self.first, self.second, self.third = (nn.Linear(hidden_size, hidden_size) for _ in range(3))
+        self.first = nn.Linear(hidden_size, hidden_size)
+        self.second = nn.Linear(hidden_size, hidden_size)
+        self.third = nn.Linear(hidden_size, hidden_size)
 
     def forward(self) -> torch.Tensor:
         inner = torch.relu(self.second(torch.relu(self.first(self.positions))))
@@ -79,11 +79,13 @@ class MLPEncoder(nn.Module):
 
 
 class VirtualEmbedding(nn.Module):
-    """Words as before; the ids from `vocabulary_size` on are virtual tokens, whose vectors `prompt` gives."""
+    """Words as before; for the ids from `vocabulary_size` on, the vectors that prompt() gives."""
 
     def __init__(self, embedding: nn.Module, prompt: nn.Module, vocabulary_size: int):
         super().__init__()
-        self.embedding, self.prompt, self.vocabulary_size = embedding, prompt, vocabulary_size
+        self.embedding = embedding
+        self.prompt = prompt
+        self.vocabulary_size = vocabulary_size
 
     @property
     def weight(self) -> torch.Tensor:
@@ -105,16 +107,13 @@ class PTuning(Reparametrised):
     tune_backbone: bool = False
 
     name = "p_tuning"
-    starts_at_identity = False
     why_no_merge = "virtual tokens make the input longer, which no weight of the model can do. Keep it attached."
     plain = PromptTable
 
     def __post_init__(self):
         super().__post_init__()
         if not Template(self.template).virtual_tokens:
-            raise UserError(
-                f"P-tuning learns virtual tokens: put at least one [V] into the template {self.template!r}."
-            )
+            raise UserError(f"P-tuning learns virtual tokens: put at least one [V] into {self.template!r}.")
         if self.encoder not in ("lstm", "mlp", "none"):
             raise UserError(f"P-tuning's encoder must be 'lstm', 'mlp' or 'none', not {self.encoder!r}.")
 
@@ -124,13 +123,11 @@ class PTuning(Reparametrised):
 
     @property
     def suggested_learning_rate(self) -> float:
-        if self.tune_backbone:  # a rate that the model's own weights can take
-            return 1e-3
-        return 1.0 if self.encoder == "none" else 3e-2
+        return 1e-3 if self.tune_backbone else {"none": 1.0}.get(self.encoder, 3e-2)
 
     @property
     def learning_rate_grid(self) -> tuple[float, ...]:
-        if self.tune_backbone:
+        if self.tune_backbone:  # rates that the model's own weights can take
             return 3e-4, 1e-3, 2e-3, 4e-3
         return (0.1, 0.3, 1.0, 3.0) if self.encoder == "none" else (1e-2, 3e-2, 1e-1, 3e-1)
 

@@ -5,7 +5,7 @@
 
 The same mechanism as prefix tuning. What the paper changed: the network behind the keys and values is optional (here:
 off), the prompt's length is chosen for the task, and a new linear head may stand for the language model's. A tagging
-task is answered in text here, one tag after the other.
+task is answered in text here, one tag after the other. The released code's dropout on the prompt is left out.
 Start: the prompt random, so the first output is never the base model's; the head as in heads.py.
 Trainable (stored): 2 prefix heads head parameters in each layer with a prompt (and attention type), and with labels
 (labels + 1) (hidden + 1) in the head.

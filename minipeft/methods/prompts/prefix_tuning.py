@@ -1,22 +1,19 @@
 """Prefix tuning: learn keys and values that stand before the real ones in every attention layer.
 
     softmax(q [P_k; K]^T) [P_v; V]          P_k, P_v: (heads, prefix, head) in each layer
-
     [P_k; P_v] = W_2 tanh(W_1 e + b_1) + b_2
     e: (prefix, hidden)   W_1: (inner, hidden)   W_2: (2 heads head, inner)
 
-The second line is for training only: e and W_1 are shared by all layers, each layer has its own W_2, and what is stored
+The second equation is for training only: all layers share e and W_1, each has its own W_2, and what is stored
 are the keys and values that come out. Encoder, decoder and cross-attention have each their own prefix.
-Start: random, or what the model computes on real words; the prefix takes part of the softmax, so the first output is
-never the base model's.
+Start: a network as PyTorch makes it; a table N(0, 0.02), where the released code and peft take N(0, 1); or what the
+model computes on real words. The prefix takes part of the softmax, so the first output is never the base model's.
 Trainable (stored): 2 L prefix heads head parameters per attention type with L layers. With reparametrise, training
 moves prefix d + inner (d + 1) + 2 L heads head (inner + 1) parameters instead, at width d.
 Paper: Li & Liang 2021, arXiv:2101.00190. Lesson: lessons/06_prefix_tuning.
 """
 
 from dataclasses import dataclass
-from itertools import count
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -26,8 +23,6 @@ from minipeft.methods.prompts.reparametrised import Reparametrised
 from minipeft.methods.prompts.word_activations import word_activations
 from minipeft.methods.targets import matches
 from minipeft.transformer.positions import ShiftedPositions
-
-PLACES = ("encoder.blocks.*.attention", "decoder.blocks.*.attention", "decoder.blocks.*.cross_attention")
 
 
 class PrefixTable(nn.Module):
@@ -48,39 +43,44 @@ class PrefixTable(nn.Module):
 class PrefixNetwork(nn.Module):
     """Keys and values as the output of a network that all prefix positions share."""
 
-    def __init__(self, layers: int, heads: int, prefix: int, head: int, hidden_size: int, inner: int):
+    def __init__(self, layers: int, heads: int, prefix: int, head: int, hidden: int, inner: int):
         super().__init__()
         self.shape = (prefix, 2, heads, head)
-        self.positions = nn.Parameter(torch.randn(prefix, hidden_size))
-        self.inner = nn.Linear(hidden_size, inner)
+        self.positions = nn.Parameter(torch.randn(prefix, hidden))
+        self.inner = nn.Linear(hidden, inner)
         self.outer = nn.ModuleList(nn.Linear(inner, 2 * heads * head) for _ in range(layers))
 
     def forward(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of one layer, (heads, prefix, head) each."""
-        flat = self.outer[layer](torch.tanh(self.inner(self.positions)))  # (prefix, 2 * heads * head)
+        inner = torch.tanh(self.inner(self.positions))  # (prefix, inner)
+        flat = self.outer[layer](inner)  # (prefix, 2 * heads * head)
         key, value = flat.view(self.shape).permute(1, 2, 0, 3)  # (2, heads, prefix, head)
         return key, value
 
     def table_now(self) -> torch.Tensor:
-        """Keys and values of all layers, (layers, 2, heads, prefix, head)."""
         return torch.stack([torch.stack(self(layer)) for layer in range(len(self.outer))])
 
 
 class PrefixedAttention(nn.Module):
-    """Attention with a prefix before its keys and values. Caches do not hold the prefix; its positions have no bias."""
+    """Attention with prefix(layer), keys and values, before its own; caches do not hold them.
+
+    The attention needs three steps: project (to queries, keys, values by head), attend and output.
+    """
 
     def __init__(self, attention: nn.Module, prefix: nn.Module, layer: int):
         super().__init__()
-        self.attention, self.prefix, self.layer = attention, prefix, layer
+        self.attention = attention
+        self.prefix = prefix
+        self.layer = layer
 
     def forward(self, hidden: torch.Tensor, context=None, bias=None, cache=None) -> torch.Tensor:
-        """hidden: (batch, targets, hidden); bias: broadcast to (batch, heads, targets, sources), without the prefix."""
+        """hidden: (batch, targets, hidden); bias: broadcast to the scores, without the prefix."""
         query, key, value = self.attention.project(hidden, context, cache)
         prefix_key, prefix_value = (x.expand(len(key), -1, -1, -1) for x in self.prefix(self.layer))
         key = torch.cat([prefix_key, key], dim=2)  # (batch, heads, prefix + sources, head)
         value = torch.cat([prefix_value, value], dim=2)
         if bias is not None:
-            bias = nn.functional.pad(bias, (prefix_key.shape[2], 0))  # zeros: every query may look at the prefix
+            bias = nn.functional.pad(bias, (prefix_key.shape[2], 0))  # 0: all may look there
         return self.attention.output(self.attention.attend(query, key, value, bias))
 
 
@@ -88,9 +88,9 @@ class PrefixedAttention(nn.Module):
 class PrefixTuning(Reparametrised):
     """A prefix of `prefix_length` keys and values in every attention layer.
 
-    With `reparametrise` they come from a network of size `inner` while training; `finish`, saving and loading keep the
-    keys and values alone. Without it they are trained directly, which wants a far higher learning rate, and may start
-    from real words: init "words" takes the keys and values of `words`, repeated or cut to the prefix's length.
+    reparametrise: they come from a network of size `inner` while training, and are stored alone. Without it they are
+    trained directly, which wants a far higher learning rate. init: "words" starts from the keys and values of `words`,
+    repeated or cut to the prefix's length, and needs reparametrise=False.
     """
 
     prefix_length: int = 10
@@ -100,11 +100,10 @@ class PrefixTuning(Reparametrised):
     words: str = ""
 
     name = "prefix_tuning"
-    network_rate: ClassVar[float] = 3e-3
-    network_grid: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3, 1e-2)
-    starts_at_identity = False
+    network_rate, network_grid = 3e-3, (3e-4, 1e-3, 3e-3, 1e-2)
+    table_rate, table_grid = 0.3, (0.03, 0.1, 0.3, 1.0)
     why_no_merge = "a prefix adds positions to attend to, which no weight of the model can do. Keep it attached."
-    places: ClassVar[tuple[str, ...]] = PLACES
+    places = ("encoder.blocks.*.attention", "decoder.blocks.*.attention", "decoder.blocks.*.cross_attention")
     plain = PrefixTable
 
     def __post_init__(self):
@@ -119,14 +118,6 @@ class PrefixTuning(Reparametrised):
             raise UserError("init='words' sets the keys and values themselves: give reparametrise=False with it.")
 
     @property
-    def suggested_learning_rate(self) -> float:
-        return self.network_rate if self.reparametrise else 0.3  # keys and values themselves need larger steps
-
-    @property
-    def learning_rate_grid(self) -> tuple[float, ...]:
-        return self.network_grid if self.reparametrise else (0.03, 0.1, 0.3, 1.0)
-
-    @property
     def extra_positions(self) -> int:
         return self.prefix_length
 
@@ -137,8 +128,8 @@ class PrefixTuning(Reparametrised):
         # All prefixes are made before any is put in: real words are read by the plain model.
         prefixes = {place: self.new_prefix(model, self.chosen(paths)) for place, paths in layers.items() if paths}
         for place, prefix in prefixes.items():
-            numbers = count()
-            self.replace(self.chosen(layers[place]), lambda a, p=prefix, n=numbers: PrefixedAttention(a, p, next(n)))
+            for number, path in enumerate(self.chosen(layers[place])):
+                self.replace([path], lambda attention, p=prefix, n=number: PrefixedAttention(attention, p, n))
         if model.max_positions is not None:  # a GPT-2's first positions are left to the prefix
             self.replace(["decoder.positions"], lambda positions: ShiftedPositions(positions, self.prefix_length))
 

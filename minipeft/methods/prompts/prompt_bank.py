@@ -10,16 +10,19 @@ from torch import nn
 
 
 class PromptBank(nn.Module):
-    """A stack that reads, before each row of its input, one of `prompts`, (n, prompt_length, hidden).
+    """A stack that reads one of `prompts`, (n, prompt_length, hidden), before each row.
 
-    `rows`, (batch,), names each row's prompt; a batch of several rows for each of them repeats it for neighbours.
-    Where it is None, row i has prompt 0, and in training prompt `turns`[i], or i mod n where no turns are given.
+    `rows`, (batch,), names each row's prompt; in a batch of several rows for each, neighbours have
+    the same. Where it is None, row i has prompt 0, and in training prompt `turns`[i], or i mod n
+    where no turns are given. The stack needs what PromptedStack asks of one.
     """
 
     def __init__(self, stack: nn.Module, prompts: torch.Tensor):
         super().__init__()
-        self.stack, self.prompts = stack, nn.Parameter(prompts)
-        self.rows, self.turns = None, None
+        self.stack = stack
+        self.prompts = nn.Parameter(prompts)
+        self.rows = None
+        self.turns = None
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -35,8 +38,9 @@ class PromptBank(nn.Module):
         return numbers % len(self.prompts) if self.turns is None else self.turns
 
     def forward(self, vectors: torch.Tensor, mask: torch.Tensor, caches: list | None = None):
-        """vectors: (batch, length, hidden), the new positions; mask: (batch, seen), without the prompt."""
-        mask = torch.cat([mask.new_ones(len(mask), self.prompts.shape[1]), mask], dim=1)  # (batch, prompt + seen)
+        """vectors: (batch, length, hidden), new places; mask: (batch, seen), without the prompt."""
+        front = mask.new_ones(len(mask), self.prompts.shape[1])
+        mask = torch.cat([front, mask], dim=1)  # (batch, prompt + seen)
         if caches is None or caches[0][0].empty:  # later, the caches hold the prompts already
             prompt = self.prompts[self.choose(len(vectors))]  # (batch, prompt, hidden)
             vectors = torch.cat([prompt, vectors], dim=1)  # (batch, prompt + length, hidden)

@@ -6,6 +6,7 @@ With a template, X is the source with hand-written words around it: a hybrid pro
 Start: uniform in +-1/2, or embeddings of frequent tokens, or of the class labels, or a prompt trained elsewhere: never
 the base model's output.
 Trainable: prompt_length * hidden parameters. T5 has its prompt before the encoder only, GPT-2 before its one stack.
+The paper's defaults are length 100, class labels and weight decay 1e-5; ours length 20, vocabulary and no decay.
 The paper's learning rate 0.3 is meant for Adafactor without parameter scaling, and only for it; with our short
 training of small bases 3 is better.
 Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691. Lesson: lessons/05_prompt_tuning.
@@ -26,19 +27,24 @@ FREQUENT = 5000  # tokens to sample from (paper, section 3.2)
 
 
 class PromptedStack(nn.Module):
-    """A stack that reads `prompt`, (prompt_length, hidden), before its input; its output and mask grow with it."""
+    """A stack that reads `prompt`, (prompt_length, hidden), before its input.
+
+    The stack needs `blocks`, and stack(vectors, mask, caches=...) -> states and mask: both grow.
+    """
 
     def __init__(self, stack: nn.Module, prompt: torch.Tensor):
         super().__init__()
-        self.stack, self.prompt = stack, nn.Parameter(prompt)
+        self.stack = stack
+        self.prompt = nn.Parameter(prompt)
 
     @property
     def blocks(self) -> nn.ModuleList:
         return self.stack.blocks
 
     def forward(self, vectors: torch.Tensor, mask: torch.Tensor, caches: list | None = None):
-        """vectors: (batch, length, hidden), the new positions; mask: (batch, seen), without the prompt."""
-        mask = torch.cat([mask.new_ones(len(mask), len(self.prompt)), mask], dim=1)  # (batch, prompt + seen)
+        """vectors: (batch, length, hidden), new places; mask: (batch, seen), without the prompt."""
+        front = mask.new_ones(len(mask), len(self.prompt))
+        mask = torch.cat([front, mask], dim=1)  # (batch, prompt + seen)
         if caches is None or caches[0][0].empty:  # later, the caches hold the prompt already
             prompt = self.prompt.expand(len(vectors), -1, -1)  # (batch, prompt, hidden)
             vectors = torch.cat([prompt, vectors], dim=1)  # (batch, prompt + length, hidden)
@@ -84,17 +90,13 @@ class PromptTuning(Method):
         if self.labels and self.init != "labels" and self.labels_are_for_the_start:
             raise UserError(f"A prompt with init {self.init!r} reads no labels: give init='labels' with them.")
         if self.init == "labels" and len(self.labels) > self.prompt_length:
-            raise UserError(
-                f"A prompt of {self.prompt_length} has no place for {len(self.labels)} labels: make it longer."
-            )
+            raise UserError(f"{self.prompt_length} vectors have no place for {len(self.labels)} labels: take more.")
         Template(self.template)
 
     def start_from(self, prompt: torch.Tensor) -> None:
         """Begin with `prompt`, (prompt_length, hidden), when attached, whatever `init` says."""
         if not prompt.isfinite().all():
-            raise UserError(
-                "The prompt to start from holds values that are not finite: nothing can be learned from it."
-            )
+            raise UserError("The prompt to start from holds values that are not finite: take another start.")
         self.start = prompt.detach().clone()
 
     def source_ids(self, text: str) -> list[int]:

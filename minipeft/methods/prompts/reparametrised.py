@@ -15,7 +15,20 @@ class Reparametrised(Method):
     """What methods share whose training moves other parameters than they store."""
 
     needs_language_model = True
+    starts_at_identity = False
+    network_rate: ClassVar[float]  # the suggested one, and its grid, while a network is trained
+    network_grid: ClassVar[tuple[float, ...]]
+    table_rate: ClassVar[float]  # where the parameters themselves are trained, they need larger steps
+    table_grid: ClassVar[tuple[float, ...]]
     plain: ClassVar[type[nn.Module]]  # what `finish` leaves: made from one tensor, its parameter `table`
+
+    @property
+    def suggested_learning_rate(self) -> float:
+        return self.network_rate if self.reparametrise else self.table_rate
+
+    @property
+    def learning_rate_grid(self) -> tuple[float, ...]:
+        return self.network_grid if self.reparametrise else self.table_grid
 
     def networks(self) -> dict[str, nn.Module]:
         """What gives the prompts now, a network or a plain table; one that many layers share is named once."""

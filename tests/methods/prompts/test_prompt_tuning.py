@@ -104,7 +104,7 @@ def test_uniform_start_lies_within_one_half():
         ({"init": "labels"}, "needs the labels"),
         ({"init": "labels", "labels": "good"}, "a list of words, not the text 'good'"),
         ({"labels": ["good", "bad"]}, "init 'vocabulary' reads no labels"),
-        ({"init": "labels", "labels": ["a", "b", "c"], "prompt_length": 2}, "no place for 3 labels"),
+        ({"init": "labels", "labels": ["a", "b", "c"], "prompt_length": 2}, "2 vectors have no place for 3 labels"),
     ],
 )
 def test_hyper_parameters_that_make_no_sense_are_refused(settings, words):
