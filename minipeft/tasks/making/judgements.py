@@ -11,33 +11,33 @@ CHECK = ("{q}? {a}.", "Question: {q}? Answer: {a}.", "{s}? {a}.", "{s}. Is that 
 TRUTH = ("True or false: {s}. {a}.", "{s}: {a}.", "{s}. This is {a}.")
 
 
-def check(random, world: World) -> str:
+def check(generator, world: World) -> str:
     """A statement that is true, false or open, each as often, asked as yes / no / maybe or true / false / unknown."""
-    truth = random.choice(("yes", "no", "yes", "no", "maybe"))
-    claim = _claim(random, world, truth)
+    truth = generator.choice(("yes", "no", "yes", "no", "maybe"))
+    claim = _claim(generator, world, truth)
     if not claim:
         return ""
     statement, question = claim
-    if random.random() < 0.3:
+    if generator.random() < 0.3:
         word = {"yes": "true", "no": "false", "maybe": "unknown"}[truth]
-        pattern = random.choice(TRUTH)
+        pattern = generator.choice(TRUTH)
         return pattern.format(s=capital(statement), a=word if "This" in pattern else capital(word))
-    return random.choice(CHECK).format(s=capital(statement), q=capital(question), a=capital(truth))
+    return generator.choice(CHECK).format(s=capital(statement), q=capital(question), a=capital(truth))
 
 
-def _claim(random, world: World, truth: str) -> tuple[str, str] | None:
+def _claim(generator, world: World, truth: str) -> tuple[str, str] | None:
     """A statement of that truth and the question for it; the same forms for every truth."""
-    kind = random.choice(("where", "where", "has", "feels"))
+    kind = generator.choice(("where", "where", "has", "feels"))
     things = {"where": world.people + world.objects, "has": world.objects, "feels": world.people}[kind]
     value = {"where": world.where, "has": world.holder, "feels": world.feeling}[kind]
     answers = {"where": world.places, "has": world.people, "feels": FEELING_NAMES}[kind]
     wanted = [thing for thing in things if (value(thing) is None) == (truth == "maybe")]
     if not wanted or (kind == "has" and truth == "maybe"):
         return None
-    thing = random.choice(wanted)
+    thing = generator.choice(wanted)
     answer = value(thing)
     if truth != "yes":
-        answer = random.choice([other for other in answers if other != answer])
+        answer = generator.choice([other for other in answers if other != answer])
     if kind == "where":
         return f"{named(thing)} is {PHRASES[answer]}", f"is {named(thing)} {PHRASES[answer]}"
     if kind == "has":
@@ -45,9 +45,9 @@ def _claim(random, world: World, truth: str) -> tuple[str, str] | None:
     return f"{thing} is {answer}", f"is {thing} {answer}"
 
 
-def whom(random, world: World) -> str:
+def whom(generator, world: World) -> str:
     """A pronoun that only the state explains: one person of that pronoun has the thing, or feels so."""
-    person = random.choice(world.people)
+    person = generator.choice(world.people)
     they = capital(PRONOUNS[person])
     facts = [f"has the {thing}" for thing in world.objects if world.holder(thing) == person]
     feeling = world.feeling(person)
@@ -58,21 +58,21 @@ def whom(random, world: World) -> str:
         facts.append(f"is {PHRASES[place]}")
     if not facts:
         return ""
-    fact = random.choice(facts)
+    fact = generator.choice(facts)
     forms = (f"{they} {fact}. Who? {person}.", f"{they} {fact}. {they} means {person}.", f"{they} {fact}: {person}.")
-    return random.choice(forms)
+    return generator.choice(forms)
 
 
-def fits(random, world: World) -> str:
+def fits(generator, world: World) -> str:
     """Whether an event can come next."""
-    event = world.propose(random.choice(("take", "drop", "drop", "give", "give", "go")))
+    event = world.propose(generator.choice(("take", "drop", "drop", "give", "give", "go")))
     if event.kind == "give" and event.person == event.other:
         return ""
     answer = "Yes" if world.possible(event) else "No"
-    if answer == "No" and random.random() < 0.5:
+    if answer == "No" and generator.random() < 0.5:
         return ""
     line = Teller(world, plain=1.0).tell(event)
-    return random.choice(
+    return generator.choice(
         (f"Next: {line} Fits? {answer}.", f"Can this be next? {line} {answer}.", f'Does "{line}" fit? {answer}.')
     )
 

@@ -10,72 +10,72 @@ from minipeft.tasks.making.world import FEELING_NAMES, OBJECTS, PEOPLE, PHRASES,
 ASK = ("{q}? {a}.", "Question: {q}? Answer: {a}.", "{q}? Answer: {a}.", 'Someone asked, "{q}?" "{a}."')
 
 
-def ask(random, question: str, answer: str) -> str:
-    return random.choice(ASK).format(q=question, a=capital(answer))
+def ask(generator, question: str, answer: str) -> str:
+    return generator.choice(ASK).format(q=question, a=capital(answer))
 
 
-def _placed(random, world: World) -> str:
+def _placed(generator, world: World) -> str:
     """A person or object of the story whose place is determined."""
     known = [thing for thing in world.people + world.objects if world.where(thing)]
-    return random.choice(known) if known else ""
+    return generator.choice(known) if known else ""
 
 
 def named(thing: str) -> str:
     return thing if thing in PRONOUNS else "the " + thing
 
 
-def where(random, world: World) -> str:
-    thing = _placed(random, world)
+def where(generator, world: World) -> str:
+    thing = _placed(generator, world)
     if not thing:
         return ""
     place = world.where(thing)
     they = PRONOUNS.get(thing, "it")
-    form = random.randrange(4)
+    form = generator.randrange(4)
     if form == 0:
         forms = (
             f"Find {named(thing)}: {place}.",
             f"Place of {named(thing)}: {place}.",
             f"{capital(thing)}: {place}.",
         )
-        return random.choice(forms)
+        return generator.choice(forms)
     answer = (f"{they} is {PHRASES[place]}", PHRASES[place], f"{named(thing)} is {PHRASES[place]}", place)[
-        random.randrange(4)
+        generator.randrange(4)
     ]
-    return ask(random, f"Where is {named(thing)}", answer)
+    return ask(generator, f"Where is {named(thing)}", answer)
 
 
-def who_has(random, world: World) -> str:
+def who_has(generator, world: World) -> str:
     held = [thing for thing in world.objects if world.holder(thing)]
     if not held:
         return ""
-    thing = random.choice(held)
+    thing = generator.choice(held)
     person = world.holder(thing)
-    form = random.randrange(5)
+    form = generator.randrange(5)
     if form == 0:
-        return f"{capital(thing)}: {person}." if random.random() < 0.5 else f"Owner of the {thing}: {person}."
+        return f"{capital(thing)}: {person}." if generator.random() < 0.5 else f"Owner of the {thing}: {person}."
     if form == 1:
         things = [other for other in held if world.holder(other) == person]
-        return ask(random, f"What does {person} have", " and ".join(article(other) for other in things))
-    answer = (person, f"{person} has it", f"{person} has the {thing}")[random.randrange(3)]
-    return ask(random, f"Who has the {thing}", answer)
+        return ask(generator, f"What does {person} have", " and ".join(article(other) for other in things))
+    answer = (person, f"{person} has it", f"{person} has the {thing}")[generator.randrange(3)]
+    return ask(generator, f"Who has the {thing}", answer)
 
 
-def who_is_there(random, world: World) -> str:
-    thing = _placed(random, world)
+def who_is_there(generator, world: World) -> str:
+    thing = _placed(generator, world)
     if not thing:
         return ""
     place = world.where(thing)
     if thing in PRONOUNS:
         people = [person for person in world.people if world.where(person) == place]
-        return ask(random, f"Who is {PHRASES[place]}", " and ".join(people))
+        return ask(generator, f"Who is {PHRASES[place]}", " and ".join(people))
     things = [other for other in world.objects if world.where(other) == place]
-    return ask(random, f"What is {PHRASES[place]}", " and ".join(article(other) for other in things))
+    return ask(generator, f"What is {PHRASES[place]}", " and ".join(article(other) for other in things))
 
 
-def feelings(random, world: World) -> str:
+def feelings(generator, world: World) -> str:
     if not world.feelings:
         return ""
-    person, event = random.choice(list(world.feelings.items()))
+    person, event = generator.choice(list(world.feelings.items()))
     they = PRONOUNS[person]
     forms = (
         (f"How does {person} feel", event.feeling),
@@ -84,22 +84,22 @@ def feelings(random, world: World) -> str:
         (f"Why is {person} {event.feeling}", f"because {they} {event.cause}"),
         (f"Who {event.cause}", f"{person}, and {they} is {event.feeling}"),
     )
-    return ask(random, *random.choice(forms))
+    return ask(generator, *generator.choice(forms))
 
 
-def lists(random, world: World) -> str:
+def lists(generator, world: World) -> str:
     """The words of the story by category."""
     groups = [
         ("People", "person", world.people),
         ("Objects", "object", world.objects),
         ("Places", "place", world.places),
     ]
-    random.shuffle(groups)
-    if random.random() < 0.6:
-        return " ".join(f"{name}: {', '.join(words)}." for name, _, words in groups[: random.randint(1, 3)])
+    generator.shuffle(groups)
+    if generator.random() < 0.6:
+        return " ".join(f"{name}: {', '.join(words)}." for name, _, words in groups[: generator.randint(1, 3)])
     _, kind, words = groups[0]
-    word = random.choice(words)
-    return random.choice(
+    word = generator.choice(words)
+    return generator.choice(
         (
             f"{capital(word)} is {article(kind)}.",
             f"Kind of {word}: {kind}.",
@@ -108,23 +108,23 @@ def lists(random, world: World) -> str:
     )
 
 
-def kinds(random, world: World) -> str:
+def kinds(generator, world: World) -> str:
     """Categories of words that need not be in the story."""
     names = {"person": PEOPLE, "place": PLACES, "object": OBJECTS, "feeling": FEELING_NAMES}
-    chosen = random.sample(sorted(names), random.randint(2, 3))
-    return "Words: " + ", ".join(f"{random.choice(names[kind])} is {article(kind)}" for kind in chosen) + "."
+    chosen = generator.sample(sorted(names), generator.randint(2, 3))
+    return "Words: " + ", ".join(f"{generator.choice(names[kind])} is {article(kind)}" for kind in chosen) + "."
 
 
-def summary(random, world: World) -> str:
-    person = random.choice([person for person in world.people if person in world.inside] or [""])
+def summary(generator, world: World) -> str:
+    person = generator.choice([person for person in world.people if person in world.inside] or [""])
     if not person:
         return ""
     things = [thing for thing in world.objects if world.holder(thing) == person]
     held = " and ".join(article(thing) for thing in things)
     feeling, they = world.feeling(person), capital(PRONOUNS[person])
     text = f"{person} is {PHRASES[world.where(person)]}"
-    if random.random() < 0.5:
+    if generator.random() < 0.5:
         text += "." + (f" {they} has {held}." if held else "") + (f" {they} is {feeling}." if feeling else "")
     else:
         text += (f" with {held}" if held else "") + (f" and feels {feeling}" if feeling else "") + "."
-    return random.choice(("Summary: ", "In short: ", "At the end: ")) + text
+    return generator.choice(("Summary: ", "In short: ", "At the end: ")) + text

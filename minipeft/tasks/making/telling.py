@@ -42,7 +42,7 @@ class Teller:
     """
 
     def __init__(self, world: World, plain: float = 0.8):
-        self.world, self.random, self.plain = world, world.random, plain
+        self.world, self.generator, self.plain = world, world.generator, plain
         self.person = self.thing = ""  # what "she" and "it" would mean now
         self.known: set[str] = set()
         self.begun = False
@@ -51,17 +51,17 @@ class Teller:
         thing = event.thing
         if not thing:
             return ""
-        if thing == self.thing and event.kind != "lie" and self.random.random() < 0.5:
+        if thing == self.thing and event.kind != "lie" and self.generator.random() < 0.5:
             return "it"
         if thing not in self.known:
             self.known.add(thing)
-            if event.kind in OPENINGS or self.random.random() < 0.3:
-                return article(thing) if self.random.random() < 0.5 else "the " + thing
+            if event.kind in OPENINGS or self.generator.random() < 0.3:
+                return article(thing) if self.generator.random() < 0.5 else "the " + thing
         return "the " + thing
 
     def predicate(self, event: Event) -> str:
         """The sentence without its subject."""
-        pattern = self.random.choice(PREDICATES[event.kind])
+        pattern = self.generator.choice(PREDICATES[event.kind])
         if "{here}" in pattern and not event.place:
             pattern = pattern.replace(" {here}", "")
         line = pattern.format(
@@ -83,37 +83,37 @@ class Teller:
 
     def tell(self, event: Event, following: Event | None = None) -> str:
         """One sentence for `event`, or for it and the `following` one joined by "and" (same person)."""
-        random, person = self.random, event.person
+        generator, person = self.generator, event.person
         if not person:
             subject = self._thing(event)
-        elif person == self.person and random.random() < 0.6:
+        elif person == self.person and generator.random() < 0.6:
             subject = PRONOUNS[person]
         else:
             subject = person
         rest = self.predicate(event)
-        if event.kind == "go" and event.cause and random.random() < 0.7:
+        if event.kind == "go" and event.cause and generator.random() < 0.7:
             rest += f" because {PRONOUNS[person]} {event.cause}"
         self._note(event)
         begun, self.begun = self.begun, True
         if following:
             rest += " and " + self.predicate(following)
             self._note(following)
-        elif random.random() >= self.plain and (subject == person or not person):
+        elif generator.random() >= self.plain and (subject == person or not person):
             return self._spoken(event, subject, rest)
-        if begun and event.kind not in OPENINGS and random.random() < 0.3:
-            return f"{random.choice(STARTS)}{subject} {rest}."
+        if begun and event.kind not in OPENINGS and generator.random() < 0.3:
+            return f"{generator.choice(STARTS)}{subject} {rest}."
         return f"{capital(subject)} {rest}."
 
     def _spoken(self, event: Event, subject: str, rest: str) -> str:
         """The sentence as told by someone of the story, by the person themselves or by another."""
         self.person = ""
-        choice = self.random.choice
+        choice = self.generator.choice
         others = [person for person in self.world.people if person != event.person and person != event.other]
-        if event.person and event.kind != "feel" and not event.cause and self.random.random() < 0.3:
+        if event.person and event.kind != "feel" and not event.cause and self.generator.random() < 0.3:
             return choice(FIRST_PERSON).format(who=event.person, rest=rest)
         if len(others) < 2:
             return f"{capital(subject)} {rest}." if not others else f'"{capital(subject)} {rest}," said {others[0]}.'
-        who, whom = self.random.sample(others, 2)
+        who, whom = self.generator.sample(others, 2)
         pattern = choice(REPORTS)
         line = f"{subject} {rest}"
         return pattern.format(who=who, whom=whom, line=capital(line) if '"' in pattern else line)
@@ -129,7 +129,7 @@ class Teller:
                 and event.person == following.person != ""
                 and event.kind != "feel"
                 and following.kind != "feel"
-                and self.random.random() < 0.5
+                and self.generator.random() < 0.5
             )
             sentences.append(self.tell(event, following if joined else None))
             index += 2 if joined else 1

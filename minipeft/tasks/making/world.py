@@ -54,8 +54,8 @@ class Event(NamedTuple):
 class World:
     """The state of one small story: lists of words for people, places and objects, all unplaced at first."""
 
-    def __init__(self, random, people, places, objects, kinds=KINDS):
-        self.random, self.people, self.places, self.objects, self.kinds = random, people, places, objects, kinds
+    def __init__(self, generator, people, places, objects, kinds=KINDS):
+        self.generator, self.people, self.places, self.objects, self.kinds = generator, people, places, objects, kinds
         self.inside: dict[str, str] = {}
         self.feelings: dict[str, Event] = {}
         self.events: list[Event] = []
@@ -136,11 +136,11 @@ class World:
 
     def propose(self, kind: str) -> Event:
         """A random event of one kind, possible or not."""
-        choice = self.random.choice
+        choice = self.generator.choice
         person = choice(self.people)
         if kind == "go":
             place = choice(self.places)
-            if self.random.random() < 0.15:
+            if self.generator.random() < 0.15:
                 wanted = [thing for thing in self.objects if self.inside.get(thing) == place]
                 if wanted:
                     return Event(kind, person, place=place, cause=f"wanted the {choice(wanted)}")
@@ -162,6 +162,6 @@ class World:
     def step(self) -> Event:
         """Draws events until one is possible, and lets it happen."""
         while True:
-            event = self.propose(self.random.choice(self.kinds))
+            event = self.propose(self.generator.choice(self.kinds))
             if self.possible(event):
                 return self.apply(event)
