@@ -36,7 +36,11 @@ class RotaryAttention(Attention):
 
 
 class NoPositions(nn.Module):
-    """What stands for a table of positions where there is none."""
+    """What stands for a table of positions where there is none; `room` tokens are read all the same."""
+
+    def __init__(self, room: int):
+        super().__init__()
+        self.room = room
 
     def forward(self, mask: torch.Tensor, length: int) -> float:
         return 0.0
@@ -57,7 +61,7 @@ class PlannedStack(CausalStack):
 
     def __init__(self, blocks: list[Block], norm: nn.Module, config: DecoderOnlyConfig):
         nn.Module.__init__(self)
-        self.positions, self.blocks, self.norm = NoPositions(), nn.ModuleList(blocks), norm
+        self.positions, self.blocks, self.norm = NoPositions(config.max_length), nn.ModuleList(blocks), norm
         self.dropout, self.max_length = nn.Dropout(config.dropout), config.max_length
         self.gradient_checkpointing = False
 
