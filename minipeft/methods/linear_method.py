@@ -84,11 +84,12 @@ class LinearMethod(Method):
         raise NotImplementedError
 
     def install(self, model: nn.Module) -> None:
-        self.replace(self.targets, lambda layer: self.wrap(as_linear(layer)), linear_kinds(model))
+        self.replace(self.targets, lambda layer: self.wrap(as_linear(layer)))
 
-    def replace(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: Kind = nn.Module) -> None:
+    def replace(self, targets: Iterable[str], wrap: Callable[[nn.Module], nn.Module], kind: Kind | None = None) -> None:
+        """`Method.replace` for linear layers alone; `wrap` gets the layer as it stands in the model."""
         linear_layers(self.model, targets)  # refuses what cannot be read
-        super().replace(targets, wrap, kind)
+        super().replace(targets, wrap, kind or linear_kinds(self.model))
 
     def plain_layers(self) -> dict[nn.Module, nn.Module]:
         """For each wrapper that stands in the model the layer of the base whose place it has."""

@@ -156,7 +156,7 @@ class Method(Reading, TrainingHooks):
 
     def stored_count(self) -> int:
         """How many parameters a file keeps: fewer where a network made them, more where frozen ones go along."""
-        return self.trained_count()
+        return sum(tensor.numel() for tensor in self.state_dict().values())
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """The optimizer's parameter groups, each with its learning rate."""

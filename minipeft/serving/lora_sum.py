@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
+from minipeft.methods.linear_method import LinearMethod, as_linear
 from minipeft.methods.low_rank.lora import LoRA, LoRALinear
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
 from minipeft.methods.low_rank.rslora import RSLoRA
@@ -102,7 +102,7 @@ class LoRASum(LinearMethod):
         super().attach(model, state)
 
     def install(self, model: nn.Module) -> None:
-        self.replace(self.targets, self.new_layer, linear_kinds(model))
+        self.replace(self.targets, self.new_layer)
         self.set_weights(self.weights)
 
     def new_layer(self, plain: nn.Module) -> LoRASumLinear:

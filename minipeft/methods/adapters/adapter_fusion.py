@@ -121,9 +121,6 @@ class AdapterFusion(Method):
         self.require_attached()
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad or ".adapters." in name}
 
-    def stored_count(self) -> int:
-        return sum(parameter.numel() for parameter in self.stored().values())
-
     def training_state(self) -> dict[str, torch.Tensor]:
         return {name: parameter.detach().clone() for name, parameter in self.stored().items()}
 

@@ -1,13 +1,14 @@
-"""AdaLoRA: give each matrix the rank it needs, by pruning the least important parts of all updates while training.
+"""AdaLoRA: give each matrix the rank it needs, by pruning what matters least while training.
 
-    y = W x + b + (alpha / rank) P diag(lam) Q x     P: (out, rank)   lam: (rank,)   Q: (rank, in)   W: (out, in)
-    loss + gamma * sum over matrices of |P^T P - I|^2 + |Q Q^T - I|^2    squared Frobenius norms (released code: mean)
+    y = W x + b + (alpha / rank) P diag(lam) Q x     P: (out, rank)   lam: (rank,)   Q: (rank, in)
+    loss + gamma * sum over matrices of |P^T P - I|^2 + |Q Q^T - I|^2     (released code: the mean)
 
-The penalty keeps P and Q near orthogonal, so that lam plays the singular values without an SVD. Every `interval` steps
-the most important triplets (lam_i, column i of P, row i of Q) of all layers together keep their lam, as many as the
-budget allows (rank_budget.py); the other lam are set to 0, their vectors stay, and the next steps may bring them back,
-until the choice is fixed. The scaling keeps the starting rank, as peft's; the released code takes the current one.
-The last choice, at t_f, counts the gradient of one step more than the released code's.
+The penalty keeps P and Q near orthogonal, so that lam plays the singular values without an SVD.
+Every `interval` steps the most important triplets (lam_i, column i of P, row i of Q) of all layers
+together keep their lam, as many as the budget allows (rank_budget.py); the other lam are set to 0,
+their vectors stay, and the next steps may bring them back, until the choice is fixed. The scaling
+keeps the starting rank, as peft's; the released code takes the current one. The last choice, at
+t_f, counts the gradient of one step more than the released code's.
 Start: P and Q ~ N(0, 0.02), lam = 0, so the first forward pass is the base model's.
 Trainable: rank * (in + out + 1) parameters per adapted weight.
 Paper: Zhang et al. 2023, arXiv:2303.10512. Lesson: lessons/16_adalora.
@@ -21,15 +22,7 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.linear_method import LinearMethod
-from minipeft.methods.low_rank.rank_budget import (
-    AVERAGES,
-    Importance,
-    Schedule,
-    alive,
-    keep_best,
-    with_pruned,
-    without_pruned,
-)
+from minipeft.methods.low_rank import rank_budget
 from minipeft.methods.method import load_strictly
 
 
@@ -71,9 +64,9 @@ class AdaLoRALinear(nn.Module):
 
 @dataclass
 class AdaLoRA(LinearMethod):
-    """AdaLoRA on the linear layers that `targets` name, from `rank` each down to `target_rank` on average.
+    """AdaLoRA on the layers that `targets` name, from `rank` down to `target_rank` on average.
 
-    `warmup` and `final` are the shares of steps before the first pruning and after the last; `orthogonality` is gamma.
+    warmup, final: shares of steps before the first pruning and after the last. orthogonality: gamma
     """
 
     rank: int = 12
@@ -96,14 +89,14 @@ class AdaLoRA(LinearMethod):
     def __post_init__(self):
         super().__post_init__()
         if not 1 <= self.target_rank <= self.rank:
-            raise UserError(f"target_rank must be from 1 to the starting rank {self.rank}, not {self.target_rank}.")
+            raise UserError(f"target_rank must be from 1 to {self.rank}, not {self.target_rank}.")
         if self.alpha <= 0:
-            raise UserError(f"AdaLoRA's alpha must be above 0, not {self.alpha}: at 0 the update does nothing.")
-        self.schedule = Schedule(self.warmup, self.final, self.interval)
-        self.importance = Importance(self.beta1, self.beta2, self.criterion)
+            raise UserError(f"AdaLoRA's alpha must be above 0, not {self.alpha}.")
+        self.schedule = rank_budget.Schedule(self.warmup, self.final, self.interval)
+        self.importance = rank_budget.Importance(self.beta1, self.beta2, self.criterion)
 
     def install(self, model: nn.Module) -> None:
-        self.importance = Importance(self.beta1, self.beta2, self.criterion)
+        self.importance = rank_budget.Importance(self.beta1, self.beta2, self.criterion)
         super().install(model)
 
     def wrap(self, linear: nn.Linear) -> AdaLoRALinear:
@@ -122,8 +115,9 @@ class AdaLoRA(LinearMethod):
         done, layers = step + 1, self.layers()
         prunes = self.schedule.prunes(done, total)
         if prunes:
-            budget = self.schedule.budget(done, total, self.rank * len(layers), self.target_rank * len(layers))
-            keep_best(layers, self.importance, budget)
+            first, last = self.rank * len(layers), self.target_rank * len(layers)
+            budget = self.schedule.budget(done, total, first, last)
+            rank_budget.keep_best(layers, self.importance, budget)
         if prunes or self.settled(done, total):
             for _, layer in layers:
                 layer.lam.masked_fill_(~layer.kept, 0.0)
@@ -133,29 +127,23 @@ class AdaLoRA(LinearMethod):
 
     def ranks(self) -> dict[str, int]:
         """How many triplets are alive in each layer, by its path."""
-        return {path: int(alive(layer).sum()) for path, layer in self.layers()}
-
-    def stored_count(self) -> int:
-        return sum(tensor.numel() for tensor in self.state_dict().values())
+        return {path: int(rank_budget.alive(layer).sum()) for path, layer in self.layers()}
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        return without_pruned(self.layers())
+        return rank_budget.without_pruned(self.layers())
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        load_strictly(self.named_parameters(), with_pruned(self.layers(), state), self.name)
+        full = rank_budget.with_pruned(self.layers(), state)
+        load_strictly(self.named_parameters(), full, self.name)
         for path, layer in self.layers():
-            pruned = state[f"{path}.P"].shape[1] < self.rank
-            layer.kept.copy_(layer.lam != 0 if pruned else torch.ones_like(layer.kept))
+            layer.kept.copy_((layer.lam != 0) | (state[f"{path}.P"].shape[1] == self.rank))
 
     def training_state(self) -> dict[str, torch.Tensor]:
         """All triplets, the choice, and the moving averages that the next choice rests on."""
-        kept = {f"{path}.kept": layer.kept for path, layer in self.layers()}
-        everything = self.named_parameters() | kept | self.importance.averages
+        choice = rank_budget.choice(self.layers())
+        everything = self.named_parameters() | choice | self.importance.averages
         return {name: tensor.detach().clone() for name, tensor in everything.items()}
 
     def load_training_state(self, state: dict[str, torch.Tensor]) -> None:
-        averages = {name: tensor.clone() for name, tensor in state.items() if name.endswith(AVERAGES)}
-        own = {name: tensor for name, tensor in state.items() if name not in averages}
-        kept = {f"{path}.kept": layer.kept for path, layer in self.layers()}
-        load_strictly(self.named_parameters() | kept, own, self.name)
-        self.importance.averages = averages
+        own = self.named_parameters() | rank_budget.choice(self.layers())
+        load_strictly(own, self.importance.take(state), self.name)

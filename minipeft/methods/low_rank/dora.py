@@ -1,13 +1,14 @@
-"""DoRA: learn the length and the direction of each output's weights apart, the direction by a low-rank update.
+"""DoRA: learn the length of each output's weights apart from their direction, by low rank.
 
-    V = W + (alpha / rank) B A        y = (m / |V|) (V x) + b        |V|, m: (out,), one length per row
+    V = W + (alpha / rank) B A     y = (m / |V|) (V x) + b     |V|, m: (out,), one length per row
 
     A: (rank, in)   B: (out, rank)   W: (out, in)
 
 |V| counts as a constant in the backward pass: cheaper, and not quite the gradient of the equation.
-Start: A uniform in +-1/sqrt(in), B = 0, m = |W|, so m / |V| is exactly 1 and the first forward pass the base model's.
-Trainable: rank * (in + out) + out parameters per adapted weight. V is computed anew in every forward pass, which makes
-a step slower than LoRA's.
+Start: A uniform in +-1/sqrt(in), B = 0, m = |W|, so m / |V| is exactly 1 and the first forward pass
+the base model's.
+Trainable: rank * (in + out) + out parameters per adapted weight. V is computed anew in every
+forward pass, which makes a step slower than LoRA's.
 Paper: Liu et al. 2024, arXiv:2402.09353. Lesson: lessons/15_lora_family.
 """
 
@@ -38,7 +39,7 @@ class DoRALinear(nn.Module):
 
     @torch.no_grad()
     def lengths(self) -> torch.Tensor:
-        """|V|, (out,), without gradient; a row of zeros has the smallest length that can be divided by."""
+        """|V|, (out,), without gradient; for a row of zeros the smallest length to divide by."""
         lengths = torch.linalg.vector_norm(self.direction(), dim=1)
         return lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
 
@@ -60,7 +61,7 @@ class DoRALinear(nn.Module):
 
 @dataclass
 class DoRA(LinearMethod):
-    """DoRA on the linear layers that `targets` name: by default all of attention and feed-forward."""
+    """DoRA on the linear layers that `targets` name, by default those of every block."""
 
     rank: int = 8
     alpha: float = 16.0
@@ -75,7 +76,9 @@ class DoRA(LinearMethod):
         if self.rank < 1:
             raise UserError(f"DoRA's rank must be at least 1, not {self.rank}.")
         if self.alpha <= 0:
-            raise UserError(f"DoRA's alpha must be above 0, not {self.alpha}: at 0 the direction cannot move.")
+            raise UserError(
+                f"DoRA's alpha must be above 0, not {self.alpha}: at 0 the direction cannot move."
+            )
 
     def wrap(self, linear: nn.Linear) -> DoRALinear:
         return DoRALinear(linear, self.rank, self.alpha)

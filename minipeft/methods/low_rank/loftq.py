@@ -1,13 +1,15 @@
-"""LoftQ: choose the 4-bit weight and the start of its low-rank update together, so that their sum is near the weight.
+"""LoftQ: fit the 4-bit weight and the start of its low-rank update to each other and to W.
 
-    T times:   W_q <- quantize(W - s B A)     s B A <- the matrix of rank `rank` nearest to W - W_q     s = alpha / rank
-    y = W_q x + b + s B A x      A: (rank, in)   B: (out, rank)   W, W_q: (out, in)
+    T times:   W_q <- quantize(W - s B A)     s B A <- the matrix of rank `rank` nearest to W - W_q
+    y = W_q x + b + s B A x    A: (rank, in)   B: (out, rank)   W, W_q: (out, in)   s = alpha / rank
 
-QLoRA starts from what quantization has left; here the update first makes good a part of what was lost. The product
-s B A is the same for every alpha, because A and B are divided by sqrt(s) (peft leaves s out: right where alpha = rank).
-Start: B A as above, so the first forward pass is nearer to the base's than QLoRA's, and still not quite the base's. W_q
-is worked out again at every attach, by the same steps: another machine's singular vectors may differ in the last bits,
-and a few codes with them.
+QLoRA starts from what quantization has left; here the update first makes good a part of what was
+lost. The product s B A is the same for every alpha, because A and B are divided by sqrt(s) (peft
+leaves s out: right where alpha = rank).
+Start: B A as above, so the first forward pass is nearer to the base's than QLoRA's, and still not
+quite the base's. W_q is worked out again at every attach, by the same steps: another machine's
+singular vectors may differ in the last bits, and a few codes with them. The scales are quantized
+once more by default, as QLoRA's are; in the paper and peft they are not.
 Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Li et al. 2023, arXiv:2310.08659. Lesson: lessons/14_qlora.
 """
@@ -23,10 +25,11 @@ from minipeft.methods.low_rank.qlora import QLoRA
 
 
 def best_approximation(weight: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(out, rank) and (rank, in), whose product is the matrix of that rank nearest to `weight`; they share its size."""
+    """(out, rank) and (rank, in), of equal size: their product is nearest to `weight`."""
     if rank > min(weight.shape):
         raise UserError(
-            f"A weight of {tuple(weight.shape)} has {min(weight.shape)} singular values: rank {rank} is more."
+            f"A weight of {tuple(weight.shape)} has {min(weight.shape)} singular values: "
+            f"rank {rank} is more."
         )
     U, S, V_T = torch.linalg.svd(weight, full_matrices=False)
     root = S[:rank].sqrt()
@@ -43,7 +46,7 @@ def start_at(layer: LoRALinear, left: torch.Tensor, right: torch.Tensor) -> LoRA
 
 @dataclass
 class LoftQ(QLoRA):
-    """QLoRA's hyper-parameters; `iterations` is T, how often weight and update are fitted to each other."""
+    """QLoRA's hyper-parameters; `iterations` is T, how often the two are fitted to each other."""
 
     iterations: int = 5
 
@@ -57,7 +60,8 @@ class LoftQ(QLoRA):
     @torch.no_grad()
     def wrap(self, linear: nn.Linear, rank: int) -> LoRALinear:
         layer = super().wrap(linear, rank)
-        exact = linear.weight.to(torch.promote_types(linear.weight.dtype, torch.float32))  # there is no SVD in 16 bit
+        wide = torch.promote_types(linear.weight.dtype, torch.float32)  # there is no SVD in 16 bit
+        exact = linear.weight.to(wide)
         left, right = best_approximation(exact - layer.linear.dequantize(exact.dtype), rank)
         for _ in range(self.iterations - 1):
             layer.linear.store(exact - left @ right)

@@ -2,8 +2,9 @@
 
     y = W x + (alpha / rank) * B A x        A: (rank, in)   B: (out, rank)   W: (out, in)
 
-Start: A ~ uniform in +-1/sqrt(in) (Kaiming; the paper says Gaussian, the released code does this), B = 0, so the first
-forward pass is the base model's.
+Start: A ~ uniform in +-1/sqrt(in) (Kaiming; the paper says Gaussian, the released code does this),
+B = 0, so the first forward pass is the base model's. A and B take the base's type, 16 bits too,
+where peft keeps them in float32.
 Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Hu et al. 2021, arXiv:2106.09685. Lesson: lessons/13_lora.
 """
@@ -15,12 +16,12 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
+from minipeft.methods.linear_method import LinearMethod, as_linear
 from minipeft.methods.low_rank.rank_pattern import ranks_of_layers
 
 
 class LoRALinear(nn.Module):
-    """A frozen linear layer plus a trained update of rank `rank`; dropout acts on the update's input only."""
+    """A frozen linear layer plus a trained update; dropout acts on the update's input only."""
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, dropout: float = 0.0):
         super().__init__()
@@ -40,7 +41,7 @@ class LoRALinear(nn.Module):
 
     @property
     def weight(self) -> torch.Tensor:
-        """(out, in), what this layer computes with: models from elsewhere, torch's attention too, may read it."""
+        """(out, in), what this layer computes with; some models read it, torch's attention too."""
         return self.linear.weight + self.update()
 
     @property
@@ -52,9 +53,10 @@ class LoRALinear(nn.Module):
 class LoRA(LinearMethod):
     """LoRA on the linear layers that `targets` name: by default all of attention and feed-forward.
 
-    The paper adapts attention alone, mostly ("query", "value"); Dettmers et al. 2023 (arXiv:2305.14314) needed all
-    linear layers to match full tuning. `alpha` sets the update's size apart from the rank. `rank_pattern` gives some of
-    the layers another rank, {"value": 2, "decoder.blocks.0.*": 4}; of several names for a layer the last one counts.
+    The paper adapts attention alone, mostly ("query", "value"); Dettmers et al. 2023
+    (arXiv:2305.14314) needed all linear layers to match full tuning. `alpha` sets the update's size
+    apart from the rank. `rank_pattern` gives some of the layers another rank, {"value": 2,
+    "decoder.blocks.0.*": 4}; of several names for a layer the last one counts.
     """
 
     rank: int = 8
@@ -74,13 +76,15 @@ class LoRA(LinearMethod):
         if lowest < 1:
             raise UserError(f"LoRA's rank must be at least 1, not {lowest}.")
         if self.alpha <= 0:
-            raise UserError(f"LoRA's alpha must be above 0, not {self.alpha}: at 0 the update does nothing.")
+            raise UserError(
+                f"LoRA's alpha must be above 0, not {self.alpha}: at 0 the update does nothing."
+            )
         if not 0 <= self.dropout < 1:
             raise UserError(f"LoRA's dropout must be from 0 to below 1, not {self.dropout}.")
 
     def install(self, model: nn.Module) -> None:
         ranks = ranks_of_layers(model, self.targets, self.rank, self.rank_pattern)
-        self.replace(self.targets, lambda layer: self.wrap(as_linear(layer), ranks[layer]), linear_kinds(model))
+        self.replace(self.targets, lambda layer: self.wrap(as_linear(layer), ranks[layer]))
 
     def wrap(self, linear: nn.Linear, rank: int) -> LoRALinear:
         return LoRALinear(linear, rank, self.alpha, self.dropout)

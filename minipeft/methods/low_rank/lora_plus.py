@@ -1,9 +1,10 @@
 """LoRA+: LoRA whose B learns faster than its A.
 
-    y = W x + (alpha / rank) * B A x        A <- A - rate * step_A        B <- B - ratio * rate * step_B
+    y = W x + (alpha / rank) * B A x     A <- A - rate * step_A     B <- B - ratio * rate * step_B
 
-B starts at zero and A does not: the paper shows that one rate for both suits neither in a wide network, and that B's
-should be the higher. Nothing but the optimizer's parameter groups differs from LoRA. The learning rate is A's.
+B starts at zero and A does not: the paper shows that one rate for both suits neither in a wide
+network, and that B's should be the higher. Nothing but the optimizer's parameter groups differs
+from LoRA. The learning rate is A's.
 Start: as LoRA, B = 0, so the first forward pass is the base model's.
 Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Hayou et al. 2024, arXiv:2402.12354. Lesson: lessons/15_lora_family.
@@ -18,9 +19,11 @@ from minipeft.methods.low_rank.lora import LoRA
 
 @dataclass
 class LoRAPlus(LoRA):
-    """`ratio`: B's learning rate over A's. The best one depends on the task; 16 is our choice, and 1 is LoRA.
+    """`ratio`: B's learning rate over A's. The best one depends on the task; 16 is our choice, and
+    1 is LoRA.
 
-    The suggested rates are LoRA's divided by sqrt(16): A learns slower than there, B faster, by the same factor.
+    The suggested rates are LoRA's divided by sqrt(16): A learns slower than there, B faster, by the
+    same factor.
     """
 
     ratio: float = 16.0
@@ -33,7 +36,8 @@ class LoRAPlus(LoRA):
         super().__post_init__()
         if self.ratio < 1:
             raise UserError(
-                f"LoRA+'s ratio must be at least 1, not {self.ratio}: B learns at that multiple of A's rate."
+                f"LoRA+'s ratio must be at least 1, not {self.ratio}: "
+                "B learns at that multiple of A's rate."
             )
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:

@@ -1,13 +1,15 @@
-"""PiSSA: LoRA that starts from the strongest directions of the weight itself instead of from nothing.
+"""PiSSA: LoRA that starts from the strongest directions of the weight, not from nothing.
 
     W ~ U S V^T, its first `rank` singular values        s = alpha / rank
     A_0 = sqrt(S / s) V^T: (rank, in)        B_0 = U sqrt(S / s): (out, rank)
     y = (W - s B_0 A_0) x + b + s B A x   =   W x + b + s (B A - B_0 A_0) x
 
-The paper trains A and B on the frozen (perhaps quantized) residual W - s B_0 A_0; the right-hand form leaves W alone.
-Start: A = A_0, B = B_0, so what is added is exactly 0 and the first forward pass the base model's. A_0 and B_0 are not
-stored but worked out again from W: on another machine they may come out turned, and their product, which is all that
-counts, the same to rounding (unless singular values rank and rank + 1 are equal). From a merged W there is no way back.
+The paper trains A and B on the frozen (perhaps quantized) residual W - s B_0 A_0; the right-hand
+form leaves W alone.
+Start: A = A_0, B = B_0, so what is added is exactly 0 and the first forward pass the base model's.
+A_0 and B_0 are not stored but worked out again from W: on another machine they may come out turned,
+and their product, which is all that counts, the same to rounding (unless singular values rank and
+rank + 1 are equal). From a merged W there is no way back.
 Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/15_lora_family.
 """
@@ -23,13 +25,14 @@ from minipeft.methods.linear_method import LinearMethod, as_linear, linear_layer
 
 
 class PiSSALinear(nn.Module):
-    """A linear layer whose strongest `rank` directions are trained and whose other ones stay frozen."""
+    """A linear layer whose strongest `rank` directions are trained; the other ones stay frozen."""
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float):
         super().__init__()
         self.linear, self.scaling = linear, alpha / rank
         weight = linear.weight.detach()
-        exact = weight.to(torch.promote_types(weight.dtype, torch.float32))  # there is no SVD in 16 bit
+        wide = torch.promote_types(weight.dtype, torch.float32)  # there is no SVD in 16 bit
+        exact = weight.to(wide)
         U, S, V_T = torch.linalg.svd(exact, full_matrices=False)
         root = (S[:rank] / self.scaling).sqrt()
         self.register_buffer("A_0", (root[:, None] * V_T[:rank]).to(weight.dtype), persistent=False)
@@ -56,7 +59,7 @@ class PiSSALinear(nn.Module):
 
 @dataclass
 class PiSSA(LinearMethod):
-    """PiSSA on the linear layers that `targets` name; `alpha` sets the sizes of A and B, not of B A."""
+    """PiSSA on the linear layers that `targets` name; `alpha` sets the sizes of A and B alone."""
 
     rank: int = 8
     alpha: float = 8.0
@@ -76,7 +79,9 @@ class PiSSA(LinearMethod):
         for path, layer in linear_layers(model, self.targets):
             most = min(as_linear(layer).weight.shape)
             if self.rank > most:
-                raise UserError(f"{path} has {most} singular values: PiSSA's rank can be {most} at most.")
+                raise UserError(
+                    f"{path} has {most} singular values: PiSSA's rank can be {most} at most."
+                )
         super().install(model)
 
     def wrap(self, linear: nn.Linear) -> PiSSALinear:

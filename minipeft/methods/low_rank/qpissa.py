@@ -1,12 +1,13 @@
 """QPiSSA: PiSSA with the frozen residual in 4 bits.
 
-    s B A = best approximation of rank `rank` to W        W_q = quantize(W - s B A)        s = alpha / rank
+    s B A = best approximation of rank `rank` to W    W_q = quantize(W - s B A)    s = alpha / rank
     y = W_q x + b + s B A x        A: (rank, in)   B: (out, rank)   W, W_q: (out, in)
 
-The strongest directions are trained, in full precision, and only what they leave is quantized: its numbers are smaller
-than W's, and so is what is lost.
-Start: as above, so the first forward pass is near the base's and not quite it. W_q is worked out again at every attach,
-as in LoftQ, which goes the other way round: it quantizes first and approximates what was lost.
+The strongest directions are trained, in full precision, and only what they leave is quantized: its
+numbers are smaller than W's, and so is what is lost.
+Start: as above, so the first forward pass is near the base's and not quite it. W_q is worked out
+again at every attach, as in LoftQ, which goes the other way round: it quantizes first and
+approximates what was lost.
 Trainable: rank * (in + out) parameters per adapted weight.
 Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/14_qlora.
 """
@@ -33,7 +34,8 @@ class QPiSSA(QLoRA):
     @torch.no_grad()
     def wrap(self, linear: nn.Linear, rank: int) -> LoRALinear:
         layer = super().wrap(linear, rank)
-        exact = linear.weight.to(torch.promote_types(linear.weight.dtype, torch.float32))  # there is no SVD in 16 bit
+        wide = torch.promote_types(linear.weight.dtype, torch.float32)  # there is no SVD in 16 bit
+        exact = linear.weight.to(wide)
         left, right = best_approximation(exact, rank)
         layer.linear.store(exact - left @ right)
         return start_at(layer, left, right)

@@ -1,19 +1,20 @@
-"""A budget of ranks that shrinks while training, and the importance that decides which of them stay.
+"""A budget of ranks that shrinks while training, and the importance that says which stay.
 
-    I = |w g|                                        sensitivity of a number w with gradient g: what removing it costs
-    I_mean <- beta1 I_mean + (1 - beta1) I           it jumps from batch to batch, so: its moving average
-    U_mean <- beta2 U_mean + (1 - beta2) |I - I_mean|        and how much it jumps, with the new I_mean
-    s(w) = I_mean U_mean                             its score, by the criterion "sensitivity_uncertainty"
+    I = |w g|                                  sensitivity of w, g its gradient: what removing costs
+    I_mean <- beta1 I_mean + (1 - beta1) I     it jumps from batch to batch, so: its moving average
+    U_mean <- beta2 U_mean + (1 - beta2) |I - I_mean|   and how much it jumps, with the new I_mean
+    s(w) = I_mean U_mean                       its score, by the criterion "sensitivity_uncertainty"
     S_i = s(lam_i) + mean over j of s(P_ji) + mean over j of s(Q_ij)      a triplet's score
 
 By the criterion "sensitivity" s(w) is I_mean alone; by "magnitude" S_i is |lam_i|.
 
-    b(t) = b_T + (b_0 - b_T) (1 - (t - t_i) / (t_f - t_i))^3      from step t_i to t_f; before it b_0, after it b_T
+    b(t) = b_T + (b_0 - b_T) (1 - (t - t_i) / (t_f - t_i))^3      from step t_i to t_f
 
-w is taken before the optimizer's update, as g is (in peft's loop it is taken after the update).
-A file keeps lam, whose zeros say which triplets are pruned, and P and Q of the others: loaded on a fresh base these
-take their old places, so that the outputs are the same bit for bit. While nothing of a layer is pruned all of it is
-kept: at the start every lam is 0.
+Before t_i it is b_0, after t_f b_T. w is taken before the optimizer's update, as g is (in peft's
+loop it is taken after the update).
+A file keeps lam, whose zeros say which triplets are pruned, and P and Q of the others: loaded on a
+fresh base these take their old places, so that the outputs are the same bit for bit. While nothing
+of a layer is pruned all of it is kept: at the start every lam is 0.
 Paper: Zhang et al. 2023 (AdaLoRA), arXiv:2303.10512.
 """
 
@@ -31,7 +32,7 @@ CRITERIA = ("sensitivity_uncertainty", "sensitivity", "magnitude")
 
 @dataclass(frozen=True)
 class Schedule:
-    """When the budget shrinks. `warmup` and `final` are the shares of all steps before t_i and after t_f."""
+    """When the budget shrinks: `warmup` and `final` are the shares before t_i and after t_f."""
 
     warmup: float
     final: float
@@ -39,9 +40,14 @@ class Schedule:
 
     def __post_init__(self):
         if min(self.warmup, self.final) < 0 or self.warmup + self.final > 1:
-            raise UserError(f"warmup and final are shares of the steps: {self.warmup} and {self.final} do not fit.")
+            raise UserError(
+                f"warmup and final are shares of the steps: {self.warmup} and {self.final} do not "
+                "fit."
+            )
         if self.interval < 1:
-            raise UserError(f"The interval between prunings must be at least 1 step, not {self.interval}.")
+            raise UserError(
+                f"The interval between prunings must be at least 1 step, not {self.interval}."
+            )
 
     def phases(self, total: int) -> tuple[int, int]:
         """t_i and t_f of a run of `total` steps."""
@@ -68,15 +74,20 @@ class Importance:
         if criterion not in CRITERIA:
             raise UserError(f"criterion must be one of {', '.join(CRITERIA)}, not {criterion!r}.")
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-            raise UserError(f"beta1 and beta2 must be from 0 to below 1: {beta1} and {beta2} given.")
+            raise UserError(
+                f"beta1 and beta2 must be from 0 to below 1: {beta1} and {beta2} given."
+            )
         if beta1 == 0 and criterion == CRITERIA[0]:
-            raise UserError("With beta1 = 0 nothing is smoothed, so nothing is uncertain and every score is 0.")
+            raise UserError(
+                "With beta1 = 0 nothing is smoothed, so nothing is uncertain and every score is 0."
+            )
         self.beta1, self.beta2, self.criterion = beta1, beta2, criterion
-        self.averages: dict[str, torch.Tensor] = {}  # "<parameter's name>.sensitivity" and "....uncertainty"
+        # "<parameter's name>.sensitivity" and "<parameter's name>.uncertainty"
+        self.averages: dict[str, torch.Tensor] = {}
 
     @torch.no_grad()
     def update(self, parameters: Mapping[str, torch.Tensor]) -> None:
-        """Take in the gradients of one step. A parameter without a gradient was of no importance in it."""
+        """Take in one step's gradients. A parameter without one was of no importance in it."""
         for name, weight in parameters.items():
             gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
             now = (weight.float() * gradient.float()).abs()
@@ -88,45 +99,62 @@ class Importance:
         self.averages[key] = beta * self.averages.get(key, 0.0) + (1 - beta) * now
         return self.averages[key]
 
+    def take(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Take over the averages in a training state; returns what else there is."""
+        self.averages = {name: state[name].clone() for name in state if name.endswith(AVERAGES)}
+        return {name: state[name] for name in state if name not in self.averages}
+
     def score(self, name: str) -> torch.Tensor:
         """s(w) of every number of a parameter, in its shape."""
         sensitivity = self.averages[f"{name}.sensitivity"]
-        return sensitivity if self.criterion == "sensitivity" else sensitivity * self.averages[f"{name}.uncertainty"]
+        if self.criterion == "sensitivity":
+            return sensitivity
+        return sensitivity * self.averages[f"{name}.uncertainty"]
 
     def triplet_scores(self, path: str, layer: nn.Module) -> torch.Tensor:
-        """S_i of each triplet of the layer at `path`, (rank,): its lam's score, and the means of its two vectors'."""
+        """S_i of each triplet of the layer at `path`, (rank,)."""
         if self.criterion == "magnitude":
             return layer.lam.detach().float().abs()
-        return self.score(f"{path}.lam") + self.score(f"{path}.P").mean(0) + self.score(f"{path}.Q").mean(1)
+        lam, P, Q = (self.score(f"{path}.{name}") for name in ("lam", "P", "Q"))
+        return lam + P.mean(0) + Q.mean(1)
 
 
 def keep_best(layers: list[tuple[str, nn.Module]], importance: Importance, budget: int) -> None:
-    """Set `kept`, (rank,) bool, of each (path, layer): True for the `budget` best triplets of all layers together."""
+    """Set `kept`, (rank,) bool, of each (path, layer): the `budget` best triplets of them all."""
     scores = [importance.triplet_scores(path, layer) for path, layer in layers]
     kept = torch.zeros(sum(map(len, scores)), dtype=torch.bool, device=scores[0].device)
-    kept[torch.cat(scores).topk(budget).indices] = True  # exactly so many, also where scores are equal
-    for (_, layer), part in zip(layers, kept.split([len(score) for score in scores]), strict=True):
+    kept[torch.cat(scores).topk(budget).indices] = True  # exactly so many, even of equal scores
+    parts = kept.split([len(score) for score in scores])
+    for (_, layer), part in zip(layers, parts, strict=True):
         layer.kept.copy_(part)
 
 
+def choice(layers: list[tuple[str, nn.Module]]) -> dict[str, torch.Tensor]:
+    """Which triplets are kept, by the names that a training state gives them."""
+    return {f"{path}.kept": layer.kept for path, layer in layers}
+
+
 def alive(layer: nn.Module) -> torch.Tensor:
-    """Which triplets of a layer act, (rank,) bool: all before the first pruning, later those with a lam."""
+    """Which triplets act, (rank,) bool: all before the first pruning, later those with a lam."""
     return layer.kept if layer.kept.all() else layer.lam != 0
 
 
 def without_pruned(layers: list[tuple[str, nn.Module]]) -> dict[str, torch.Tensor]:
-    """What a file keeps of each (path, layer): lam, (rank,), zeros too, and P and Q of the triplets that are alive."""
+    """What a file keeps of each (path, layer): lam, (rank,), and P and Q of what is alive."""
     state = {}
     for path, layer in layers:
-        here = slice(None) if layer.P.is_meta else alive(layer)  # a hollow model has no lam to go by
+        # A hollow model has no lam to go by.
+        here = slice(None) if layer.P.is_meta else alive(layer)
         state[f"{path}.P"] = layer.P.detach()[:, here].clone()  # (out, alive)
         state[f"{path}.lam"] = layer.lam.detach().clone()
         state[f"{path}.Q"] = layer.Q.detach()[here].clone()  # (alive, in)
     return state
 
 
-def with_pruned(layers: list[tuple[str, nn.Module]], state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """`state`, a file's, filled up with the pruned vectors as the layers have them now; what does not fit stays so."""
+def with_pruned(
+    layers: list[tuple[str, nn.Module]], state: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """A file's state, with pruned vectors as the layers have them; what does not fit stays so."""
     full = dict(state)
     for path, layer in layers:
         P, lam, Q = (state.get(f"{path}.{name}") for name in ("P", "lam", "Q"))

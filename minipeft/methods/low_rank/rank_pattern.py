@@ -12,7 +12,8 @@ from minipeft.methods.targets import matches
 def ranks_of_layers(
     model: nn.Module, targets: Sequence[str], rank: int, rank_pattern: Mapping[str, int]
 ) -> dict[nn.Module, int]:
-    """The rank of each linear layer that `targets` name; of several names of `rank_pattern` the last one counts.
+    """The rank of each linear layer that `targets` name; of several names of `rank_pattern` the
+    last one counts.
 
     Raises UserError for a name that fits none of them: a pattern must not pass in silence.
     """
@@ -22,6 +23,8 @@ def ranks_of_layers(
         named = [layer for path, layer in layers if matches(path, pattern)]
         if not named:
             there = ", ".join(sorted({path.rpartition(".")[2] for path, _ in layers}))
-            raise UserError(f"rank_pattern names {pattern!r}, and the targets no such layer; they name {there}.")
+            raise UserError(
+                f"rank_pattern names {pattern!r}, and the targets no such layer; they name {there}."
+            )
         ranks |= dict.fromkeys(named, other)
     return ranks

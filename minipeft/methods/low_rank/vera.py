@@ -1,15 +1,16 @@
-"""VeRA: random matrices that nobody trains, shared by all layers, and two trained vectors that scale them.
+"""VeRA: frozen random matrices, shared by all layers, and two trained vectors that scale them.
 
-    y = W x + b_W + Lam_b B Lam_d A x     Lam_d = diag(d): (rank, rank)   Lam_b = diag(b): (out, out)
+    y = W x + b_W + Lam_b B Lam_d A x    Lam_d = diag(d): (rank, rank)   Lam_b = diag(b): (out, out)
 
     A: (rank, in)   B: (out, rank)   W: (out, in)     A and B frozen
 
-One A and one B serve every adapted layer. They are made for the largest one; a layer with fewer inputs uses A's first
-columns, one with fewer outputs B's first rows (as peft does). They come from `seed` alone, drawn on the CPU in float32,
-so a file holds d and b only.
-Start: A ~ uniform in +-sqrt(6/in), B ~ uniform in +-sqrt(6/rank) (Kaiming), d = 0.1, b = 0, so the first forward pass
-is the base model's.
-Trainable: rank + out parameters per adapted weight. The rank costs time and memory but hardly any trained parameters.
+One A and one B serve every adapted layer. They are made for the largest one; a layer with fewer
+inputs uses A's first columns, one with fewer outputs B's first rows (as peft does). They come from
+`seed` alone, drawn on the CPU in float32, so a file holds d and b only.
+Start: A ~ uniform in +-sqrt(6/in), B ~ uniform in +-sqrt(6/rank) (Kaiming), d = 0.1, b = 0, so the
+first forward pass is the base model's.
+Trainable: rank + out parameters per adapted weight. The rank costs time and memory but hardly any
+trained parameters.
 Paper: Kopiczko et al. 2023, arXiv:2310.11454. Lesson: lessons/17_vera_and_oft.
 """
 
@@ -31,7 +32,8 @@ class SharedProjections(nn.Module):
         generator = torch.Generator("cpu").manual_seed(seed)
         for name, shape in (("A", (rank, in_features)), ("B", (out_features, rank))):
             bound = (6 / shape[1]) ** 0.5  # shape[1]: how many numbers each row reads
-            matrix = torch.empty(shape, dtype=torch.float32, device=device).uniform_(-bound, bound, generator=generator)
+            matrix = torch.empty(shape, dtype=torch.float32, device=device)
+            matrix.uniform_(-bound, bound, generator=generator)
             self.register_buffer(name, matrix, persistent=False)
 
     def forward(self, in_features: int, out_features: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,7 +72,7 @@ class VeRALinear(nn.Module):
 
 @dataclass
 class VeRA(LinearMethod):
-    """VeRA on the linear layers that `targets` name: by default all of attention and feed-forward."""
+    """VeRA on the linear layers that `targets` name, by default those of every block."""
 
     rank: int = 64
     targets: Sequence[str] = ("*blocks.*",)
@@ -88,9 +90,12 @@ class VeRA(LinearMethod):
 
     def install(self, model: nn.Module) -> None:
         layers = [as_linear(layer) for _, layer in linear_layers(model, self.targets)]
-        most_in, most_out = (max(getattr(layer, side) for layer in layers) for side in ("in_features", "out_features"))
-        device = "meta" if layers[0].weight.is_meta else "cpu"  # a hollow model has no numbers, and takes none
-        self.shared = SharedProjections(most_in, most_out, self.rank, self.seed, device).to(layers[0].weight)
+        most_in = max(layer.in_features for layer in layers)
+        most_out = max(layer.out_features for layer in layers)
+        # A hollow model has no numbers, and takes none.
+        device = "meta" if layers[0].weight.is_meta else "cpu"
+        shared = SharedProjections(most_in, most_out, self.rank, self.seed, device)
+        self.shared = shared.to(layers[0].weight)
         super().install(model)
 
     def wrap(self, linear: nn.Linear) -> VeRALinear:

@@ -1,12 +1,12 @@
-"""(IA)3: learn vectors that scale the keys, the values and the inner activations of the feed-forward layers.
+"""(IA)3: learn vectors that scale keys, values and the feed-forward layers' inner activations.
 
     k = l_k * (W_k x + b_k)    v = l_v * (W_v x + b_v)    y = W_down (l_ff * inner) + b_down
     l_k, l_v: (heads * head,)   l_ff: (feed_forward,)
 
 Start: all vectors 1, so the first forward pass is the base model's.
-Trainable, with a = heads * head size and feed-forward size f: T5 of E encoder and D decoder layers E (2 a + f) +
-D (4 a + f), cross-attention included; GPT-2 of L layers L (2 a + f).
-The paper trains with Adafactor; the rates here are for AdamW. Its extra loss terms are not part of the method.
+Trainable, with a = heads * head size and feed-forward size f: T5 of E encoder and D decoder layers
+E (2 a + f) + D (4 a + f), cross-attention included; GPT-2 of L layers L (2 a + f).
+The paper trains with Adafactor; the rates here are for AdamW. Its extra loss terms are left out.
 Paper: Liu et al. 2022, arXiv:2205.05638. Lesson: lessons/12_ia3.
 """
 
@@ -16,12 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from minipeft.methods.linear_method import LinearMethod, as_linear, linear_kinds
-from minipeft.methods.targets import find_modules
+from minipeft.methods.linear_method import LinearMethod, as_linear, linear_layers
 
 
 class ScaledOutput(nn.Module):
-    """A frozen linear layer whose output, bias included, is scaled: a number for each row of its weight."""
+    """A frozen linear layer whose output, bias included, is scaled, row by row of its weight."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
@@ -41,7 +40,7 @@ class ScaledOutput(nn.Module):
 
 
 class ScaledInput(nn.Module):
-    """A frozen linear layer whose input is scaled: a number for each column of its weight, the bias apart."""
+    """A frozen linear layer whose input is scaled, column by column of its weight, bias apart."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
@@ -62,7 +61,8 @@ class ScaledInput(nn.Module):
 
 @dataclass
 class IA3(LinearMethod):
-    """(IA)3: the linear layers in `targets` get their output scaled, those in `feed_forward_targets` their input.
+    """(IA)3: the linear layers in `targets` get their output scaled, those in
+    `feed_forward_targets` their input.
 
     A layer that both name gets its input scaled.
     """
@@ -77,15 +77,16 @@ class IA3(LinearMethod):
     def __post_init__(self):
         super().__post_init__()
         self.targets, self.feed_forward_targets = (
-            (names,) if isinstance(names, str) else names for names in (self.targets, self.feed_forward_targets)
+            (names,) if isinstance(names, str) else names
+            for names in (self.targets, self.feed_forward_targets)
         )
 
     def install(self, model: nn.Module) -> None:
-        kinds, inputs = linear_kinds(model), set()
+        inputs = set()
         if self.feed_forward_targets:
-            inputs = {layer for _, layer in find_modules(model, self.feed_forward_targets, kinds)}
-        self.replace(
-            [*self.targets, *self.feed_forward_targets],
-            lambda layer: (ScaledInput if layer in inputs else ScaledOutput)(as_linear(layer)),
-            kinds,
-        )
+            inputs = {layer for _, layer in linear_layers(model, self.feed_forward_targets)}
+
+        def wrap(layer: nn.Module) -> nn.Module:
+            return (ScaledInput if layer in inputs else ScaledOutput)(as_linear(layer))
+
+        self.replace([*self.targets, *self.feed_forward_targets], wrap)

@@ -1,12 +1,15 @@
-"""OFT: turn the weight instead of adding to it, so that the angles between neurons stay as they were.
+"""OFT: turn the weight instead of adding to it, so that angles between neurons stay.
 
-    y = W R^T x + b        R = (I + Q)(I - Q)^-1        Q^T = -Q        W: (out, in)   R, Q: (in, in)
+    y = W R^T x + b     R = (I + Q)(I - Q)^-1     Q^T = -Q     W: (out, in)   R, Q: (in, in)
 
-Each neuron, a row w of W, becomes R w: all are turned alike, so every length, every angle between two of them and with
-them the hyperspherical energy is kept. (The paper writes neurons as columns, and therefore R W.) Cayley's formula makes
-R orthogonal for every skew Q. R is block-diagonal: blocks of `block_size` inputs turn among themselves.
+Each neuron, a row w of W, becomes R w: all are turned alike, so every length, every angle between
+two of them and with them the hyperspherical energy is kept. (The paper writes neurons as columns,
+and therefore R W.) Cayley's formula makes R orthogonal for every skew Q. R is block-diagonal:
+blocks of `block_size` inputs turn among themselves. The bound on |Q| that makes it the paper's COFT
+is left out.
 Start: Q = 0, so R is exactly I and the first forward pass the base model's.
-Trainable: in / block_size * block_size (block_size - 1) / 2 parameters per adapted weight, Q's upper triangles.
+Trainable: in / block_size * block_size (block_size - 1) / 2 parameters per adapted weight, Q's
+upper triangles.
 Paper: Qiu et al. 2023, arXiv:2306.07280. Lesson: lessons/17_vera_and_oft.
 """
 
@@ -28,27 +31,31 @@ class OFTLinear(nn.Module):
         super().__init__()
         self.linear, self.block_size = linear, block_size
         blocks, entries = linear.in_features // block_size, block_size * (block_size - 1) // 2
-        self.skew = nn.Parameter(linear.weight.new_zeros(blocks, entries))  # above Q's diagonal, row by row
+        self.skew = nn.Parameter(linear.weight.new_zeros(blocks, entries))  # Q above its diagonal
 
     def rotation(self) -> torch.Tensor:
-        """The blocks of R, (blocks, block_size, block_size), in float32 at least: nothing solves in 16 bit."""
-        size, skew = self.block_size, self.skew.to(torch.promote_types(self.skew.dtype, torch.float32))
+        """The blocks of R, (blocks, block_size, block_size), in float32 at least, to be solved."""
+        size = self.block_size
+        skew = self.skew.to(torch.promote_types(self.skew.dtype, torch.float32))
         above = torch.ones(size, size, dtype=torch.bool, device=skew.device).triu(1)
-        upper = skew.new_zeros(len(skew), size, size).masked_scatter(above, skew)
+        upper = skew.new_zeros(len(skew), size, size).masked_scatter(above, skew)  # row by row
         Q, identity = upper - upper.mT, torch.eye(size, dtype=skew.dtype, device=skew.device)
-        return torch.linalg.solve(identity - Q, identity + Q)  # the factors commute: the order does not matter
+        return torch.linalg.solve(identity - Q, identity + Q)  # the factors commute
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        blocks = x.unflatten(-1, (-1, self.block_size))  # (..., blocks, block_size): rows, so x R stands for R^T x
+        blocks = x.unflatten(-1, (-1, self.block_size))  # (..., blocks, block_size)
+        # x holds rows, so x R stands for R^T x.
         turned = torch.einsum("...nb, nbc -> ...nc", blocks, self.rotation().to(x.dtype))
         return self.linear(turned.flatten(-2))  # (..., out)
 
     @property
     def weight(self) -> torch.Tensor:
         """W R^T, (out, in), what this layer computes with, and what merging writes into W."""
-        rotation = self.rotation()
-        rows = self.linear.weight.to(rotation.dtype).unflatten(1, (-1, self.block_size))  # (out, blocks, block_size)
-        return torch.einsum("onb, ncb -> onc", rows, rotation).flatten(1).to(self.linear.weight.dtype)
+        weight, rotation = self.linear.weight, self.rotation()
+        rows = weight.to(rotation.dtype).unflatten(1, (-1, self.block_size))
+        # rows: (out, blocks, block_size)
+        turned = torch.einsum("onb, ncb -> onc", rows, rotation)
+        return turned.flatten(1).to(weight.dtype)
 
     @property
     def bias(self) -> torch.Tensor | None:
@@ -57,7 +64,7 @@ class OFTLinear(nn.Module):
 
 @dataclass
 class OFT(LinearMethod):
-    """OFT on the linear layers that `targets` name; `block_size` divides the number of inputs of each of them."""
+    """OFT on the linear layers that `targets` name; `block_size` divides the inputs of each."""
 
     block_size: int = 8
     targets: Sequence[str] = ("*blocks.*",)
@@ -69,16 +76,21 @@ class OFT(LinearMethod):
     def __post_init__(self):
         super().__post_init__()
         if self.block_size < 2:
-            raise UserError(f"OFT's block_size must be at least 2, not {self.block_size}: one number cannot be turned.")
+            raise UserError(
+                f"OFT's block_size must be at least 2, not {self.block_size}: "
+                "one number cannot be turned."
+            )
 
     def install(self, model: nn.Module) -> None:
         layers = linear_layers(model, self.targets)
         inputs = {path: as_linear(layer).in_features for path, layer in layers}
         for path, size in inputs.items():
             if size % self.block_size:
+                largest = gcd(*inputs.values())
                 raise UserError(
-                    f"OFT's block_size {self.block_size} does not divide the {size} inputs of {path}: the largest "
-                    f"that divides those of all targets is {gcd(*inputs.values())}. Choose another, or fewer targets."
+                    f"OFT's block_size {self.block_size} does not divide the {size} inputs of "
+                    f"{path}: the largest that divides those of all targets is {largest}. "
+                    "Choose another, or fewer targets."
                 )
         super().install(model)
 

@@ -55,6 +55,3 @@ class Reparametrised(Method):
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         self.finish()
         super().load_state_dict(state)
-
-    def stored_count(self) -> int:
-        return sum(tensor.numel() for tensor in self.state_dict().values())

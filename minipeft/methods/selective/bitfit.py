@@ -3,7 +3,9 @@
     y = W x + b        W: (out, in), frozen   b: (out,), trained
 
 Start: the base model itself.
-Trainable: the number of biases; a GPT-2 of L layers, width d and feed-forward size f has L (7 d + f) + d of them.
+Trainable: the number of biases; a GPT-2 of L layers, width d and feed-forward size f has
+L (7 d + f) + d of them. The paper trains a new classifier along; here the answers are words of the
+model's own head, which stays frozen.
 T5 has no biases, so BitFit does not apply to it; norm_tuning trains the vectors that T5 does have.
 Paper: Ben Zaken et al. 2021, arXiv:2106.10199. Lesson: lessons/03_full_and_partial.
 """
@@ -18,7 +20,7 @@ from minipeft.methods.method import Method
 
 @dataclass
 class BitFit(Method):
-    """Train every vector with bias in its name, those of the norms included: `bias`, `in_proj_bias`, `bias_ih_l0`."""
+    """Train every vector with bias in its name, norms' too: `bias`, `in_proj_bias`, ..."""
 
     name = "bitfit"
     suggested_learning_rate = 1e-2
@@ -26,8 +28,14 @@ class BitFit(Method):
     can_merge = True
 
     def install(self, model: nn.Module) -> None:
-        named = [(path.rpartition(".")[2], parameter) for path, parameter in model.named_parameters()]
-        biases = [parameter for name, parameter in named if "bias" in name.split("_") and parameter.dim() == 1]
+        biases = []
+        for path, parameter in model.named_parameters():
+            name = path.rpartition(".")[2]
+            if "bias" in name.split("_") and parameter.dim() == 1:
+                biases.append(parameter)
         if not biases:
-            raise UserError("bitfit trains biases and this model has none (no T5 has any): use norm_tuning instead.")
+            raise UserError(
+                "bitfit trains biases and this model has none (no T5 has any): "
+                "use norm_tuning instead."
+            )
         self.train_in_place(biases)

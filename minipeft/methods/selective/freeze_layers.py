@@ -1,14 +1,17 @@
-"""Freezing layers: train the top blocks of the model, and the head if wanted; everything below stays.
+"""Freezing layers: train the top blocks of the model, and the head if wanted; the rest stays.
 
-    learning rate of a block = rate * decay ** depth        depth 0: the top block of its stack, and the head
+    learning rate of a block = rate * decay ** depth    depth 0: the top block of a stack, the head
 
 Start: the base model itself; only a new head changes the first forward pass.
-Trainable, at width d, feed-forward size f and a = heads * head size: `layers` blocks of each stack. A GPT-2 block has
-4 (d d + d) + 2 d f + f + d + 4 d parameters; in T5 v1.1 an encoder block has 4 d a + 3 d f + 2 d, a decoder block
-8 d a + 3 d f + 3 d. A trained head adds V d (V the vocabulary), a new one (labels + 1) (d + 1).
-GPT-2's head is its embedding: a trained head is a copy, so that the embedding below the frozen blocks stays as it is.
-In T5 the backward pass crosses the whole decoder, frozen blocks too, to reach the encoder's top: it saves less there.
-Paper: Howard & Ruder 2018, arXiv:1801.06146 (layer-wise rates). Lesson: lessons/03_full_and_partial.
+Trainable, at width d, feed-forward size f and a = heads * head size: `layers` blocks of each stack.
+A GPT-2 block has 4 (d d + d) + 2 d f + f + d + 4 d parameters; in T5 v1.1 an encoder block has
+4 d a + 3 d f + 2 d, a decoder block 8 d a + 3 d f + 3 d. A trained head adds V d (V the
+vocabulary), a new one (labels + 1) (d + 1).
+GPT-2's head is its embedding: a trained head is a copy, so that the embedding below the frozen
+blocks stays as it is. In T5 the backward pass crosses the whole decoder, frozen blocks too, to
+reach the encoder's top: it saves less there.
+Paper: Howard & Ruder 2018, arXiv:1801.06146 (layer-wise rates).
+Lesson: lessons/03_full_and_partial.
 """
 
 import copy
@@ -27,8 +30,9 @@ from minipeft.methods.method import Method
 class FreezeLayers(Method):
     """Train the top `layers` blocks of every stack: T5's encoder and decoder, GPT-2's decoder.
 
-    head: "none" leaves it frozen, "train" trains it too, "new" puts a classifier over `labels` in its place; layers 0
-    with a new head is a linear probe. decay: the factor on the learning rate from each block to the one below it.
+    head: "none" leaves it frozen, "train" trains it too, "new" puts a classifier over `labels` in
+    its place; layers 0 with a new head is a linear probe. decay: the factor on the learning rate
+    from each block to the one below it.
     """
 
     layers: int = 1
@@ -46,9 +50,14 @@ class FreezeLayers(Method):
     def __post_init__(self):
         super().__post_init__()
         if self.head not in ("none", "train", "new"):
-            raise UserError(f"The head of freeze_layers must be 'none', 'train' or 'new', not {self.head!r}.")
+            raise UserError(
+                f"The head of freeze_layers must be 'none', 'train' or 'new', not {self.head!r}."
+            )
         if self.layers < 0 or (self.layers == 0 and self.head == "none"):
-            raise UserError(f"With {self.layers} layers and head {self.head!r} nothing is trained: train at least one.")
+            raise UserError(
+                f"With {self.layers} layers and head {self.head!r} nothing is trained: "
+                "train at least one."
+            )
         if not 0 < self.decay <= 1:
             raise UserError(f"The decay must be above 0 and at most 1, not {self.decay}.")
         if self.head == "new" and not self.labels:
@@ -62,7 +71,9 @@ class FreezeLayers(Method):
         for name in dict.fromkeys((model.reading_stack, "decoder")):
             blocks = list(getattr(model, name).blocks)
             if self.layers > len(blocks):
-                raise UserError(f"The {name} has {len(blocks)} blocks, not {self.layers}: train fewer layers.")
+                raise UserError(
+                    f"The {name} has {len(blocks)} blocks, not {self.layers}: train fewer layers."
+                )
             for block in blocks[len(blocks) - self.layers :]:
                 self.train_in_place(block.parameters())
         if self.head == "new":
@@ -77,10 +88,15 @@ class FreezeLayers(Method):
         groups: dict[int, list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters().items():
             groups.setdefault(self.depth(name), []).append(parameter)
-        return [{"params": groups[depth], "lr": learning_rate * self.decay**depth} for depth in sorted(groups)]
+        return [
+            {"params": groups[depth], "lr": learning_rate * self.decay**depth}
+            for depth in sorted(groups)
+        ]
 
     def depth(self, name: str) -> int:
-        """How many blocks of its stack stand above the parameter called `name` ("encoder.blocks.3.attention...")."""
+        """How many blocks of its stack stand above the parameter called `name`
+        ("encoder.blocks.3.attention...").
+        """
         if name.startswith("head."):
             return 0
         stack, _, number = name.split(".")[:3]

@@ -4,7 +4,8 @@
 
 Start: the base model itself.
 Trainable: every number of the model.
-Source: the usual way; the baseline of every paper in this folder. Lesson: lessons/03_full_and_partial.
+Source: the usual way; the baseline of every paper in this folder.
+Lesson: lessons/03_full_and_partial.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from minipeft.methods.method import Method
 
 @dataclass
 class Full(Method):
-    """Train everything. A copy of the base is kept in memory, so that `detach` can restore it bit for bit."""
+    """Train everything. A copy of the base stays in memory: `detach` restores it bit for bit."""
 
     name = "full"
     suggested_learning_rate = 1e-3

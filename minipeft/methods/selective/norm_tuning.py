@@ -4,8 +4,10 @@
     y = weight * (x - mean(x)) / std(x) + bias    GPT-2, weight and bias: (hidden,)
 
 Start: the base model itself.
-Trainable, at width d: T5 of E encoder and D decoder layers d (2 E + 3 D + 2); GPT-2 of L layers 2 d (2 L + 1).
-Paper: the layer-norm baseline of Houlsby et al. 2019, arXiv:1902.00751. Lesson: lessons/03_full_and_partial.
+Trainable, at width d: T5 of E encoder and D decoder layers d (2 E + 3 D + 2); GPT-2 of L layers
+2 d (2 L + 1).
+Paper: the layer-norm baseline of Houlsby et al. 2019, arXiv:1902.00751.
+Lesson: lessons/03_full_and_partial.
 """
 
 from dataclasses import dataclass
@@ -17,8 +19,14 @@ from minipeft.methods.method import Method
 
 
 def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters of every LayerNorm and RMSNorm, whichever library it is from: T5LayerNorm, LlamaRMSNorm, ..."""
-    norms = [module for module in model.modules() if type(module).__name__.endswith(("LayerNorm", "RMSNorm"))]
+    """The parameters of every LayerNorm and RMSNorm, whichever library it is from: T5LayerNorm,
+    LlamaRMSNorm, ...
+    """
+    norms = [
+        module
+        for module in model.modules()
+        if type(module).__name__.endswith(("LayerNorm", "RMSNorm"))
+    ]
     return [parameter for norm in norms for parameter in norm.parameters()]
 
 
@@ -34,5 +42,7 @@ class NormTuning(Method):
     def install(self, model: nn.Module) -> None:
         parameters = norm_parameters(model)
         if not parameters:
-            raise UserError("norm_tuning trains LayerNorm and RMSNorm layers and this model has none.")
+            raise UserError(
+                "norm_tuning trains LayerNorm and RMSNorm layers and this model has none."
+            )
         self.train_in_place(parameters)

@@ -315,7 +315,7 @@ def test_a_run_killed_while_pruning_and_resumed_equals_an_unbroken_one_bit_for_b
     "settings, words",
     [
         ({"target_rank": 0}, "target_rank must be"),
-        ({"rank": 4, "target_rank": 5}, "from 1 to the starting rank 4"),
+        ({"rank": 4, "target_rank": 5}, "from 1 to 4, not 5"),
         ({"alpha": 0}, "alpha must be"),
         ({"warmup": 0.6, "final": 0.5}, "shares of the steps"),
         ({"final": -0.1}, "shares of the steps"),
