@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 from minipeft.commands.arguments import add_model, add_task, label, positive, spec_from, whole, words
+from minipeft.errors import UserError
 from minipeft.methods.prompts.ppt import PPT
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
-from minipeft.methods.prompts.spot import save_prompt
+from minipeft.methods.prompts.spot import read_prompt_file, save_prompt
 from minipeft.models import load
 from minipeft.provenance import provenance
 from minipeft.racing.rehearsal import try_on
@@ -44,7 +45,10 @@ def run(args) -> None:
     """Train one prompt and write its file."""
     name = label(args) if args.kind == "task" else f"ppt-{args.kind}"
     out = Path(args.out or f"runs/prompts/{folder_name(name)}.pt")
+    if args.data and args.kind != "task":
+        raise UserError(f"--data is read with --kind task only, and not with --kind {args.kind}.")
     if out.exists():
+        read_prompt_file(out)
         print(f"This prompt is there already: {out}. Delete it or name another --out to train again.")
         return
     run_dir = out.with_name(out.name + ".run")

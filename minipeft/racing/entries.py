@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import re
 import types
 import typing
@@ -12,6 +13,7 @@ from minipeft.errors import UserError, excerpt
 from minipeft.methods.method import Method
 from minipeft.methods.registry import METHODS
 
+LARGEST = 10**6  # a rank, a length or a count beyond it has no use, and would take hours to be refused
 NEXT_VALUE = re.compile(r":(?=\w+=)")
 
 
@@ -48,9 +50,13 @@ def make_method(name: str, hyperparameters: dict) -> Method:
     if name not in METHODS:
         raise UserError(f"There is no method {name!r}. {nearest(name, METHODS)}")
     known = {entry.name for entry in fields(METHODS[name])}
-    for key in hyperparameters:
+    for key, value in hyperparameters.items():
         if key not in known:
             raise UserError(f"{name} has no hyper-parameter {key!r}. {nearest(key, known)}")
+        if isinstance(value, int) and value > LARGEST:
+            raise UserError(
+                f"{name}: {key} is {excerpt(str(value))}, larger than any model can take: at most {LARGEST}."
+            )
     return METHODS[name](**hyperparameters)
 
 
@@ -86,7 +92,10 @@ def parse_value(text: str, kind, assignment: str):
             return json.loads(text)
         if typing.get_origin(kind) in (tuple, Sequence):
             return tuple(text.split(","))
-        return kind(text)
+        value = kind(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError
+        return value
     except (KeyError, ValueError, TypeError, RecursionError):
         raise UserError(
             f"--set {excerpt(assignment)}: '{excerpt(text)}' is not a value of type {getattr(kind, '__name__', kind)}."

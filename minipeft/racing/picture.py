@@ -105,9 +105,8 @@ def name_points(figure, axes, rows: list[dict]) -> None:
     """The name beside each point that has room for it; the list beside has them all."""
     renderer, taken = figure.canvas.get_renderer(), []
     for row in rows:
-        if trained(row):
-            x, y = axes.transData.transform((trained(row), row["mean"]))
-            taken.append((x - 9, y - 9, x + 9, y + 9))
+        x, y = axes.transData.transform((trained(row) or axes.get_xlim()[0], row["mean"]))
+        taken.append((x - 9, y - 9, x + 9, y + 9) if trained(row) else (axes.bbox.x0, y - 1, axes.bbox.x1, y + 1))
     for row in rows:
         spots = PLACES if trained(row) else ((4, 2, "left", "bottom"), (4, -2, "left", "top"))
         point = (trained(row), row["mean"]) if trained(row) else (axes.get_xlim()[0], row["mean"])
