@@ -6,7 +6,8 @@ from minipeft.methods.method import Method
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names, random_init
 from minipeft.tasks.multi_task import mixture, prefixed
-from minipeft.tasks.registry import few_shot, load_jsonl, load_task, task_names
+from minipeft.tasks.own_data import load_jsonl
+from minipeft.tasks.registry import few_shot, load_task, task_names
 from minipeft.tasks.task import Example, Task
 from minipeft.training import adapter_files
 from minipeft.training.adapter_files import save_adapter

@@ -18,7 +18,8 @@ from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method
 from minipeft.racing.finished import digest, finished
 from minipeft.tasks.hand_written import first_prompt
-from minipeft.tasks.registry import few_shot, load_jsonl, load_task
+from minipeft.tasks.own_data import load_jsonl
+from minipeft.tasks.registry import few_shot, load_task
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter
 from minipeft.training.data_parallel import world

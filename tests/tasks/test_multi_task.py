@@ -10,7 +10,8 @@ from minipeft.errors import UserError
 from minipeft.methods.selective.full import Full
 from minipeft.tasks.jsonl import LocatedExample
 from minipeft.tasks.multi_task import mixture, prefixed
-from minipeft.tasks.registry import few_shot, load_jsonl, load_task
+from minipeft.tasks.own_data import load_jsonl
+from minipeft.tasks.registry import few_shot, load_task
 from minipeft.tasks.task import SPLITS, Example, Task
 from minipeft.training.evaluating import evaluate
 from minipeft.training.trainer import TrainingSettings, fine_tune

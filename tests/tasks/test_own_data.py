@@ -9,7 +9,8 @@ import pytest
 
 from minipeft.errors import UserError, excerpt, require_text
 from minipeft.tasks.jsonl import LONGEST_LINE, read_jsonl, to_jsonl
-from minipeft.tasks.registry import few_shot, load_jsonl
+from minipeft.tasks.own_data import load_jsonl
+from minipeft.tasks.registry import few_shot
 from minipeft.tasks.task import Example, Task
 
 
@@ -151,6 +152,14 @@ def test_labels_that_differ_in_white_space_are_one_label(tmp_path):
     assert {example.target for example in (*task.train, *task.dev, *task.test)} == set(task.labels)
     with pytest.raises(UserError, match="'good' twice"):
         Task("mine", "", "accuracy", ("good", "bad", "good\n"), (), (), ())
+
+
+@pytest.mark.parametrize("twin", ["caf\u0065\u0301", "caf\u00e9\u200b", "\ufeffcaf\u00e9"])
+def test_labels_that_look_the_same_are_refused_with_both_lines(tmp_path, twin):
+    with pytest.raises(UserError, match=r"mine\.jsonl, line \d+ and .*mine\.jsonl, line \d+: .*look the same"):
+        own_task(tmp_path, [(f"text {n}", ("caf\u00e9", "no", twin)[n % 3]) for n in range(30)])
+    both = own_task(tmp_path, [(f"text {n}", ("caf\u00e9", "cafe", "Cafe")[n % 3]) for n in range(30)])
+    assert both.labels == ("Cafe", "cafe", "caf\u00e9")
 
 
 def test_candidates_and_their_target_are_compared_without_white_space(tmp_path):
