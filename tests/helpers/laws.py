@@ -100,3 +100,10 @@ def assert_same_snapshot(got, expected):
     assert got[:2] == expected[:2]
     assert list(got[2]) == list(expected[2])
     assert all(torch.equal(got[2][path], value) for path, value in expected[2].items())
+
+
+def watch(module, calls):
+    """Keep (inputs, named inputs, output) of every call of `module`."""
+    module.register_forward_hook(
+        lambda _, inputs, named, output: calls.append((inputs, named, output)), with_kwargs=True
+    )
