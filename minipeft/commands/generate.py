@@ -5,7 +5,7 @@ import torch
 from minipeft.commands.arguments import add_model, add_task, not_negative, whole
 from minipeft.commands.evaluate import add_adapter, loaded
 from minipeft.errors import UserError
-from minipeft.training.batches import encode_source
+from minipeft.training.batches import encode_source, positions_for_text
 from minipeft.transformer.batch import Batch, pad
 from minipeft.transformer.text_joints import decode_written
 
@@ -28,13 +28,13 @@ def run(args) -> None:
     model = loaded(args)
     torch.manual_seed(args.seed)
     ids = encode_source(model, args.text)
-    positions = getattr(model.config, "max_length", None)  # of a decoder-only model, for the text and the answer
+    positions = positions_for_text(model)
     if len(ids) > args.max_source_length:
         raise UserError(f"The text has {len(ids)} tokens: shorten it, or raise --max-source-length.")
     if positions is not None and len(ids) + args.max_length > positions:
         raise UserError(
             f"{len(ids)} tokens of text and --max-length {args.max_length} are more than the {positions} positions "
-            "of this model: shorten either."
+            "of this model, beside those of its prompt: shorten either."
         )
     batch = Batch(*pad([ids])).to(args.device)
     written = model.generate(batch, args.max_length, temperature=args.temperature)

@@ -17,6 +17,7 @@ def describe_run(method: Method, task: Task, settings: dict) -> dict:
 
 
 ANEW = ": delete it to start anew"
+STATE = {"step": int, "seconds": float, "weights": dict, "best": dict, "optimizer": dict, "result": dict}
 
 
 def save_state(path: Path, description: dict, state: dict) -> None:
@@ -37,4 +38,5 @@ def load_state(path: Path, description: dict) -> dict | None:
                 f"{path} is of a run with {name} = {theirs.get(name)}, not {description.get(name)}: "
                 "give the same settings, another folder, or delete the file."
             )
+    require(state, STATE, path, "the state of a training run", ANEW)
     return state

@@ -28,8 +28,6 @@ from minipeft.training.resuming import describe_run, load_state, save_state
 from minipeft.training.schedules import SCHEDULES
 from minipeft.training.settings import RunResult, TrainingSettings
 
-RESUME_FILE = "resume.pt"
-
 
 def fine_tune(
     model,
@@ -95,7 +93,7 @@ class Run:
         self.step, self.seconds = 0, 0.0
         self.best = method.state_dict()
         self.result = RunResult(trained_parameters=method.stored_count())
-        self.file = Path(run_dir) / RESUME_FILE if run_dir is not None else None
+        self.file = Path(run_dir) / "resume.pt" if run_dir is not None else None
         self.description = describe_run(method, task, asdict(settings)) if self.file else {}
 
     def train_step(self) -> float:

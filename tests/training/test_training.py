@@ -1,6 +1,7 @@
 """The trainer: it learns, it trains nothing but the method, it stops where it should, and a resumed run is the same."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.registry import METHODS
 from minipeft.training import trainer
 from minipeft.training.evaluating import evaluate
+from minipeft.training.resuming import describe_run
 from minipeft.training.trainer import TrainingSettings, fine_tune
+from minipeft.transformer import tensor_files
 
 SHORT = TrainingSettings(steps=9, batch_size=16, evaluate_every=3, learning_rate=0.01)
 
@@ -317,3 +320,18 @@ def test_a_disk_that_is_too_full_for_the_state_is_found_before_the_first_step(
     with pytest.raises(UserError, match="resume.pt cannot be written .No space left"):
         fine_tune(tiny_t5, method, tiny_task, SHORT, tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_state_of_another_kind_of_run_is_one_sentence(tiny_t5, tiny_task, tmp_path):
+    method = LoRA(rank=2)
+    method.attach(tiny_t5)
+    description = describe_run(method, tiny_task, asdict(SHORT))
+    for content, words in (
+        ({"model": {}, "optimizer": {}, "settings": {}, "progress": {}}, "lacks the description"),
+        ({"description": [], "state": {}}, "its description is a list"),
+        ({"description": description, "state": {"step": 3}}, "lacks the seconds"),
+        ({"description": description | {"from_the_future": 1}, "state": {}}, "from_the_future = 1, not None"),
+    ):
+        tensor_files.write(tmp_path / "resume.pt", content)
+        with pytest.raises(UserError, match=words):
+            fine_tune(tiny_t5, method, tiny_task, SHORT, tmp_path)
