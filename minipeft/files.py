@@ -34,7 +34,7 @@ def beside(path: str | Path) -> Iterator[Path]:
     system refuses.
     """
     path = Path(path)
-    part = path.with_name(f"{PART}{os.getpid()}-{os.urandom(4).hex()}{path.suffix}")
+    part = path.parent / f"{PART}{os.getpid()}-{os.urandom(4).hex()}{path.suffix}"
     make_folder(path.parent)
     try:
         yield part
@@ -123,21 +123,21 @@ def locked(folder: str | Path) -> Iterator[Path]:
     the same process may ask again. Raises UserError where another process has the folder or nothing can be written.
     """
     folder = Path(folder)
-    if folder.absolute() in _held:
+    new, place = make_folder(folder), folder.resolve()
+    if place in _held:
         yield folder
         return
-    new = make_folder(folder)
     try:
         file = open_lock(folder)
     except OSError as error:
         raise refused(folder, error) from error
-    _held.add(folder.absolute())
+    _held.add(place)
     try:
         for left in folder.glob(f"{PART}*"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         yield folder
     finally:
-        _held.discard(folder.absolute())
+        _held.discard(place)
         let_go(file)
         if new:
             with suppress(OSError):  # it holds something: the work went well

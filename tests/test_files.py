@@ -14,7 +14,7 @@ from minipeft import files
 from minipeft.errors import UserError
 from minipeft.files import beside, locked, read_json, write_json, write_text
 from minipeft.transformer import tensor_files
-from minipeft.transformer.tensor_files import read_state, write
+from minipeft.transformer.tensor_files import read_state, write, write_state
 
 WRITERS = {
     "text": lambda path: write_text(path, "new"),
@@ -147,7 +147,10 @@ def test_a_folder_belongs_to_one_process_until_that_ends_however_it_ends(tmp_pat
     finally:
         holder.kill()
         holder.communicate()
-    with locked(folder), locked(folder):  # what it left is taken over; the same process may ask again
+    with (
+        locked(folder),
+        locked(tmp_path / "run" / ".." / "run"),
+    ):  # taken over; the same process may ask again
         write_text(folder / "x", "mine")
     assert names(folder) == ["x"]
 
@@ -189,7 +192,7 @@ def test_every_bit_of_a_state_counts(tmp_path):
     state = {"step": 3, "best": -math.inf, "mean": torch.randn(4, 3), "alive": torch.tensor([True, False])}
     state = {"state": {0: state, 1: {"step": torch.tensor(7)}}, "losses": [1.5, 2.5], "pairs": [(1, 50.0)]}
     path = tmp_path / "resume.pt"
-    write(path, state)
+    write_state(path, state)
     found = read_state(path)
     assert torch.equal(found["state"][0].pop("mean"), state["state"][0].pop("mean"))
     assert found["state"][0].pop("alive").tolist() == [True, False]

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from minipeft.errors import UserError, one_line
+from minipeft.errors import UserError
 from minipeft.files import locked
 from minipeft.pretraining.batches import Rows, TextStream, as_batch, chunks
+from minipeft.pretraining.beforehand import check_keep_at, check_place
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.progress import Progress, is_finished, restore, results, save
 from minipeft.pretraining.settings import PretrainSettings
 from minipeft.pretraining.sizes import SIZES, build
-from minipeft.ranges import Range, checked
 from minipeft.training.optimizers import Adafactor, AdamW
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
@@ -87,9 +87,12 @@ class Run:
         self.bar.update(rows.tokens)
         if progress.step % settings.evaluate_every == 0 or self.finished():
             self.evaluate()
-        if progress.step in settings.keep_at:
+        kept, saved = progress.step in settings.keep_at, progress.step % settings.save_every == 0
+        if kept or saved or self.finished():
+            self.require_finite_weights()
+        if kept:
             save_checkpoint(kept_folder(self.folder, progress.step), self.model, results(settings, progress))
-        if progress.step % settings.save_every == 0 and not self.finished():
+        if saved and not self.finished():
             save(self.folder, settings, self.model, self.optimizer, progress)
 
     def step(self, batch: Batch) -> Tensor:
@@ -97,10 +100,19 @@ class Run:
         try:
             return train_step(self.model, self.optimizer, batch)
         except FloatingPointError as error:
-            raise UserError(
-                f"pretraining stopped at step {self.progress.step + 1}: {error}. Try a learning rate below "
-                f"{self.settings.peak:g}; what was saved before is kept."
-            ) from error
+            raise self.stopped(str(error)) from error
+
+    def require_finite_weights(self) -> None:
+        """Nothing is saved after a step that was too large for the weights' type."""
+        if not all(param.isfinite().all() for param in self.model.parameters()):
+            raise self.stopped("a weight is no finite number")
+
+    def stopped(self, reason: str) -> UserError:
+        """What to say where a run cannot go on."""
+        return UserError(
+            f"pretraining stopped after step {self.progress.step}: {reason}. Try a learning rate below "
+            f"{self.settings.peak:g}; what was saved before is kept."
+        )
 
     def evaluate(self) -> None:
         """A row of the curve: the mean loss since the last one, and the losses on held-out texts."""
@@ -125,28 +137,7 @@ class Run:
 
 def kept_folder(folder: Path, step: int) -> Path:
     """Where the checkpoint of a step is kept: beside the folder."""
-    return folder.with_name(f"{folder.name}-step{step}")
-
-
-def check_place(device: str, workers: int) -> None:
-    """Raise UserError where one cannot compute on `device` or `workers` is no number of processes."""
-    checked("workers", workers, Range(int, lambda number: number >= 0, "0 or more"))
-    try:
-        torch.ones(1, device=device).add(1).item()
-    except Exception as error:  # torch raises a different type for each way in which a device can be absent
-        raise UserError(f"There is no device {device!r} here ({one_line(error)}): use cpu.") from error
-
-
-def check_keep_at(settings: PretrainSettings) -> None:
-    """Raise UserError where a step of `keep_at` lies beyond the run, whose length its first chunk foretells."""
-    if settings.keep_at:
-        chunk = next(chunks(settings.text, 0))
-        steps = settings.tokens * len(chunk) / sum(rows.tokens for rows in chunk)
-        if max(settings.keep_at) > 1.2 * steps + 1:
-            raise UserError(
-                f"keep_at has step {max(settings.keep_at)}, and the run ends after about {steps:.0f}: "
-                "leave it out, or read more tokens."
-            )
+    return folder.absolute().with_name(f"{folder.absolute().name}-step{step}")
 
 
 def new_model(settings: PretrainSettings) -> LanguageModel:

@@ -8,7 +8,7 @@ from minipeft.errors import UserError, one_line
 from minipeft.files import read_json, short
 from minipeft.pretraining.settings import PretrainSettings
 from minipeft.provenance import provenance
-from minipeft.transformer.tensor_files import read_state, require, write
+from minipeft.transformer.tensor_files import read_state, require, write_state
 
 STATE = {"model": dict, "optimizer": dict, "settings": dict, "progress": dict}
 ELSEWHERE = "name another folder, or delete this one"
@@ -31,7 +31,7 @@ def save(folder: Path, settings: PretrainSettings, model, optimizer, progress: P
     dropout, so there is no random state to keep.
     """
     state = {"model": dict(model.state_dict()), "optimizer": optimizer.state_dict()}
-    write(folder / "resume.pt", {**state, "settings": asdict(settings), "progress": asdict(progress)})
+    write_state(folder / "resume.pt", {**state, "settings": asdict(settings), "progress": asdict(progress)})
 
 
 def restore(folder: Path, settings: PretrainSettings, model, optimizer) -> Progress:

@@ -6,7 +6,7 @@ from pathlib import Path
 from minipeft.errors import UserError
 from minipeft.methods.method import Method
 from minipeft.tasks.task import Task
-from minipeft.transformer.tensor_files import read_state, require, write
+from minipeft.transformer.tensor_files import read_state, require, write_state
 
 
 def describe_run(method: Method, task: Task, settings: dict) -> dict:
@@ -22,7 +22,7 @@ STATE = {"step": int, "seconds": float, "weights": dict, "best": dict, "optimize
 
 def save_state(path: Path, description: dict, state: dict) -> None:
     """Write in one step: a killed process leaves the old state or the new one."""
-    write(path, {"description": description, "state": state})
+    write_state(path, {"description": description, "state": state})
 
 
 def load_state(path: Path, description: dict) -> dict | None:

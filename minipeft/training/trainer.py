@@ -2,8 +2,7 @@
 
 A step: take the batch that (seed, step) names, backward, clip, let the method act, update. Every `evaluate_every` steps
 the dev split is scored; the best weights on it, once the method has settled, are what remains at the end. Nothing in a
-run depends on anything but its settings, so a run that is killed and resumed gives the same weights as an unbroken one,
-bit for bit.
+run depends on anything but its settings: one that was killed and resumed gives the same weights, bit for bit.
 """
 
 import math
@@ -39,11 +38,10 @@ def fine_tune(
 ) -> RunResult:
     """Train the parameters of `method`, attached to `model`, on `task.train`; leaves the weights best on `task.dev`.
 
-    A method with nothing to train is scored on dev and left as it is.
-    With `run_dir` the run is saved there at every evaluation and taken up again where it was. Under torchrun the
-    processes share each batch. Raises UserError where the loss stops being a number (the last good weights stay), where
-    an example of any split does not fit the model or its task, and where `run_dir` holds a run with other settings,
-    takes no files, or is in use by another process. However it ends, the model is in eval mode.
+    A method with nothing to train is scored on dev and left as it is. With `run_dir` the run is saved there at every
+    evaluation and taken up again where it was. Under torchrun the processes share a batch. Raises UserError where the
+    loss stops being a number (the last good weights stay), where an example of any split does not fit, and where
+    `run_dir` holds another run, takes no files, or is in use. However it ends, the model is in eval mode.
     """
     settings = settings or TrainingSettings()
     try:
@@ -152,6 +150,8 @@ class Run:
     def evaluate(self) -> None:
         """Score the dev split, remember the weights where they are the best so far, and save the run."""
         result = self.result
+        if not all(param.isfinite().all() for param in self.params):  # a step too large for its type
+            self.stop_training(result.losses[-1], math.inf)
         try:
             score = evaluate(self.model, self.task, "dev", max_source_length=self.settings.max_source_length)["score"]
         except BaseException:

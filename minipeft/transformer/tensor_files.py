@@ -26,7 +26,18 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def write(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write `content`, plain values and tensors, and its checksum in one step: a killed process leaves the old file."""
+    """Write `content`, plain values and finite tensors, and its checksum in one step.
+
+    A killed process leaves the old file. Raises UserError, and leaves it too, for what `read` would refuse.
+    """
+    reason = unsafe(dict(content), 2**63)
+    if reason:
+        raise UserError(f"{short(Path(path))} is not written, for it could not be read again: it would hold {reason}.")
+    write_state(path, content)
+
+
+def write_state(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write `content`, plain values and any tensors, and its checksum in one step."""
     save(path, {**content, "checksum": checksum(content)})
 
 
@@ -40,7 +51,7 @@ def save(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
-    """The content that `write` wrote to go on from, its tensors on the CPU. Raises UserError for everything else."""
+    """What `write_state` wrote to go on from, its tensors on the CPU. Raises UserError for everything else."""
     advice = "delete it to start anew, or put it back as it was"
     try:
         content = load(path)

@@ -39,7 +39,7 @@ class Saved:
 
     def forge(self, content):
         path = self.path.with_name("forged.pt")
-        tensor_files.write(path, content)
+        tensor_files.write_state(path, content)
         return path
 
     def try_bytes(self, content):

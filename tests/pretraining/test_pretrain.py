@@ -277,7 +277,7 @@ def test_the_state_of_another_kind_of_run_is_one_sentence(small, tmp_path):
         ({**ours, "progress": []}, "progress is a list"),
         (ours, "does not fit this run"),
     ):
-        tensor_files.write(tmp_path / "resume.pt", state)
+        tensor_files.write_state(tmp_path / "resume.pt", state)
         with pytest.raises(UserError, match=words):
             pretrain.pretrain(settings, tmp_path, progress_bar=False)
 
@@ -303,7 +303,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_what_was_saved(small, tmp_path
         return plain(model, batch) * (bad if sum(calls) == 11 else 1.0)
 
     monkeypatch.setattr(EncoderDecoder, "loss", loss)
-    with pytest.raises(UserError, match="pretraining stopped at step 11: the loss is .*learning rate below 0.05"):
+    with pytest.raises(UserError, match="pretraining stopped after step 10: the loss is .*learning rate below 0.05"):
         pretrain.pretrain(settings, tmp_path / "base", progress_bar=False)
     assert [path.name for path in (tmp_path / "base").iterdir()] == ["resume.pt"]
     kept = tensor_files.read_state(tmp_path / "base" / "resume.pt")
@@ -357,3 +357,18 @@ def test_a_place_that_takes_no_files_is_found_before_the_first_step(small, tmp_p
     with pytest.raises(UserError, match="resume.pt cannot be written .No space left"):
         pretrain.pretrain(settings_of_20_steps(), tmp_path / "base", progress_bar=False)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_weights_that_a_step_made_infinite_are_not_saved_to_go_on_from(small, tmp_path, monkeypatch):
+    plain = pretrain.train_step
+
+    def too_far(model, optimizer, batch):
+        loss = plain(model, optimizer, batch)
+        if optimizer.state[model.embedding.weight]["step"] == 16:  # a step that is saved
+            model.embedding.weight.data[5, 1] = math.inf
+        return loss
+
+    monkeypatch.setattr(pretrain, "train_step", too_far)
+    with pytest.raises(UserError, match="after step 16: a weight is no finite number"):
+        pretrain.pretrain(settings_of_20_steps(), tmp_path, progress_bar=False)
+    assert tensor_files.read_state(tmp_path / "resume.pt")["progress"]["step"] == 8

@@ -9,7 +9,7 @@ from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdap
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.training.adapter_files import load_adapter, save_adapter
 from minipeft.training.batches import collate, encode_examples
-from minipeft.transformer.tensor_files import read, write
+from minipeft.transformer.tensor_files import read, write_state
 
 METHODS = {"lora": LoRA}
 
@@ -68,7 +68,7 @@ def rewrite(path, change):
     if isinstance(changed, list):
         torch.save(changed, path)
     else:
-        write(path, content)
+        write_state(path, content)
 
 
 def first(content):
@@ -136,3 +136,15 @@ def test_one_single_number_is_stored_and_read_too(make_tiny_model, tmp_path):
     fresh = make_tiny_model()
     load_adapter(tmp_path / "adapter.pt", fresh, {"scaled_parallel_adapter": ScaledParallelAdapter})
     assert torch.equal(logits(fresh), logits(model))
+
+
+def test_what_could_not_be_read_again_is_not_saved(make_tiny_model, tmp_path):
+    model = make_tiny_model()
+    method = trained(model)
+    save_adapter(tmp_path / "adapter.pt", model, method)
+    whole = (tmp_path / "adapter.pt").read_bytes()
+    with torch.no_grad():
+        next(iter(method.named_parameters().values()))[0, 0] = torch.nan
+    with pytest.raises(UserError, match="adapter.pt is not written.*a number that is not finite"):
+        save_adapter(tmp_path / "adapter.pt", model, method)
+    assert (tmp_path / "adapter.pt").read_bytes() == whole

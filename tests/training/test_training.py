@@ -332,6 +332,22 @@ def test_the_state_of_another_kind_of_run_is_one_sentence(tiny_t5, tiny_task, tm
         ({"description": description, "state": {"step": 3}}, "lacks the seconds"),
         ({"description": description | {"from_the_future": 1}, "state": {}}, "from_the_future = 1, not None"),
     ):
-        tensor_files.write(tmp_path / "resume.pt", content)
+        tensor_files.write_state(tmp_path / "resume.pt", content)
         with pytest.raises(UserError, match=words):
             fine_tune(tiny_t5, method, tiny_task, SHORT, tmp_path)
+
+
+def test_weights_that_a_step_made_infinite_are_neither_kept_nor_saved(tiny_t5, tiny_task, tmp_path):
+    method = LoRA(rank=2)
+    method.attach(tiny_t5)
+    weight = next(iter(method.named_parameters().values()))
+
+    def too_far(step, total):
+        if step == 5:
+            weight.data[0, 0] = math.inf
+
+    method.after_step = too_far
+    with pytest.raises(UserError, match="training stopped at step 7.*the weights of step"):
+        fine_tune(tiny_t5, method, tiny_task, SHORT, tmp_path)
+    assert all(tensor.isfinite().all() for tensor in method.state_dict().values())
+    assert tensor_files.read_state(tmp_path / "resume.pt")["state"]["step"] == 3
