@@ -132,7 +132,7 @@ def test_what_is_said_of_a_budget_of_ranks():
 
 
 @pytest.mark.parametrize("row, rank", [("adalora1", 1), ("adalora4", 4)])
-def test_where_the_ranks_went(row, rank):
+def test_the_ranks_went_where_the_page_says(row, rank):
     report = json.loads((DATA / "results" / f"topic-{row}-ranks.json").read_text(encoding="utf-8"))
     assert sum(report["mean"].values()) == pytest.approx(rank * len(report["mean"]))
     decoder = [f"decoder.blocks.{layer}.attention.{kind}" for layer in (0, 1) for kind in ("query", "key")]

@@ -116,3 +116,11 @@ def test_nothing_but_the_four_packages_is_needed_to_import(file):
     assert outside <= OUTSIDE, f"{file.name} needs {outside - OUTSIDE}"
     everywhere = {name.split(".")[0] for name in imports(ast.parse(file.read_text(encoding="utf-8")))} - {"minipeft"}
     assert everywhere <= OUTSIDE | EXTRAS
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_argument_hides_a_module(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    modules = {alias.asname or alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    arguments = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    assert not arguments & (modules | {"random"})

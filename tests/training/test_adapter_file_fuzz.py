@@ -23,14 +23,14 @@ def test_the_untouched_file_is_loaded(name, family):
 
 @settings(max_examples=100)
 @given(case=cases, cut=st.floats(0, 1, exclude_max=True))
-def test_truncated_files(case, cut):
+def test_a_truncated_file_is_refused(case, cut):
     whole = saved(*case).whole
     assert not saved(*case).try_bytes(whole[: int(cut * len(whole))])
 
 
 @settings(max_examples=50)
 @given(case=cases, noise=st.binary(max_size=200), front=st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02"]))
-def test_random_bytes(case, noise, front):
+def test_random_bytes_are_refused(case, noise, front):
     assert not saved(*case).try_bytes(front + noise)
 
 

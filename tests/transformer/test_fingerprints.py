@@ -88,7 +88,7 @@ def with_buffer(buffer):
 
 
 @pytest.mark.parametrize("first, second", [(0.0, -0.0), (1.0, 1.0000001), (torch.nan, 0.0)])
-def test_every_bit_counts(first, second):
+def test_every_bit_changes_the_fingerprint(first, second):
     assert fingerprint(with_buffer(torch.tensor([first]))) != fingerprint(with_buffer(torch.tensor([second])))
 
 
