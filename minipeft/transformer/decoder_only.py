@@ -72,7 +72,6 @@ class CausalStack(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.hidden_size, config.epsilon)
         self.dropout = nn.Dropout(config.dropout)
-        self.max_length = config.max_length
         self.gradient_checkpointing = False
 
     def forward(

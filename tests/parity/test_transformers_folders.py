@@ -7,13 +7,15 @@ import json
 
 import pytest
 import torch
+from helpers.models import tiny_gpt2, tiny_t5
 
 transformers = pytest.importorskip("transformers", reason="needs minipeft[parity]")
 safetensors = pytest.importorskip("safetensors.torch", reason="needs minipeft[parity]")
 
 from minipeft.errors import UserError  # noqa: E402
 from minipeft.transformer.batch import Batch, pad  # noqa: E402
-from minipeft.transformer.hugging_face import from_hugging_face  # noqa: E402
+from minipeft.transformer.fingerprints import fingerprint  # noqa: E402
+from minipeft.transformer.hugging_face import from_hugging_face, to_hugging_face  # noqa: E402
 
 T5_SIZES = dict(vocab_size=41, d_model=12, d_kv=5, num_heads=3, d_ff=22, num_layers=2, num_decoder_layers=3)
 GPT2_SIZES = dict(vocab_size=41, n_embd=12, n_head=3, n_layer=3, n_positions=50, bos_token_id=1, eos_token_id=1)
@@ -60,11 +62,11 @@ def embedding(folder):
     return content["shared.weight"] if "shared.weight" in content else content["transformer.wte.weight"]
 
 
-def assert_logits_of_transformers(folder, family):
+def assert_logits_of_transformers(folder, family, vocabulary=41):
     torch.manual_seed(1)
     theirs = FAMILIES[family][1].from_pretrained(folder).eval()
     ours = from_hugging_face(folder)
-    source, target = torch.randint(2, 41, (1, 7)), torch.randint(2, 41, (1, 4))
+    source, target = torch.randint(2, vocabulary, (1, 7)), torch.randint(2, vocabulary, (1, 4))
     if family == "gpt2":
         expected = theirs(input_ids=torch.cat([source, target], 1)).logits[:, 6:-1]
     else:
@@ -208,3 +210,20 @@ def test_a_folder_that_cannot_be_read_rightly_is_refused_by_name(case, tmp_path)
     with pytest.raises(UserError, match=sentence) as refusal:
         from_hugging_face(tmp_path)
     assert str(tmp_path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+WRITTEN = {
+    "an untied GPT-2": ("gpt2", lambda: tiny_gpt2(tied_head=False)),
+    "a tied T5 that does not rescale": ("t5", lambda: tiny_t5(tied_head=True, rescaled=False)),
+    "a T5 with a head of its own that rescales": ("t5", lambda: tiny_t5(rescaled=True)),
+    "a gated T5 with relu": ("t5", lambda: tiny_t5(activation="relu")),
+    "a plain T5 with gelu": ("t5", lambda: tiny_t5(gated=False)),
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_transformers_reads_every_form_that_we_write(case, tmp_path):
+    family, make = WRITTEN[case]
+    to_hugging_face(make(), tmp_path)
+    ours = assert_logits_of_transformers(tmp_path, family, vocabulary=37)
+    assert ours.config == make().config and fingerprint(ours) == fingerprint(make())

@@ -62,7 +62,7 @@ class PlannedStack(CausalStack):
     def __init__(self, blocks: list[Block], norm: nn.Module, config: DecoderOnlyConfig):
         nn.Module.__init__(self)
         self.positions, self.blocks, self.norm = NoPositions(config.max_length), nn.ModuleList(blocks), norm
-        self.dropout, self.max_length = nn.Dropout(config.dropout), config.max_length
+        self.dropout = nn.Dropout(config.dropout)
         self.gradient_checkpointing = False
 
 
