@@ -184,8 +184,7 @@ def test_saved_numbers_loaded_on_a_fresh_base_give_bit_identical_outputs(name, f
     state, expected = method.state_dict(), model(batch)
     scramble(method)  # the saved numbers are a copy, not a view
     fresh, again = new_model(family, dtype), METHODS[name](**json.loads(json.dumps(method.hyperparameters())))
-    again.attach(fresh)
-    again.load_state_dict(state)
+    again.attach(fresh, state)
     assert torch.equal(fresh(batch), expected)
     assert again.fingerprint == method.fingerprint
     assert sum(tensor.numel() for tensor in state.values()) == method.stored_count()

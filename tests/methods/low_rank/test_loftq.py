@@ -1,10 +1,9 @@
 """LoftQ and QPiSSA: how near their start is to the weight, for every alpha, and that a fresh base gives it again."""
 
-import numpy
 import pytest
 import torch
 from helpers.models import random_batch, tiny_gpt2, tiny_t5
-from torch import nn
+from helpers.quantized_starts import attached, error, nearest_of_rank, weight_of
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.loftq import LoftQ
@@ -14,30 +13,6 @@ from minipeft.quantization.blockwise import dequantize, quantize
 
 SHAPES = [(48, 80), (80, 48), (64, 64)]
 every_shape = pytest.mark.parametrize("shape", SHAPES)
-
-
-def weight_of(shape, seed=0, strong=0.0):
-    """A random (out, in) matrix; `strong` adds a few directions that are larger than the rest."""
-    generator = torch.Generator().manual_seed(seed)
-    directions = torch.randn(shape[0], 3, generator=generator) @ torch.randn(3, shape[1], generator=generator)
-    return 0.05 * (torch.randn(*shape, generator=generator) + strong * directions)
-
-
-def attached(method, weight):
-    """The layer that `method` puts around a linear layer with this weight."""
-    layer = nn.Linear(*reversed(weight.shape), dtype=weight.dtype)
-    layer.weight.data.copy_(weight)
-    model = nn.Sequential(layer)
-    method.targets = ("0",)
-    method.attach(model)
-    return model[0]
-
-
-def error(method, weight):
-    """|W - (W_q + s B A)|, in float64."""
-    layer = attached(method, weight)
-    whole = layer.linear.weight.double() + layer.scaling * layer.B.double() @ layer.A.double()
-    return float((weight.double() - whole).norm().detach())
 
 
 @every_shape
@@ -63,12 +38,6 @@ def test_the_start_is_the_same_for_every_alpha(make, shape):
     assert layers[0].update().norm() > 0.01 and len({float(layer.A.detach().norm()) for layer in layers}) == 4
 
 
-def nearest_of_rank(matrix, rank):
-    """By Eckart and Young, with numpy's own singular value decomposition."""
-    U, S, V_T = numpy.linalg.svd(matrix.double().numpy())
-    return torch.from_numpy(U[:, :rank] @ numpy.diag(S[:rank]) @ V_T[:rank])
-
-
 @every_shape
 @pytest.mark.parametrize("iterations", [1, 2, 3])
 def test_loftq_is_the_alternation_written_as_a_loop(iterations, shape):
@@ -83,18 +52,6 @@ def test_loftq_is_the_alternation_written_as_a_loop(iterations, shape):
     assert different <= 2  # a rounding of the product may turn a code over
     if not different:
         torch.testing.assert_close(layer.update().double(), product, atol=1e-5, rtol=1e-4)
-
-
-@every_shape
-def test_qpissa_trains_the_strongest_directions_and_stores_what_they_leave(shape):
-    weight = weight_of(shape, strong=0.5)
-    layer = attached(QPiSSA(rank=4, alpha=6.0, double_quantization=False), weight)
-    strongest = nearest_of_rank(weight, 4)
-    torch.testing.assert_close(layer.update().double(), strongest, atol=1e-6, rtol=1e-4)
-    codes, absmax = quantize(weight - strongest.float())
-    assert (layer.linear.codes != codes).sum() <= 2  # a rounding of the product may turn a code over
-    torch.testing.assert_close(layer.linear.absmax(), absmax, atol=1e-6, rtol=1e-5)
-    assert error(QPiSSA(rank=4), weight) < 0.9 * error(QLoRA(rank=4), weight)
 
 
 @pytest.mark.parametrize("make", [LoftQ, QPiSSA])
