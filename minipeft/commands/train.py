@@ -7,13 +7,15 @@ from minipeft.commands.arguments import (
     add_task,
     label,
     positive,
+    short,
     spec_from,
     whole,
     words,
 )
+from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.racing import runs
-from minipeft.racing.entries import parse_hyperparameters
+from minipeft.racing.entries import nearest, parse_hyperparameters
 from minipeft.racing.finished import check_adapter, finished
 from minipeft.racing.rehearsal import rehearse
 from minipeft.racing.runs import RunSpec, folder_name, is_first_process
@@ -35,6 +37,8 @@ def add_arguments(parser) -> None:
 
 def run(args) -> None:
     """Train, unless this very run is finished."""
+    if args.method not in METHODS:  # nor a control of compare, which trains nothing or no pretrained base
+        raise UserError(f"There is no method {short(args.method)}. {nearest(args.method, METHODS)}")
     spec = spec_from(
         args,
         folder=args.out or f"runs/{folder_name(f'{args.method}-{label(args)}-seed{args.seed}')}",

@@ -245,3 +245,13 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr("minipeft.commands.tasks.run", interrupted)
     assert main(["tasks"]) == 130
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_ctrl_c_during_the_imports_is_one_line_too():
+    """The handler that `python -m minipeft` sets before its long imports, tried without them."""
+    file = Path(runs.__file__).parents[1] / "interrupts.py"
+    code = (
+        f"import signal, sys; sys.argv = ['-m']; exec(open({str(file)!r}).read()); signal.raise_signal(signal.SIGINT)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert process.returncode == 130 and process.stderr.split() == [b"Stopped."]
