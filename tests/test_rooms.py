@@ -1,6 +1,7 @@
 """The rooms of the house: imports run one way, and the core stands on torch, numpy, tokenizers and tqdm alone."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -124,3 +125,15 @@ def test_no_argument_hides_a_module(file):
     modules = {alias.asname or alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     arguments = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     assert not arguments & (modules | {"random"})
+
+
+def test_a_tensor_is_called_by_one_name():
+    """torch.Tensor, so that a class pastes into a file that starts with `import torch`."""
+    named = {file for file in FILES if re.search(r"from torch import .*\bTensor\b", file.read_text(encoding="utf-8"))}
+    assert not named
+
+
+def test_a_method_is_told_in_at_most_150_lines():
+    files = (PACKAGE / "methods").glob("*/*.py")
+    longer = {file.name for file in files if len(file.read_text(encoding="utf-8").splitlines()) > 150}
+    assert longer <= {"rank_budget.py"}, longer  # which is no method, but how AdaLoRA counts and prunes

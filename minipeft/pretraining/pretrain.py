@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from minipeft.errors import UserError
@@ -95,7 +95,7 @@ class Run:
         if saved and not self.finished():
             save(self.folder, settings, self.model, self.optimizer, progress)
 
-    def step(self, batch: Batch) -> Tensor:
+    def step(self, batch: Batch) -> torch.Tensor:
         """One update. Raises UserError, before it, where the loss or its gradient is no number."""
         try:
             return train_step(self.model, self.optimizer, batch)
@@ -169,7 +169,7 @@ def remaining_batches(text: TextStream, progress: Progress, workers: int) -> Ite
         progress.chunk, progress.batch = progress.chunk + 1, 0
 
 
-def train_step(model: LanguageModel, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
+def train_step(model: LanguageModel, optimizer: torch.optim.Optimizer, batch: Batch) -> torch.Tensor:
     """One update of the weights; returns the loss before it. FloatingPointError, before it, where that is no number."""
     device = batch.source.device.type
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower, not faster

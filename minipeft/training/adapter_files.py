@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from minipeft.errors import UserError, one_line
 from minipeft.methods.hyperparameter_types import misfit
@@ -69,7 +68,7 @@ def load_adapter(path: str | Path, model, methods: dict[str, type[Method]]) -> M
         raise UserError(f"{path} does not fit {name} on this model: {one_line(error)}") from error
 
 
-def load_into(model, method: Method, weights: dict[str, Tensor]) -> Method:
+def load_into(model, method: Method, weights: dict[str, torch.Tensor]) -> Method:
     """Attach `method` to the plain `model` with these parameters; where that fails, the model is left plain."""
     method.attach(model, weights)
     for name, own in method.state_dict().items():
@@ -94,7 +93,7 @@ def read_adapter(path: str | Path) -> dict[str, Any]:
     if content.keys() != KEYS.keys():
         raise UserError(f"{path} is not an adapter file of this library.")
     for name, tensor in content["weights"].items():
-        if not isinstance(tensor, Tensor):
+        if not isinstance(tensor, torch.Tensor):
             raise UserError(f"{path} is damaged: its weight {name[:80]!r} is no tensor.")
     return content
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as distributed
-from torch import Tensor, nn
+from torch import nn
 
 from minipeft.errors import UserError, one_line
 
@@ -67,7 +67,7 @@ class DataParallel:
         return batch[self.rank :: self.size]
 
     @torch.no_grad()
-    def combine(self, loss: Tensor) -> float:
+    def combine(self, loss: torch.Tensor) -> float:
         """Replace each gradient by its sum over the processes, and return the sum of the losses.
 
         Each process has weighted its loss by its share of the tokens before the backward pass.

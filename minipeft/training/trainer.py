@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from minipeft.errors import UserError
@@ -120,7 +119,7 @@ class Run:
         self.result.losses.append(loss)
         return loss
 
-    def backward(self, joint: list[int]) -> Tensor:
+    def backward(self, joint: list[int]) -> torch.Tensor:
         """This process's gradients for its share of the `joint` batch; returns its share of the loss."""
         mine = self.parallel.share(joint)
         if not mine:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from minipeft.errors import UserError, one_line
 from minipeft.files import beside, short
@@ -126,7 +125,7 @@ def unsafe(content: Any, size: int) -> str:
             values += value.values()
         elif type(value) in (list, tuple):
             values += value[: left + 1]
-        elif type(value) is Tensor:
+        elif type(value) is torch.Tensor:
             plain = value.layout is torch.strided and value.device.type == "cpu" and value.dtype in FLOATS
             if not plain or not value.is_contiguous() or value.is_neg():
                 return "a tensor that is no plain block of floating-point numbers"
@@ -146,7 +145,7 @@ def unsafe(content: Any, size: int) -> str:
 def checksum(content: Mapping[str, Any]) -> str:
     """64 hexadecimal digits (SHA-256) that change with every value and every bit of `content`."""
 
-    def tensor_sum(tensor: Tensor) -> str:
+    def tensor_sum(tensor: torch.Tensor) -> str:
         numbers = tensor.detach().cpu().flatten().view(torch.uint8).numpy()
         return f"{tuple(tensor.shape)} {tensor.dtype} {hashlib.sha256(numbers).hexdigest()}"
 
