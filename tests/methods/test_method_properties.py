@@ -190,7 +190,13 @@ def test_saved_numbers_loaded_on_a_fresh_base_give_bit_identical_outputs(name, f
     assert sum(tensor.numel() for tensor in state.values()) == method.stored_count()
 
 
-@every_case
+@pytest.mark.parametrize(
+    "name, family",  # on the hollow copy that a file is tried on first, to quantize takes seconds
+    [
+        pytest.param(*case, marks=pytest.mark.slow) if case[0] in ("qlora", "loftq", "qpissa") else case
+        for case in CASES
+    ],
+)
 @few
 @given(data=st.data())
 def test_an_adapter_file_gives_the_same_outputs_on_a_fresh_base(name, family, data):
