@@ -17,6 +17,9 @@ class FrozenBase:
     """Remembers the plain `model`, and stops every parameter of it from training."""
 
     def __init__(self, model: nn.Module):
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if nn.parameter.is_lazy(tensor):
+                raise UserError(f"{name!r} has no shape yet: run the model once on an input before attaching to it.")
         self.fingerprint = fingerprint(model)
         self.modes = [(module, module.training) for module in model.modules()]
         self.flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]

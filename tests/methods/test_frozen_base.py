@@ -144,3 +144,13 @@ def test_parameters_of_the_method_that_were_cast_or_frozen_are_refused(tmp_path)
     model[0].A.data = model[0].A.data.half()
     with pytest.raises(UserError, match="'0.A' of lora was torch.float32 when attached and is torch.float16 now"):
         save_adapter(tmp_path / "cast.pt", model, method)
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_a_layer_without_a_shape_yet_is_refused_until_the_model_has_run():
+    model, method = nn.Sequential(nn.LazyLinear(3)), LoRA(rank=2, targets=("0",))
+    with pytest.raises(UserError, match="'0.weight' has no shape yet: run the model once"):
+        method.attach(model)
+    model(torch.randn(2, 5))
+    method.attach(model)
+    assert method.stored_count() == 2 * (5 + 3)
