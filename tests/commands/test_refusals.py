@@ -129,6 +129,11 @@ def test_a_value_of_another_type_is_refused(value, base_folder, capsys):
     assert value.partition("=")[0].rstrip("s") in refusal(capsys, "train", "--model", base_folder, "--set", value)
 
 
+@pytest.mark.parametrize("control", ["untuned", "random_base"])
+def test_a_control_is_raced_and_not_trained(control, base_folder, capsys):
+    assert f"no method '{control}'" in refusal(capsys, "train", "--model", base_folder, "--method", control)
+
+
 def test_rows_of_other_names_have_other_folders_on_every_file_system():
     rows = ["a b", "a_b", "A_b", "a:b", "é", "ẽ", "e", LONG, LONG + "x", "low", "Low", "lora:rank=1", "a+b", "con"]
     folders = [folder_name(row) for row in rows]
