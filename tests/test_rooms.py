@@ -11,7 +11,14 @@ import minipeft
 
 PACKAGE = Path(minipeft.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-GROUND = {"minipeft.errors", "minipeft.files", "minipeft.paths", "minipeft.provenance", "minipeft.ranges"}
+GROUND = {
+    "minipeft.child_processes",
+    "minipeft.errors",
+    "minipeft.files",
+    "minipeft.paths",
+    "minipeft.provenance",
+    "minipeft.ranges",
+}
 # What each room may import from inside the package, besides itself and the ground.
 ALLOWED = {
     "transformer": (),

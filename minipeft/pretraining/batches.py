@@ -15,6 +15,7 @@ from functools import cache
 from multiprocessing import get_context
 from typing import NamedTuple
 
+from minipeft.child_processes import end_with_parent
 from minipeft.pretraining.language_modeling import causal, prefix_split
 from minipeft.pretraining.span_corruption import corrupt
 from minipeft.pretraining.tokenizer import Tokenizer
@@ -98,7 +99,7 @@ def chunks(stream: TextStream, first: int, workers: int = 0) -> Iterator[list[Ro
         while True:
             yield prepare_chunk(stream, number)
             number += 1
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent) as pool:
         ahead = deque()
         while True:
             while len(ahead) < 2 * workers:

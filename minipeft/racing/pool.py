@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 import torch
 from tqdm import tqdm
 
+from minipeft.child_processes import end_with_parent
 from minipeft.errors import UserError, refusal_of_the_machine
 from minipeft.racing.finished import finished
 from minipeft.racing.runs import RunSpec, run
@@ -138,7 +139,7 @@ def work(line: Connection) -> None:
     """What a worker does: runs, one after the other, until its parent is gone or has no more of them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # not inherited on Windows
     tqdm.set_lock(threading.RLock())  # its own is one of the system, which a process that is ended cannot give back
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(1)
     while True:
         try:
@@ -170,9 +171,3 @@ def result_of(spec: RunSpec, result: dict | None, refusal: str, fault: str) -> d
 
 def name(spec: RunSpec) -> str:
     return f"{spec.row}, seed {spec.seed}"
-
-
-def end_with_parent() -> None:
-    """Wait for the parent to end, by whatever means, and end this process with it, in the middle of a run."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import asdict, replace
 
 import pytest
@@ -372,3 +374,23 @@ def test_weights_that_a_step_made_infinite_are_not_saved_to_go_on_from(small, tm
     with pytest.raises(UserError, match="after step 16: a weight is no finite number"):
         pretrain.pretrain(settings_of_20_steps(), tmp_path, progress_bar=False)
     assert tensor_files.read_state(tmp_path / "resume.pt")["progress"]["step"] == 8
+
+
+PREPARE = """
+import sys
+from minipeft.pretraining.batches import TextStream, chunks
+if __name__ == "__main__":
+    prepared = chunks(TextStream(batch_size=16), 0, workers=1)
+    print(len(next(prepared)) > 0, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_prepare_text_end_with_the_one_they_work_for(tmp_path):
+    (tmp_path / "prepare.py").write_text(PREPARE)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "prepare.py")], **pipes)
+    assert parent.stdout.readline() == "True\n"
+    parent.kill()
+    parent.communicate(timeout=300)  # at once where the worker, which has the same output, ends too; else never
