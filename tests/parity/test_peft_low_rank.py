@@ -186,7 +186,7 @@ def test_importance_and_choice_after_a_few_steps_are_pefts(family, tmp_path):
     assert [layer.kept.tolist() for layer, _ in layers] == chosen
     assert sum(map(sum, chosen)) == budget and len({sum(kept) for kept in chosen}) > 1
     for (path, _), (_, their) in zip(method.layers(), layers, strict=True):
-        for ours_name, theirs_name in (("P", "lora_B"), ("values", "lora_E"), ("Q", "lora_A")):
+        for ours_name, theirs_name in (("P", "lora_B"), ("lam", "lora_E"), ("Q", "lora_A")):
             score = method.importance.score(f"{path}.{ours_name}")
             expected = allocator._element_score(f"{names[their]}.{theirs_name}.default").reshape(score.shape)
             torch.testing.assert_close(score, expected, rtol=1e-4, atol=1e-4 * float(expected.max()))
