@@ -21,6 +21,7 @@ from minipeft.commands.arguments import OneSentenceParser
 from minipeft.errors import UserError, refusal_of_the_machine
 from minipeft.interrupts import interrupt_on_ctrl_c
 from minipeft.racing.runs import is_first_process
+from minipeft.training.data_parallel import world
 
 COMMANDS = (compare, train, evaluate, generate, prompts, pretrain_prompt, transfer)
 COMMANDS += (memory, progress, hint, tasks, pretrain)
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence when it cannot be done, 130 when interrupted."""
     try:
         args = build_parser().parse_args(arguments)
-        if os.environ.get("WORLD_SIZE", "1") != "1" and args.module not in TOGETHER:
+        if world()[1] > 1 and args.module not in TOGETHER:
             raise UserError(f"{args.command} is the work of one process: start it without torchrun.")
         args.module.run(args)
         if sys.stdout:  # None where there is none

@@ -171,8 +171,9 @@ def test_a_source_named_like_the_default_target_stays_with_data_of_ones_own(
 
 @pytest.mark.parametrize("command", [c.__name__.rpartition(".")[2] for c in COMMANDS if c.__name__[-5:] != "train"])
 def test_what_is_the_work_of_one_process_says_so_once_in_a_group(command, capsys, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "0")
+    group = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in group.items():
+        monkeypatch.setenv(name, value)
     flags = {"generate": ["a"], "hint": ["13"], "pretrain": ["--folder", "x"]}.get(command, [])
     assert "without torchrun" in refusal(capsys, command.replace("_", "-"), *flags)
     monkeypatch.setenv("RANK", "1")
@@ -184,7 +185,8 @@ def test_a_rank_without_a_group_is_the_first_process(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setenv("RANK", "1")
     assert is_first_process()
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
     assert not is_first_process()
 
 
