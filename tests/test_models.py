@@ -138,7 +138,7 @@ def test_names_of_every_kind_get_one_short_sentence_and_nothing_is_downloaded(na
 
 
 def test_a_file_in_place_of_a_folder_and_a_folder_that_may_not_be_read_are_refused(bundled, tmp_path, monkeypatch):
-    (tmp_path / "model").write_text("no folder")
+    (tmp_path / "model").write_text("no folder", encoding="utf-8")
     with pytest.raises(UserError, match="is a file: give the folder"):
         models.load(tmp_path / "model")
 
@@ -151,8 +151,8 @@ def test_a_file_in_place_of_a_folder_and_a_folder_that_may_not_be_read_are_refus
 
 
 def test_a_tokenizer_that_ends_texts_with_another_token_is_refused(bundled):
-    settings = json.loads((bundled / "t5-tiny" / "config.json").read_text())
-    (bundled / "t5-tiny" / "config.json").write_text(json.dumps(settings | {"eos": 2}))
+    settings = json.loads((bundled / "t5-tiny" / "config.json").read_text(encoding="utf-8"))
+    (bundled / "t5-tiny" / "config.json").write_text(json.dumps(settings | {"eos": 2}), encoding="utf-8")
     with pytest.raises(UserError, match="ends a text with token 1, its config.json with 2"):
         models.load("t5-tiny")
 

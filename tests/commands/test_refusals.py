@@ -73,11 +73,11 @@ def test_an_empty_text_is_nothing_to_read(text, base_folder, capsys):
     assert "nothing to read" in refusal(capsys, "generate", text, "--model", base_folder)
 
 
-def test_names_of_thousands_of_letters_are_cut_in_the_sentence(base_folder, capsys):
+def test_names_of_thousands_of_letters_are_cut_in_the_sentence(base_folder, capsys, tmp_path):
     for command in (["evaluate", "--model", LONG], ["train", "--method", LONG], ["train", "--task", LONG]):
         assert len(refusal(capsys, *command)) < 1500
     assert len(refusal(capsys, "evaluate", "--model", base_folder, "--adapter", LONG)) < 1500
-    assert len(refusal(capsys, "train", "--model", base_folder, "--out", f"/tmp/{LONG}", "--steps", "1")) < 1500
+    assert len(refusal(capsys, "train", "--model", base_folder, "--out", str(tmp_path / LONG), "--steps", "1")) < 1500
 
 
 SIZES = {
@@ -146,7 +146,7 @@ def test_two_rows_whose_names_look_alike_make_two_rows(base_folder, own_data, tm
     flags = ["--model", base_folder, "--data", own_data, "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = str(tmp_path / "race")
     assert main(["compare", "--methods", "a b=lora:rank=1,a_b=lora:rank=2", *flags, "--out", out]) == 0
-    rows = json.loads((tmp_path / "race" / "result.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "race" / "result.json").read_text(encoding="utf-8"))["rows"]
     assert {row["method"]: row["stored"] for row in rows} == {
         "a b": 312,
         "a_b": 624,
@@ -192,12 +192,12 @@ def test_a_rank_without_a_group_is_the_first_process(monkeypatch):
 
 def test_a_place_that_takes_no_files_is_refused_before_the_work(base_folder, own_data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(runs, "fine_tune", lambda *_, **__: pytest.fail("trained first"))
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     flags = ["--model", base_folder, "--data", own_data]
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         assert "file" in refusal(capsys, "train", *flags, "--out", str(out))
         assert "file" in refusal(capsys, "compare", *flags, "--methods", "lora", "--out", str(out))
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
 def test_what_the_machine_refuses_is_a_sentence_and_a_fault_of_ours_is_none():
@@ -218,14 +218,16 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("minipeft.commands.tasks.task_names", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["tasks"])
-    monkeypatch.setattr("minipeft.commands.tasks.task_names", lambda: open(Path("nowhere") / "at" / "all"))
+    monkeypatch.setattr(
+        "minipeft.commands.tasks.task_names", lambda: open(Path("nowhere") / "at" / "all", encoding="utf-8")
+    )
     assert main(["tasks"]) == 2
 
 
 def test_a_longer_source_can_be_allowed_by_a_flag(base_folder, tmp_path, capsys):
     data = tmp_path / "long.jsonl"
     lines = [{"source": "word " * (300 + n), "target": ("good", "bad")[n % 2]} for n in range(12)]
-    data.write_text("\n".join(map(json.dumps, lines)))
+    data.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     flags = ["--model", base_folder, "--data", str(data)]
     train = ["train", *flags, "--steps", "1", "--batch-size", "2", "--out", str(tmp_path / "run")]
     assert "--max-source-length" in refusal(capsys, *train)

@@ -191,12 +191,12 @@ REFUSED = {
     "heads": ("gpt2", lambda f: edit(f, n_head=5), "n_embd 12 is not a multiple of n_head 5"),
     "other ends in generation": (
         "gpt2",
-        lambda f: (f / "generation_config.json").write_text('{"eos_token_id": [1, 2]}'),
+        lambda f: (f / "generation_config.json").write_text('{"eos_token_id": [1, 2]}', encoding="utf-8"),
         r"generation_config.json: eos_token_id is \[1, 2\], but 1 in config.json",
     ),
     "another start in generation": (
         "t5",
-        lambda f: (f / "generation_config.json").write_text('{"decoder_start_token_id": 4}'),
+        lambda f: (f / "generation_config.json").write_text('{"decoder_start_token_id": 4}', encoding="utf-8"),
         "generation_config.json: decoder_start_token_id is 4, but 0 in config.json",
     ),
     "distance": ("t5", lambda f: edit(f, relative_attention_max_distance=16), "relative_attention_max_distance is 16"),

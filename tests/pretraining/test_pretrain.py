@@ -263,11 +263,11 @@ ODD_FILES = {
 @pytest.mark.parametrize("name, content", [(name, content) for name, odd in ODD_FILES.items() for content in odd])
 def test_files_of_the_folder_with_other_content_are_one_sentence(small, tmp_path, name, content):
     torch.save({}, tmp_path / "weights.pt")
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match="name another folder, or delete|delete it to start anew") as raised:
         pretrain.pretrain(settings_of_20_steps(), tmp_path, progress_bar=False)
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
-    assert (tmp_path / name).read_text() == content
+    assert (tmp_path / name).read_text(encoding="utf-8") == content
 
 
 def test_the_state_of_another_kind_of_run_is_one_sentence(small, tmp_path):
@@ -347,7 +347,7 @@ def test_an_absent_device_and_no_number_of_workers_are_refused(small, tmp_path):
 
 def test_a_place_that_takes_no_files_is_found_before_the_first_step(small, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrain, "train_step", lambda *_: pytest.fail("a step was made"))
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     for place in (tmp_path / "file", tmp_path / "file" / "base", tmp_path / ("n" * 300)):
         with pytest.raises(UserError, match="cannot be written"):
             pretrain.pretrain(settings_of_20_steps(), place, progress_bar=False)
@@ -388,7 +388,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_processes_that_prepare_text_end_with_the_one_they_work_for(tmp_path):
-    (tmp_path / "prepare.py").write_text(PREPARE)
+    (tmp_path / "prepare.py").write_text(PREPARE, encoding="utf-8")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     parent = subprocess.Popen([sys.executable, str(tmp_path / "prepare.py")], **pipes)
     assert parent.stdout.readline() == "True\n"

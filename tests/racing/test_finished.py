@@ -69,7 +69,7 @@ ODD = ["", "{", "[]", "null", "{}", '{"spec": 3}', '{"spec": {}}', '{"spec": nul
 @pytest.mark.parametrize("content", ODD, ids=range(len(ODD)))
 def test_a_result_file_with_other_content_is_one_sentence(spec, content):
     spec.result_file.parent.mkdir()
-    spec.result_file.write_text(content)
+    spec.result_file.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match="result.json .*: name another folder with --out, or delete this one") as raised:
         finished(spec)
     assert len(str(raised.value)) < 700 and "\n" not in str(raised.value)
@@ -84,13 +84,13 @@ def test_a_result_without_its_score_is_none(spec):
 
 def test_data_that_changed_since_is_another_run(spec, tmp_path):
     data = tmp_path / "mine.jsonl"
-    data.write_text("one")
+    data.write_text("one", encoding="utf-8")
     spec = replace(spec, data=str(data))
     leave(
         spec, spec=asdict(spec), data_sha256="7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed", **DONE
     )
     assert finished(spec)["test"] == 3.0  # sha256sum of "one"
-    data.write_text("two")
+    data.write_text("two", encoding="utf-8")
     with pytest.raises(UserError, match="a run on other content of .*mine.jsonl"):
         finished(spec)
     data.unlink()
@@ -113,8 +113,8 @@ def test_train_redoes_nothing_says_what_is_missing_and_overwrites_nothing(base_f
     assert main([*train, "--steps", "2"]) == 0 and "This run is finished" in capsys.readouterr().out
     assert "steps 2, not 3: name another folder with --out" in refused("--steps", "3")
     assert {entry.name: entry.read_bytes() for entry in out.iterdir()} == files
-    lines = Path(own_data).read_text().splitlines()
-    Path(own_data).write_text("\n".join([*lines, lines[0]]) + "\n")
+    lines = Path(own_data).read_text(encoding="utf-8").splitlines()
+    Path(own_data).write_text("\n".join([*lines, lines[0]]) + "\n", encoding="utf-8")
     assert "other content of" in refused("--steps", "2")
     assert {entry.name: entry.read_bytes() for entry in out.iterdir()} == files
 
@@ -156,12 +156,12 @@ def test_a_run_that_another_process_has_is_one_sentence(spec, tmp_path, monkeypa
 def test_a_report_of_another_race_and_what_is_no_report_are_not_written_over(tmp_path):
     file, settings = tmp_path / "result.json", asdict(RunSpec("", "m", "t", "", steps=5))
     check_report(file, settings)
-    file.write_text(json.dumps({"settings": {**settings, "from_the_past": 1}, "rows": []}))
+    file.write_text(json.dumps({"settings": {**settings, "from_the_past": 1}, "rows": []}), encoding="utf-8")
     check_report(file, settings)
     with pytest.raises(UserError, match="the report of a race with steps 5, not 6: name another folder"):
         check_report(file, {**settings, "steps": 6})
     for content in ("{}", "[]", '{"spec": {}}', '{"settings": 3}', "{"):
-        file.write_text(content)
+        file.write_text(content, encoding="utf-8")
         with pytest.raises(UserError, match="name another folder"):
             check_report(file, settings)
 

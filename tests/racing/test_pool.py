@@ -33,9 +33,9 @@ if __name__ == "__main__":
 def test_workers_end_with_their_parent_however_it_ends(end, base_folder, own_data, tmp_path):
     """They inherit the parent's output, so it ends when the last of them has gone."""
     script = tmp_path / "parent.py"
-    script.write_text(WORKING_PARENT)
+    script.write_text(WORKING_PARENT, encoding="utf-8")
     command = [sys.executable, str(script), base_folder, own_data, str(tmp_path)]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     assert [parent.stdout.readline() for _ in range(3)][-1] == "both at work\n"
     getattr(parent, end)()
     reader = threading.Thread(target=parent.stdout.read, daemon=True)

@@ -54,6 +54,7 @@ class Killed(BaseException):
     pass
 
 
+@second_family_slow
 @pytest.mark.parametrize("optimizer", ["adamw", "paged_adamw", "adafactor"])
 @pytest.mark.parametrize("killed_at", [1, 5, 8])
 def test_a_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(
