@@ -38,7 +38,11 @@ def test_every_stub_is_to_do(chapter):
     assert {name: said for name, (state, *said) in outcomes.items() if state != "to do"} == {}
 
 
-@each_chapter
+@pytest.mark.parametrize(
+    "chapter",
+    [pytest.param(c, marks=[pytest.mark.slow] * (c.folder.name == "05_prompt_tuning")) for c in CHAPTERS],  # 11 s alone
+    ids=lambda chapter: chapter.folder.name,
+)
 def test_every_wrong_answer_is_caught_and_named(chapter):
     tests, unseen = chapter.tests(), []
     for wrong in wrong_answers(chapter.folder.name):
