@@ -1,6 +1,7 @@
 """The rooms of the house: imports run one way, and the core stands on torch, numpy, tokenizers and tqdm alone."""
 
 import ast
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import minipeft
+from minipeft.methods.registry import METHODS
 
 PACKAGE = Path(minipeft.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -143,4 +145,29 @@ def test_a_tensor_is_called_by_one_name():
 def test_a_method_is_told_in_at_most_150_lines():
     files = (PACKAGE / "methods").glob("*/*.py")
     longer = {file.name for file in files if len(file.read_text(encoding="utf-8").splitlines()) > 150}
-    assert longer <= {"rank_budget.py"}, longer  # which is no method, but how AdaLoRA counts and prunes
+    assert not longer
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_header_of_a_method_has_its_equation_start_count_source_lesson_and_test(name):
+    header = inspect.getmodule(METHODS[name]).__doc__
+    idea, empty, first, *_ = header.splitlines()
+    assert idea.endswith(".") and not empty and first.startswith("    "), "the idea in a line, then an equation"
+    for part in ("\nStart: ", "\nTrainable", "\n(Paper|Source): "):
+        assert re.search(part, header), part
+    (lesson,) = re.findall(r"\nLesson: lessons/(\w+)\. Test: ", header)
+    chapters = (PACKAGE.parent / "lessons" / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| \[?{lesson}\b", chapters, re.MULTILINE)
+
+
+TELLING = [file for file in FILES if file.parent.parent.name == "methods" or file.parent.name == "serving"]
+
+
+@pytest.mark.parametrize("file", [file for file in TELLING if file.name != "__init__.py"], ids=lambda file: file.stem)
+def test_the_header_of_a_file_of_methods_names_the_file_of_its_tests(file):
+    header = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+    (named,) = re.findall(r"\bTest: (tests/\S+\.py)\.$", header)
+    tests = (PACKAGE.parent / named).read_text(encoding="utf-8")
+    assert "assert" in tests
+    if named.endswith(f"/test_{file.name}"):
+        assert file.stem in tests, "its tests import it"

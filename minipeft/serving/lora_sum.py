@@ -9,7 +9,7 @@ scales inside of B. To average the A_i and the B_i apart keeps the rank, but is 
 also has the products B_1 A_2 and B_2 A_1, which nobody trained.
 Start: the trained updates. Trainable: nothing.
 Source: Hu et al. 2021, arXiv:2106.09685, for the parts; the rest is block matrices.
-Lesson: lessons/19_merging_and_serving.
+Lesson: lessons/19_merging_and_serving. Test: tests/serving/test_lora_sum.py.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,8 @@
 
 r is the row's task; scaling is alpha / rank, or rsLoRA's. The frozen matrices are read once for all rows; what each row
 adds is small. This is for serving: nothing is trained, and a row's answer is the one its own adapter gives alone.
-Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691, for prompts. Lesson: lessons/19_merging_and_serving.
+Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691, for prompts.
+Lesson: lessons/19_merging_and_serving. Test: tests/serving/test_mixed_batch.py.
 """
 
 from collections.abc import Iterator, Sequence

@@ -4,7 +4,8 @@
 
 What comes out is what each task gives alone; what is saved is the free layers of all tasks but the first. This is for
 serving: nothing is trained, and the texts to read and to write are the same for all tasks.
-Paper: Rücklé et al. 2021, arXiv:2010.11918, section 3. Lesson: lessons/10_adapter_fusion.
+Paper: Rücklé et al. 2021, arXiv:2010.11918, section 3.
+Lesson: lessons/10_adapter_fusion. Test: tests/serving/test_shared_lower_layers.py.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,6 +2,7 @@
 
 A state names an adapter's tensors as `Pfeiffer.state_dict` does: "decoder.blocks.0.feed_forward.adapter.down.weight".
 Files are read without running code.
+Test: tests/methods/adapters/test_adapter_fusion.py.
 """
 
 import re

@@ -12,7 +12,8 @@ batch; a layer that is left out has no gradient in that step.
 Start: as Pfeiffer's adapters: nearly, not exactly, the base model's first forward pass.
 Trainable, at width d and bottleneck m: 2 d m + d + m for each layer with an adapter: E + D or L layers, less n where n
 is fixed. The paper's robust n goes up to one below the number of layers.
-Paper: Rücklé et al. 2021, arXiv:2010.11918. Lesson: lessons/10_adapter_fusion.
+Paper: Rücklé et al. 2021, arXiv:2010.11918.
+Lesson: lessons/10_adapter_fusion. Test: tests/methods/adapters/test_adapter_drop.py.
 """
 
 from dataclasses import dataclass

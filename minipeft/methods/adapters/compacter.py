@@ -10,7 +10,8 @@ exactly, the base model's. (1e-2 is the released code's default; its run files s
 Trainable, at width d and bottleneck m: n^3 once, 3 (d + m) per adapter, and every norm. As in the released code, there
 is an adapter after attention and one after the feed-forward layer, none after cross-attention. T5-base with m = 24 and
 no adapters after attention (Compacter++): 104,704 parameters, the paper's 0.047%.
-Paper: Karimi Mahabadi et al. 2021, arXiv:2106.04647. Lesson: lessons/09_adapters.
+Paper: Karimi Mahabadi et al. 2021, arXiv:2106.04647.
+Lesson: lessons/09_adapters. Test: tests/methods/adapters/test_compacter.py.
 """
 
 from dataclasses import dataclass

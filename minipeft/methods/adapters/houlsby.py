@@ -9,7 +9,8 @@ first forward pass is nearly, not exactly, the base model's.
 Trainable, at width d and bottleneck m: 2 d m + d + m per adapter, and every normalisation layer. The paper's BERT has
 two sublayers per layer; so has a GPT-2 layer (2 L adapters). A T5 decoder layer has a third, cross-attention, which
 gets an adapter too (2 E + 3 D adapters).
-Paper: Houlsby et al. 2019, arXiv:1902.00751. Lesson: lessons/09_adapters.
+Paper: Houlsby et al. 2019, arXiv:1902.00751.
+Lesson: lessons/09_adapters. Test: tests/methods/adapters/test_houlsby.py.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ Start: the adapters at nothing, the prefix random, so the first output is never 
 Trainable (stored), with a = heads * head size, width d and bottleneck m: 2 prefix a per attention layer and 2 d m + d +
 m per feed-forward layer. With reparametrise, training moves the parameters of the network in place of the prefix.
 Paper: He et al. 2021, arXiv:2110.04366: prefix 30, bottleneck 512, scale 4 at d = 1024; 16, 16, 2 for understanding.
-Lesson: lessons/11_unified_view.
+Lesson: lessons/11_unified_view. Test: tests/methods/adapters/test_mam.py.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,8 @@ prefix's keys, U_i for its values. The paper's table writes x W_down; what each 
 head's query W_q x, as in the released code, which is also what makes the counts equal.
 Start: D ~ uniform in +-1/sqrt(head) (Kaiming), U = 0, so the first forward pass is the base model's.
 Trainable, with a = heads * head size: 2 bottleneck a per attention, exactly those of a prefix of that length.
-Paper: He et al. 2021, arXiv:2110.04366, table 4. Lesson: lessons/11_unified_view.
+Paper: He et al. 2021, arXiv:2110.04366, table 4.
+Lesson: lessons/11_unified_view. Test: tests/methods/adapters/test_multi_head_parallel_adapter.py.
 """
 
 from dataclasses import dataclass

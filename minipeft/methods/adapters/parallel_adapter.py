@@ -9,7 +9,8 @@ Start: W_down ~ uniform in +-1/sqrt(hidden) (Kaiming), W_up and the biases 0, as
 pass is the base model's.
 Trainable, at width d and bottleneck m: 2 d m + d + m per adapter. On the feed-forward layers there is one in every
 layer; on attention a T5 decoder layer has two, for attention and cross-attention.
-Paper: He et al. 2021, arXiv:2110.04366. Lesson: lessons/11_unified_view.
+Paper: He et al. 2021, arXiv:2110.04366.
+Lesson: lessons/11_unified_view. Test: tests/methods/adapters/test_parallel_adapter.py.
 """
 
 from dataclasses import dataclass

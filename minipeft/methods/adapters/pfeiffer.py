@@ -10,7 +10,8 @@ behind the sum, so here the network reads u itself and no norm is used twice. La
 Start: weights ~ N(0, 0.02), biases 0: the first forward pass is nearly, not exactly, the base model's.
 Trainable, at width d and bottleneck m: 2 d m + d + m per layer (E + D of T5, L of GPT-2), behind attention E + 2 D of
 T5; the paper's m is d / 16.
-Paper: Pfeiffer et al. 2021, arXiv:2005.00247, appendix. Lesson: lessons/09_adapters.
+Paper: Pfeiffer et al. 2021, arXiv:2005.00247, appendix.
+Lesson: lessons/09_adapters. Test: tests/methods/adapters/test_pfeiffer.py.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,8 @@ The scale is LoRA's, on a parallel adapter. Adam's steps do not grow with the gr
 times the learning rate for W_up and b_up alone. A trained s starts at `scale` here, at 1 in the released code.
 Start: as parallel_adapter, so the first forward pass is the base model's, whatever the scale.
 Trainable, at width d and bottleneck m: 2 d m + d + m per adapter, and 1 more where s is trained.
-Paper: He et al. 2021, arXiv:2110.04366, table 5. Lesson: lessons/11_unified_view.
+Paper: He et al. 2021, arXiv:2110.04366, table 5.
+Lesson: lessons/11_unified_view. Test: tests/methods/adapters/test_scaled_parallel_adapter.py.
 """
 
 from dataclasses import dataclass

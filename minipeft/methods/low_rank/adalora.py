@@ -11,7 +11,8 @@ keeps the starting rank, as peft's; the released code takes the current one. The
 t_f, counts the gradient of one step more than the released code's.
 Start: P and Q ~ N(0, 0.02), lam = 0, so the first forward pass is the base model's.
 Trainable: rank * (in + out + 1) parameters per adapted weight.
-Paper: Zhang et al. 2023, arXiv:2303.10512. Lesson: lessons/16_adalora.
+Paper: Zhang et al. 2023, arXiv:2303.10512.
+Lesson: lessons/16_adalora. Test: tests/methods/low_rank/test_adalora.py.
 """
 
 from collections.abc import Sequence

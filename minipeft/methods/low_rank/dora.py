@@ -9,7 +9,8 @@ Start: A uniform in +-1/sqrt(in), B = 0, m = |W|, so m / |V| is exactly 1 and th
 the base model's.
 Trainable: rank * (in + out) + out parameters per adapted weight. V is computed anew in every
 forward pass, which makes a step slower than LoRA's.
-Paper: Liu et al. 2024, arXiv:2402.09353. Lesson: lessons/15_lora_family.
+Paper: Liu et al. 2024, arXiv:2402.09353.
+Lesson: lessons/15_lora_family. Test: tests/methods/low_rank/test_dora.py.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,8 @@ quite the base's. W_q is worked out again at every attach, by the same steps: an
 singular vectors may differ in the last bits, and a few codes with them. The scales are quantized
 once more by default, as QLoRA's are; in the paper and peft they are not.
 Trainable: rank * (in + out) parameters per adapted weight.
-Paper: Li et al. 2023, arXiv:2310.08659. Lesson: lessons/14_qlora.
+Paper: Li et al. 2023, arXiv:2310.08659.
+Lesson: lessons/14_qlora. Test: tests/methods/low_rank/test_loftq.py.
 """
 
 from dataclasses import dataclass

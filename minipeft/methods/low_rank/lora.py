@@ -6,7 +6,8 @@ Start: A ~ uniform in +-1/sqrt(in) (Kaiming; the paper says Gaussian, the releas
 B = 0, so the first forward pass is the base model's. A and B take the base's type, 16 bits too,
 where peft keeps them in float32.
 Trainable: rank * (in + out) parameters per adapted weight.
-Paper: Hu et al. 2021, arXiv:2106.09685. Lesson: lessons/13_lora.
+Paper: Hu et al. 2021, arXiv:2106.09685.
+Lesson: lessons/13_lora. Test: tests/methods/low_rank/test_lora.py.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,8 @@ network, and that B's should be the higher. Nothing but the optimizer's paramete
 from LoRA. The learning rate is A's.
 Start: as LoRA, B = 0, so the first forward pass is the base model's.
 Trainable: rank * (in + out) parameters per adapted weight.
-Paper: Hayou et al. 2024, arXiv:2402.12354. Lesson: lessons/15_lora_family.
+Paper: Hayou et al. 2024, arXiv:2402.12354.
+Lesson: lessons/15_lora_family. Test: tests/methods/low_rank/test_lora_plus.py.
 """
 
 from dataclasses import dataclass

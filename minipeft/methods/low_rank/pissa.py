@@ -11,7 +11,8 @@ A_0 and B_0 are not stored but worked out again from W: on another machine they 
 and their product, which is all that counts, the same to rounding (unless singular values rank and
 rank + 1 are equal). From a merged W there is no way back.
 Trainable: rank * (in + out) parameters per adapted weight.
-Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/15_lora_family.
+Paper: Meng et al. 2024, arXiv:2404.02948.
+Lesson: lessons/15_lora_family. Test: tests/methods/low_rank/test_pissa.py.
 """
 
 from collections.abc import Sequence

@@ -13,7 +13,8 @@ Trainable: rank * (in + out) parameters per adapted weight.
 Memory: 4.127 bits for each quantized weight in place of 16 or 32. The plain layers stay with the
 method, outside of the model, because detach() puts them back: what `compare` counts is the
 quantized model, as where the base is dropped.
-Paper: Dettmers et al. 2023, arXiv:2305.14314. Lesson: lessons/14_qlora.
+Paper: Dettmers et al. 2023, arXiv:2305.14314.
+Lesson: lessons/14_qlora. Test: tests/methods/low_rank/test_qlora.py.
 """
 
 from dataclasses import dataclass

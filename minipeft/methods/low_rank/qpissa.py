@@ -9,7 +9,8 @@ Start: as above, so the first forward pass is near the base's and not quite it. 
 again at every attach, as in LoftQ, which goes the other way round: it quantizes first and
 approximates what was lost.
 Trainable: rank * (in + out) parameters per adapted weight.
-Paper: Meng et al. 2024, arXiv:2404.02948. Lesson: lessons/14_qlora.
+Paper: Meng et al. 2024, arXiv:2404.02948.
+Lesson: lessons/14_qlora. Test: tests/methods/low_rank/test_qpissa.py.
 """
 
 from dataclasses import dataclass

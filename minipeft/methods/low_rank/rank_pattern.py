@@ -1,4 +1,7 @@
-"""Another rank for some of the layers, by their names: {"value": 2, "decoder.blocks.0.*": 4}."""
+"""Another rank for some of the layers, by their names: {"value": 2, "decoder.blocks.0.*": 4}.
+
+Test: tests/methods/low_rank/test_rank_pattern.py.
+"""
 
 from collections.abc import Mapping, Sequence
 

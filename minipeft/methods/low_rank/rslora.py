@@ -7,7 +7,8 @@ that more rank brings nothing; with the square root they stay as they are. At ra
 same method.
 Start: as LoRA, B = 0, so the first forward pass is the base model's.
 Trainable: rank * (in + out) parameters per adapted weight.
-Paper: Kalajdzievski 2023, arXiv:2312.03732. Lesson: lessons/15_lora_family.
+Paper: Kalajdzievski 2023, arXiv:2312.03732.
+Lesson: lessons/15_lora_family. Test: tests/methods/low_rank/test_rslora.py.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,8 @@ Start: A ~ uniform in +-sqrt(6/in), B ~ uniform in +-sqrt(6/rank) (Kaiming), d =
 first forward pass is the base model's.
 Trainable: rank + out parameters per adapted weight. The rank costs time and memory but hardly any
 trained parameters.
-Paper: Kopiczko et al. 2023, arXiv:2310.11454. Lesson: lessons/17_vera_and_oft.
+Paper: Kopiczko et al. 2023, arXiv:2310.11454.
+Lesson: lessons/17_vera_and_oft. Test: tests/methods/low_rank/test_vera.py.
 """
 
 from collections.abc import Sequence

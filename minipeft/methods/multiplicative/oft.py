@@ -10,7 +10,8 @@ is left out.
 Start: Q = 0, so R is exactly I and the first forward pass the base model's.
 Trainable: in / block_size * block_size (block_size - 1) / 2 parameters per adapted weight, Q's
 upper triangles.
-Paper: Qiu et al. 2023, arXiv:2306.07280. Lesson: lessons/17_vera_and_oft.
+Paper: Qiu et al. 2023, arXiv:2306.07280.
+Lesson: lessons/17_vera_and_oft. Test: tests/methods/multiplicative/test_oft.py.
 """
 
 from collections.abc import Sequence

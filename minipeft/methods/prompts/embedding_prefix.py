@@ -8,7 +8,8 @@ stack), made by the same kind of network while training. Unlike a prefix, they a
 Start: random, N(0, 1) without the network; never the base model's output.
 Trainable (stored): S prefix d parameters at width d for S stacks. With reparametrise, training moves
 S (prefix d + inner (d + 1) + d (inner + 1)) parameters instead.
-Paper: Li & Liang 2021, arXiv:2101.00190, table 4. Lesson: lessons/06_prefix_tuning.
+Paper: Li & Liang 2021, arXiv:2101.00190, table 4.
+Lesson: lessons/06_prefix_tuning. Test: tests/methods/prompts/test_embedding_prefix.py.
 """
 
 from dataclasses import dataclass
@@ -70,8 +71,10 @@ class EmbeddingPrefix(Reparametrised):
     inner: int = 512
 
     name = "embedding_prefix"
-    network_rate, network_grid = 3e-3, (1e-3, 3e-3, 1e-2, 3e-2)
-    table_rate, table_grid = 0.1, (0.01, 0.03, 0.1, 0.3)
+    network_rate = 3e-3
+    network_grid = (1e-3, 3e-3, 1e-2, 3e-2)
+    table_rate = 0.1
+    table_grid = (0.01, 0.03, 0.1, 0.3)
     why_no_merge = "vectors make the input longer, which no weight of the model can do. Keep it attached."
     plain = PromptTable
 

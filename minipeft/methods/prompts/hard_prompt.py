@@ -6,7 +6,8 @@ A verbalizer says in which words an answer is given ("good" -> "Good."). Where t
 demonstration's answer stands in it, and the model's own answer begins with the blank's sentinel, as T5 fills blanks.
 Start: the base model's output for the same ids, and it stays so.
 Trainable: 0 parameters. All that is stored is text.
-Paper: Brown et al. 2020, arXiv:2005.14165. Lesson: lessons/04_hard_prompts.
+Paper: Brown et al. 2020, arXiv:2005.14165.
+Lesson: lessons/04_hard_prompts. Test: tests/methods/prompts/test_hard_prompt.py.
 """
 
 from collections.abc import Mapping, Sequence

@@ -9,7 +9,8 @@ Start: e ~ N(0, 1), network as PyTorch makes it; without a network, h at the siz
 tokens make the input longer, so the first output is never the base model's.
 Trainable (stored): prompt d parameters at width d. While training, the LSTM encoder moves 14 d^2 + 18 d (d even) and
 the MLP encoder 3 d^2 + 3 d besides. With tune_backbone, all of the model besides.
-Paper: Liu et al. 2021, arXiv:2103.10385. Lesson: lessons/07_p_tuning.
+Paper: Liu et al. 2021, arXiv:2103.10385.
+Lesson: lessons/07_p_tuning. Test: tests/methods/prompts/test_p_tuning.py.
 """
 
 from dataclasses import dataclass
@@ -48,9 +49,8 @@ class LSTMEncoder(nn.Module):
         self.outer = nn.Linear(2 * half, hidden_size)
 
     def forward(self) -> torch.Tensor:
-        # In its own type, outside of autocast: not every CPU has oneDNN's 16-bit LSTM. And by the
-        # kernel that has gradients: the last bits of others differ, and what is stored must be what
-        # was evaluated (cuDNN's, besides, has no backward pass in eval mode).
+        # Outside of autocast, in its own type: not every CPU has a 16-bit LSTM. With gradients, so that one kernel does
+        # all: others differ in the last bits, and what was evaluated is to be stored. (cuDNN's has none in eval mode.)
         own_type = torch.autocast("cuda" if self.positions.is_cuda else "cpu", enabled=False)
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), own_type:
             states, _ = self.lstm(self.positions)  # (prompt, 2 * half)

@@ -9,7 +9,8 @@ task is answered in text here, one tag after the other. The released code's drop
 Start: the prompt random, so the first output is never the base model's; the head as in heads.py.
 Trainable (stored): 2 prefix heads head parameters in each layer with a prompt (and attention type), and with labels
 (labels + 1) (hidden + 1) in the head.
-Paper: Liu, Ji, Fu et al. 2021, arXiv:2110.07602. Lesson: lessons/07_p_tuning.
+Paper: Liu, Ji, Fu et al. 2021, arXiv:2110.07602.
+Lesson: lessons/07_p_tuning. Test: tests/methods/prompts/test_p_tuning_v2.py.
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,8 @@ Of the prompts bundled for `t5-0.8m`, the three that need no labels stay at chan
 Start: the pre-trained prompt; without one, prompt tuning's.
 Tuned with Adafactor at 3, as our prompts all are; the released code uses AdamW.
 Trainable: prompt_length * hidden parameters; a pre-trained prompt belongs to one base.
-Paper: Gu, Han, Liu, Huang 2022, arXiv:2109.04332. Lesson: lessons/08_prompt_transfer.
+Paper: Gu, Han, Liu, Huang 2022, arXiv:2109.04332.
+Lesson: lessons/08_prompt_transfer. Test: tests/methods/prompts/test_ppt.py.
 """
 
 import re

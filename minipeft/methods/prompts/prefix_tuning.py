@@ -1,16 +1,16 @@
 """Prefix tuning: learn keys and values that stand before the real ones in every attention layer.
 
     softmax(q [P_k; K]^T) [P_v; V]          P_k, P_v: (heads, prefix, head) in each layer
-    [P_k; P_v] = W_2 tanh(W_1 e + b_1) + b_2
-    e: (prefix, hidden)   W_1: (inner, hidden)   W_2: (2 heads head, inner)
+    [P_k; P_v] = W_2 tanh(W_1 e + b_1) + b_2     e: (prefix, hidden)   W_1: (inner, hidden)   W_2: (2 heads head, inner)
 
-The second equation is for training only: all layers share e and W_1, each has its own W_2, and what is stored
-are the keys and values that come out. Encoder, decoder and cross-attention have each their own prefix.
+The second equation is for training only; its outputs, keys and values, are what is stored. All layers share e and W_1,
+and each has its own W_2. Encoder, decoder and cross-attention have each their own prefix.
 Start: a network as PyTorch makes it; a table N(0, 0.02), where the released code and peft take N(0, 1); or what the
 model computes on real words. The prefix takes part of the softmax, so the first output is never the base model's.
 Trainable (stored): 2 L prefix heads head parameters per attention type with L layers. With reparametrise, training
 moves prefix d + inner (d + 1) + 2 L heads head (inner + 1) parameters instead, at width d.
-Paper: Li & Liang 2021, arXiv:2101.00190. Lesson: lessons/06_prefix_tuning.
+Paper: Li & Liang 2021, arXiv:2101.00190.
+Lesson: lessons/06_prefix_tuning. Test: tests/methods/prompts/test_prefix_tuning.py.
 """
 
 from dataclasses import dataclass
@@ -54,8 +54,7 @@ class PrefixNetwork(nn.Module):
         """Keys and values of one layer, (heads, prefix, head) each."""
         inner = torch.tanh(self.inner(self.positions))  # (prefix, inner)
         flat = self.outer[layer](inner)  # (prefix, 2 * heads * head)
-        key, value = flat.view(self.shape).permute(1, 2, 0, 3)  # (2, heads, prefix, head)
-        return key, value
+        return flat.view(self.shape).permute(1, 2, 0, 3).unbind()  # of (2, heads, prefix, head)
 
     def table_now(self) -> torch.Tensor:
         return torch.stack([torch.stack(self(layer)) for layer in range(len(self.outer))])
@@ -88,9 +87,8 @@ class PrefixedAttention(nn.Module):
 class PrefixTuning(Reparametrised):
     """A prefix of `prefix_length` keys and values in every attention layer.
 
-    reparametrise: they come from a network of size `inner` while training, and are stored alone. Without it they are
-    trained directly, which wants a far higher learning rate. init: "words" starts from the keys and values of `words`,
-    repeated or cut to the prefix's length, and needs reparametrise=False.
+    reparametrise: a network of size `inner` gives them while training; without it they are trained directly, at a far
+    higher learning rate. init: "words" starts from those of the text `words`, and needs reparametrise=False.
     """
 
     prefix_length: int = 10
@@ -100,8 +98,10 @@ class PrefixTuning(Reparametrised):
     words: str = ""
 
     name = "prefix_tuning"
-    network_rate, network_grid = 3e-3, (3e-4, 1e-3, 3e-3, 1e-2)
-    table_rate, table_grid = 0.3, (0.03, 0.1, 0.3, 1.0)
+    network_rate = 3e-3
+    network_grid = (3e-4, 1e-3, 3e-3, 1e-2)
+    table_rate = 0.3
+    table_grid = (0.03, 0.1, 0.3, 1.0)
     why_no_merge = "a prefix adds positions to attend to, which no weight of the model can do. Keep it attached."
     places = ("encoder.blocks.*.attention", "decoder.blocks.*.attention", "decoder.blocks.*.cross_attention")
     plain = PrefixTable

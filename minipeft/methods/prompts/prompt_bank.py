@@ -3,6 +3,7 @@
     [P_r; X]        P: (n, prompt_length, hidden)   r: the row's prompt   X: (length, hidden)
 
 Prompt ensembles and batches of many tasks both stand on it.
+Test: tests/methods/prompts/test_prompt_bank.py.
 """
 
 import torch

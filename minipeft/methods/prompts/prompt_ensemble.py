@@ -8,7 +8,8 @@ text goes to all members, as that many rows of one batch, and the answer that is
 most of them wins. Writing is left to member 0.
 Start: as prompt tuning, each prompt from its own draw; or prompts that were trained one by one, by `load_members`.
 Trainable: members * prompt_length * hidden parameters.
-Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691, table 3. Lesson: lessons/08_prompt_transfer.
+Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691, table 3.
+Lesson: lessons/08_prompt_transfer. Test: tests/methods/prompts/test_prompt_ensemble.py.
 """
 
 from collections.abc import Iterator, Sequence

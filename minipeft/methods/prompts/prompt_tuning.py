@@ -9,7 +9,8 @@ Trainable: prompt_length * hidden parameters. T5 has its prompt before the encod
 The paper's defaults are length 100, class labels and weight decay 1e-5; ours length 20, vocabulary and no decay.
 The paper's learning rate 0.3 is meant for Adafactor without parameter scaling, and only for it; with our short
 training of small bases 3 is better.
-Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691. Lesson: lessons/05_prompt_tuning.
+Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691.
+Lesson: lessons/05_prompt_tuning. Test: tests/methods/prompts/test_prompt_tuning.py.
 """
 
 from collections.abc import Sequence

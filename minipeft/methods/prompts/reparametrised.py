@@ -1,6 +1,7 @@
 """Prompts that a network gives while training, and that are stored as the plain parameters that come out of it.
 
 A network is a module with `table_now()`: the parameters that it stands for. `finish` puts a plain table in its place.
+Test: tests/methods/prompts/test_prefix_tuning.py.
 """
 
 from typing import ClassVar

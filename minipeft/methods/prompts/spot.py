@@ -7,7 +7,8 @@ bundled ones, and yours. The file holds the prompt, the fingerprint and name of 
 to, what it was trained on (`kind`) and how (`provenance`). It is read without running code.
 Start: the source's prompt, or several averaged (`task_embeddings.py` finds good sources); without one, prompt tuning's.
 Trainable: prompt_length * hidden parameters, as prompt tuning; a prompt belongs to the base on which it was tuned.
-Paper: Vu, Lester, Constant, Al-Rfou, Cer 2022, arXiv:2110.07904. Lesson: lessons/08_prompt_transfer.
+Paper: Vu, Lester, Constant, Al-Rfou, Cer 2022, arXiv:2110.07904.
+Lesson: lessons/08_prompt_transfer. Test: tests/methods/prompts/test_spot.py.
 """
 
 import json

@@ -4,6 +4,7 @@
 
 `{source}` is the text; a text of two parts, "a | b", may be given as `{first}` and `{second}`. `[V]` is a virtual
 token, whose vector a method learns; `<X>` is the first sentinel, T5's mark for words left out; the rest is read as is.
+Test: tests/methods/prompts/test_template.py.
 """
 
 import re

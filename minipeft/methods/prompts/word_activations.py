@@ -1,6 +1,7 @@
 """The keys and values that the frozen model computes on real words: where a prefix may start.
 
 Source: Li & Liang 2021, arXiv:2101.00190, figure 5.
+Test: tests/methods/prompts/test_prefix_start.py.
 """
 
 import torch

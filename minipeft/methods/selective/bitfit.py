@@ -7,7 +7,8 @@ Trainable: the number of biases; a GPT-2 of L layers, width d and feed-forward s
 L (7 d + f) + d of them. The paper trains a new classifier along; here the answers are words of the
 model's own head, which stays frozen.
 T5 has no biases, so BitFit does not apply to it; norm_tuning trains the vectors that T5 does have.
-Paper: Ben Zaken et al. 2021, arXiv:2106.10199. Lesson: lessons/03_full_and_partial.
+Paper: Ben Zaken et al. 2021, arXiv:2106.10199.
+Lesson: lessons/03_full_and_partial. Test: tests/methods/selective/test_bitfit.py.
 """
 
 from dataclasses import dataclass

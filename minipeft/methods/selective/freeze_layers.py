@@ -11,7 +11,7 @@ GPT-2's head is its embedding: a trained head is a copy, so that the embedding b
 blocks stays as it is. In T5 the backward pass crosses the whole decoder, frozen blocks too, to
 reach the encoder's top: it saves less there.
 Paper: Howard & Ruder 2018, arXiv:1801.06146 (layer-wise rates).
-Lesson: lessons/03_full_and_partial.
+Lesson: lessons/03_full_and_partial. Test: tests/methods/selective/test_freeze_layers.py.
 """
 
 import copy

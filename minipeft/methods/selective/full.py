@@ -5,7 +5,7 @@
 Start: the base model itself.
 Trainable: every number of the model.
 Source: the usual way; the baseline of every paper in this folder.
-Lesson: lessons/03_full_and_partial.
+Lesson: lessons/03_full_and_partial. Test: tests/methods/selective/test_full.py.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ Start: the base model itself.
 Trainable, at width d: T5 of E encoder and D decoder layers d (2 E + 3 D + 2); GPT-2 of L layers
 2 d (2 L + 1).
 Paper: the layer-norm baseline of Houlsby et al. 2019, arXiv:1902.00751.
-Lesson: lessons/03_full_and_partial.
+Lesson: lessons/03_full_and_partial. Test: tests/methods/selective/test_norm_tuning.py.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""AdaLoRA: its equation and penalty, the importance and the budget recomputed by hand, pruning, storing, resuming."""
+"""AdaLoRA: its equation and penalty, the importance recomputed by hand, pruning, storing, resuming."""
 
 import pytest
 import torch
@@ -7,7 +7,6 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.adalora import AdaLoRA, AdaLoRALinear
-from minipeft.methods.low_rank.rank_budget import Schedule
 from minipeft.methods.registry import METHODS
 from minipeft.training import trainer
 from minipeft.training.adapter_files import load_adapter, save_adapter
@@ -77,26 +76,6 @@ def test_the_penalty_is_the_papers_sum_of_squared_gram_errors():
             nn.init.orthogonal_(layer.P)
             nn.init.orthogonal_(layer.Q)
     assert float(method.penalty().detach()) < 1e-10
-
-
-def test_the_budget_falls_with_the_cube_of_what_is_left():
-    """The example of the paper's setting: 72 matrices, from 3 ranks each to 2."""
-    schedule = Schedule(warmup=0.1, final=0.5, interval=1)
-    assert [schedule.budget(step, 1000, 216, 144) for step in (0, 100, 200, 300, 400, 500, 999)] == [
-        216, 216, 174, 153, 145, 144, 144,
-    ]  # fmt: skip
-    assert [schedule.budget(step, 1000, 72, 72) for step in (0, 250, 999)] == [72, 72, 72]
-
-
-def test_the_budget_falls_at_once_where_nothing_lies_between_warm_up_and_final_phase():
-    assert [Schedule(0.1, 0.9, 10).budget(done, 100, 9, 3) for done in (0, 9, 10, 11, 100)] == [9, 9, 3, 3, 3]
-
-
-def test_pruning_happens_every_interval_between_warm_up_and_final_phase_and_at_its_start():
-    schedule = Schedule(warmup=0.2, final=0.35, interval=4)
-    assert [done for done in range(1, 21) if schedule.prunes(done, 20)] == [8, 12, 13]
-    assert [done for done in range(1, 4) if Schedule(0.0, 1.0, 1).prunes(done, 3)] == [1]  # never without pruning
-    assert [done for done in range(1, 4) if Schedule(1.0, 0.0, 1).prunes(done, 3)] == [3]
 
 
 def test_scores_over_five_steps_are_those_of_a_loop_over_single_numbers():
