@@ -34,7 +34,7 @@ def beside(path: str | Path) -> Iterator[Path]:
     system refuses.
     """
     path = Path(path)
-    part = path.parent / f"{PART}{os.getpid()}-{os.urandom(4).hex()}{path.suffix}"
+    part = path.parent / f"{PART}{os.getpid()}.{os.urandom(4).hex()}{path.suffix}"
     make_folder(path.parent)
     try:
         yield part

@@ -28,6 +28,13 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("name", ["adapter", ".hidden", "a.b", "a."])
+def test_a_file_may_have_any_name(writer, name, tmp_path):
+    WRITERS[writer](tmp_path / name)
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(writer, error, tmp_path, monkeypatch):
     path = tmp_path / "deep" / "file.x"

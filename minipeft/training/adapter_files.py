@@ -61,8 +61,13 @@ def load_adapter(path: str | Path, model, methods: dict[str, type[Method]]) -> M
     if wrong:
         raise UserError(f"{path} has hyper-parameters that do not fit {name}: {wrong}.")
     try:
-        with torch.device("meta"):  # a rehearsal: nothing is made that takes memory
-            load_into(hollow(model), methods[name](**told), weights)
+        empty = hollow(model)
+    except Exception:  # what cannot be copied (it holds a lock, or a weight that pruning computed) is not rehearsed on
+        empty = None
+    try:
+        if empty is not None:
+            with torch.device("meta"):  # a rehearsal: nothing is made that takes memory
+                load_into(empty, methods[name](**told), weights)
         return load_into(model, methods[name](**told), weights)
     except Exception as error:  # hyper-parameters and weights are only as good as the file
         raise UserError(f"{path} does not fit {name} on this model: {one_line(error)}") from error

@@ -1,8 +1,12 @@
 """Adapter files: the same outputs on a fresh base, no other base, and one sentence for every way to be broken."""
 
+import threading
+
 import pytest
 import torch
 from helpers.word_models import make_tiny_task
+from torch import nn
+from torch.nn.utils import prune, weight_norm
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
@@ -148,3 +152,27 @@ def test_what_could_not_be_read_again_is_not_saved(make_tiny_model, tmp_path):
     with pytest.raises(UserError, match="adapter.pt is not written.*a number that is not finite"):
         save_adapter(tmp_path / "adapter.pt", model, method)
     assert (tmp_path / "adapter.pt").read_bytes() == whole
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning", "ignore:.*deprecated.*")
+@pytest.mark.parametrize("what", ["pruned", "weight norm, by hooks", "a lock"])
+def test_a_model_that_cannot_be_copied_takes_its_own_file_too(what, tmp_path):
+    def build():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3))
+        if what == "pruned":
+            prune.l1_unstructured(model[0], "weight", 5)
+        elif what == "a lock":
+            model.lock = threading.Lock()
+        else:
+            weight_norm(model[0])
+        model(torch.ones(6))
+        return model
+
+    model, fresh, method = build(), build(), LoRA(rank=2, targets=("0", "2"))
+    method.attach(model)
+    nn.init.normal_(model[0].B)
+    save_adapter(tmp_path / "adapter.pt", model, method)
+    load_adapter(tmp_path / "adapter.pt", fresh, {"lora": LoRA})
+    x = torch.randn(5, 6)
+    assert torch.equal(fresh(x), model(x))
