@@ -20,9 +20,14 @@ class FrozenBase:
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if nn.parameter.is_lazy(tensor):
                 raise UserError(f"{name!r} has no shape yet: run the model once on an input before attaching to it.")
+        if torch.is_inference_mode_enabled() or any(parameter.is_inference() for parameter in model.parameters()):
+            raise UserError(
+                "What is made under torch.inference_mode() cannot be trained: make the model, and attach, outside it."
+            )
         self.fingerprint = fingerprint(model)
         self.modes = [(module, module.training) for module in model.modules()]
         self.flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+        self.kinds = [(parameter.device, parameter.dtype) for parameter, _ in self.flags]
         self.buffers = [
             (module, name, buffer.detach().clone())
             for module in model.modules()
@@ -75,6 +80,12 @@ class FrozenBase:
 
         A name that is gone was a network's, which has given way to what it made.
         """
+        for name, parameter in now.items():
+            if parameter.requires_grad and name not in self.own_types:
+                raise UserError(
+                    f"{name!r} was added to the model after {method} had been attached, and is no part of it: set its "
+                    "requires_grad to False, and save what is trained there yourself."
+                )
         for name, dtype in self.own_types.items():
             if name in now and not now[name].requires_grad:
                 raise UserError(f"{name!r} of {method} was frozen after attaching: let it be trained, then save.")
@@ -83,6 +94,25 @@ class FrozenBase:
                     f"{name!r} of {method} was {dtype} when attached and is {now[name].dtype} now, not as when loaded: "
                     "cast it back before saving."
                 )
+
+    def take_along(self, model: nn.Module) -> None:
+        """Where the attached `model` was moved or cast, do so with the parameters of the base that stand outside of it.
+
+        A method keeps them for detach(). They go where those that were like them have gone; where nothing of the base
+        stands in the model, where the method's own have gone.
+        """
+        inside, gone = {id(parameter) for parameter in model.parameters()}, {}
+        if all(device.type != "meta" for device, _ in self.kinds) and any(one.is_meta for one in model.parameters()):
+            raise UserError("The model was moved to the meta device, where its numbers are gone: load it again.")
+        for (parameter, _), kind in zip(self.flags, self.kinds, strict=True):
+            if id(parameter) in inside:
+                gone[kind] = parameter.device, parameter.dtype
+        own = [(p, self.own_types[name]) for name, p in model.named_parameters() if name in self.own_types]
+        if not gone:
+            gone = {kind: (p.device, p.dtype) for p, dtype in own for kind in self.kinds if kind[1] == dtype}
+        for (parameter, _), kind in zip(self.flags, self.kinds, strict=True):
+            if id(parameter) not in inside and kind in gone:
+                parameter.data = parameter.data.to(*gone[kind])
 
     def restore_flags(self) -> None:
         """Give every parameter the requires_grad it had, and no gradient."""

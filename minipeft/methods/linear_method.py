@@ -7,7 +7,7 @@ them, and models that read a layer's weight instead of calling the layer (T5 in 
 find there what is right.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
+from minipeft.methods.memory_places import finite, overlap, repeats
 from minipeft.methods.method import Method
 from minipeft.methods.targets import Kind, find_modules
 from minipeft.quantization.linear import QuantizedLinear
@@ -94,7 +95,10 @@ class LinearMethod(Method):
     def plain_layers(self) -> dict[nn.Module, nn.Module]:
         """For each wrapper that stands in the model the layer of the base whose place it has."""
         self.require_attached()
-        return {getattr(parent, attribute): original for parent, attribute, original in self._replaced}
+        found = {getattr(parent, attribute, None): original for parent, attribute, original in self._replaced}
+        if not all(hasattr(wrapper, "weight") for wrapper in found):
+            raise UserError(f"A layer of {self.name} was taken out of the model: put it back, or detach().")
+        return found
 
     def layers(self) -> list[tuple[str, nn.Module]]:
         """(path, wrapper) of each wrapper, in the model's order; one that stands in several places comes once."""
@@ -117,9 +121,11 @@ class LinearMethod(Method):
                         f"The {name} of {path} is computed from other numbers, so nothing can be written into it: take "
                         "the parametrization (weight norm, spectral norm, pruning) away before attaching."
                     )
-                if uses[kept.data_ptr()] > 1:
+                if repeats(kept):
+                    raise UserError(f"The {name} of {path} repeats numbers (expand): clone() it before attaching.")
+                if sum(overlap(kept, other) for other in uses[kept.untyped_storage().data_ptr()]) > 1:
                     raise UserError(f"{path} shares its {name} with another module, which merging would change too.")
-                if not getattr(wrapper, name).isfinite().all():
+                if not finite(getattr(wrapper, name)):
                     raise UserError(f"The merged {name} of {path} would not be finite: nothing was merged.")
         for wrapper, original in plain.items():
             for name in changed(wrapper, original):
@@ -127,9 +133,9 @@ class LinearMethod(Method):
         if self.adds:
             self.merged = self.model, self.state_dict(), self.fingerprint
 
-    def uses(self) -> Counter:
-        """How many layers hold each parameter of the base, by its place in memory; a wrapped layer that stands in the
-        model unwrapped as well counts twice.
+    def uses(self) -> dict[int, list[torch.Tensor]]:
+        """What the layers hold, parameters and buffers, by the storage they lie in; a wrapped layer that stands in the
+        model unwrapped as well comes twice.
         """
         plain = self.plain_layers()
         reached, waiting = set(), [self.model]
@@ -138,8 +144,12 @@ class LinearMethod(Method):
             if module not in plain and module not in reached:
                 reached.add(module)
                 waiting += module.children()
-        owners = [*plain.values(), *reached]
-        return Counter(kept.data_ptr() for owner in owners for kept in owner._parameters.values() if kept is not None)
+        held = defaultdict(list)
+        for owner in [*plain.values(), *reached]:
+            for kept in [*owner._parameters.values(), *owner._buffers.values()]:
+                if kept is not None and kept.layout is torch.strided:
+                    held[kept.untyped_storage().data_ptr()].append(kept)
+        return held
 
     def unmerge(self) -> None:
         """Undo `merge`: attached again to the same model with the same parameters, which can be trained on.

@@ -22,7 +22,9 @@ from minipeft.errors import UserError
 from minipeft.methods.frozen_base import FrozenBase
 from minipeft.methods.hooks import TrainingHooks
 from minipeft.methods.hyperparameter_types import settle_fields
+from minipeft.methods.memory_places import finite, repeats
 from minipeft.methods.reading import Reading
+from minipeft.methods.strict_loading import load_strictly, require_tensors
 from minipeft.methods.targets import Kind, replace_modules
 from minipeft.transformer.language_model import LanguageModel
 
@@ -69,6 +71,8 @@ class Method(Reading, TrainingHooks):
                 f"{self.name} works on a T5 or GPT-2 as minipeft.load gives it, not on a {type(model).__name__}: load "
                 "one, or take a method for any module, such as lora with the names of its layers as targets."
             )
+        if state is not None:
+            require_tensors(state, self.name)
         self.base = FrozenBase(model)
         self.fingerprint = self.base.fingerprint
         self._replaced: list[tuple[nn.Module, str, nn.Module]] = []
@@ -79,7 +83,7 @@ class Method(Reading, TrainingHooks):
             self.base.own_types = {name: parameter.dtype for name, parameter in self.named_parameters().items()}
             if state is not None:
                 self.load_state_dict(state)
-        except Exception:
+        except BaseException:  # Ctrl-C, too
             self.detach()
             raise
         finally:
@@ -94,12 +98,17 @@ class Method(Reading, TrainingHooks):
         for parameter in parameters:
             if not parameter.is_floating_point():
                 raise UserError(f"{self.name} cannot train parameters of type {parameter.dtype}: use 16 or 32 bits.")
+            if repeats(parameter):
+                raise UserError(
+                    f"{self.name} cannot train parameters that repeat numbers (expand): clone() them first."
+                )
             self._originals.append((parameter, parameter.detach().clone()))
             parameter.requires_grad_(True)
 
     def detach(self) -> None:
         """Make the model the one it was before `attach`: modules, values, requires_grad and training modes."""
         self.require_attached()
+        self.base.take_along(self.model)
         with torch.no_grad():
             for parameter, value in self._originals:
                 parameter.copy_(value)
@@ -115,8 +124,9 @@ class Method(Reading, TrainingHooks):
         if not self.can_merge:
             raise UserError(f"{self.name} cannot be merged: {self.why_no_merge}")
         for name, parameter in self.named_parameters().items():
-            if not parameter.isfinite().all():
+            if not finite(parameter):
                 raise UserError(f"{name} is not finite everywhere: nothing was merged. detach() gives the base back.")
+        self.base.take_along(self.model)
         with torch.no_grad():
             self.merge_weights()
         for parent, attribute, original in self._replaced:
@@ -181,26 +191,3 @@ class Method(Reading, TrainingHooks):
     def load_training_state(self, state: dict[str, torch.Tensor]) -> None:
         """Go on training from a `training_state`."""
         load_strictly(self.named_parameters(), state, self.name)
-
-
-def load_strictly(own: dict[str, nn.Parameter], state: dict[str, torch.Tensor], what: str) -> None:
-    """Copy `state` into the parameters `own`: a half-loaded method would look trained and not be.
-
-    `what` names the method in the errors. Raises UserError, and copies nothing, where a name is missing or unexpected
-    or a shape differs.
-    """
-    for problem, names in (("lacks", own.keys() - state.keys()), ("has unexpected", state.keys() - own.keys())):
-        if names:
-            raise UserError(
-                f"The saved {what} {problem} {min(names)!r} ({len(names)} in all): "
-                "it was saved with other hyper-parameters or for another model."
-            )
-    for name, parameter in own.items():
-        if state[name].shape != parameter.shape:
-            raise UserError(
-                f"{name!r} is {tuple(state[name].shape)} in the saved {what} and {tuple(parameter.shape)} here: "
-                "use the hyper-parameters it was saved with."
-            )
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(state[name])

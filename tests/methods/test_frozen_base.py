@@ -146,6 +146,62 @@ def test_parameters_of_the_method_that_were_cast_or_frozen_are_refused(tmp_path)
         save_adapter(tmp_path / "cast.pt", model, method)
 
 
+def test_what_was_added_to_the_model_later_and_would_be_trained_is_refused_by_name(tmp_path):
+    model, fresh, method = network().eval(), network(), LoRA(rank=2, targets=("0",))
+    method.attach(model)
+    nn.init.normal_(model[0].B)
+    model.append(nn.Linear(3, 2))
+    with pytest.raises(UserError, match="'4.weight' was added to the model after lora had been attached"):
+        save_adapter(tmp_path / "added.pt", model, method)
+    model[4].requires_grad_(False)
+    save_adapter(tmp_path / "added.pt", model, method)
+    load_adapter(tmp_path / "added.pt", fresh, METHODS)
+    assert torch.equal(fresh[0].B, model[0].B)
+
+
+def test_under_inference_mode_nothing_is_attached():
+    with torch.inference_mode():
+        made_inside = network()
+        with pytest.raises(UserError, match="inference_mode.. cannot be trained"):
+            LoRA(rank=2, targets=("0",)).attach(network())
+    with pytest.raises(UserError, match="inference_mode.. cannot be trained"):
+        LoRA(rank=2, targets=("0",)).attach(made_inside)
+
+
+@pytest.mark.parametrize("name", ["qlora", "loftq", "qpissa", "freeze_layers", "infix_tuning"])
+@pytest.mark.parametrize("family", ["t5", "gpt2"])
+def test_what_a_method_keeps_outside_of_the_model_is_cast_along(name, family):
+    model, method = new_model(family), METHODS[name](**({"head": "train"} if name == "freeze_layers" else {}))
+    cast = copy.deepcopy(model).bfloat16().state_dict()
+    method.attach(model)
+    model.bfloat16()
+    method.detach()
+    assert {value.dtype for value in model.state_dict().values()} == {torch.bfloat16} and same(model, cast)
+
+
+@pytest.mark.parametrize("name", ["lora", "qlora"])
+def test_a_model_whose_numbers_are_gone_is_neither_merged_nor_detached(name):
+    model, method = network(), METHODS[name](rank=2, targets=("0",))
+    method.attach(model)
+    model.to("meta")
+    for leave in (method.merge, method.detach):
+        with pytest.raises(UserError, match="moved to the meta device"):
+            leave()
+
+
+def test_an_interrupted_attach_leaves_the_model_plain():
+    class Interrupted(LoRA):
+        def install(self, model):
+            super().install(model)
+            raise KeyboardInterrupt
+
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(rank=2, targets=("0",)).attach(model)
+    assert not hasattr(model, "attached_method") and same(model, before)
+
+
 @pytest.mark.filterwarnings("ignore:Lazy modules")
 def test_a_layer_without_a_shape_yet_is_refused_until_the_model_has_run():
     model, method = nn.Sequential(nn.LazyLinear(3)), LoRA(rank=2, targets=("0",))

@@ -113,17 +113,97 @@ def same_memory():
     return model
 
 
+def overlapping():
+    """Two parameters that have some rows of one block of memory in common, and start at different places."""
+    model, rows = network(), torch.randn(6, 6)
+    model.append(nn.Linear(6, 4))
+    model[0].weight, model[3].weight = nn.Parameter(rows[:4]), nn.Parameter(rows[2:])
+    return model
+
+
+def seen_by_a_buffer():
+    """A buffer of another module that is a part of the weight."""
+    model = network()
+    model.append(nn.Identity())
+    model[3].register_buffer("rows", model[0].weight.detach()[1:3])
+    return model
+
+
 @every_method
-@pytest.mark.parametrize("build, words", [(half_wrapped, "0 shares"), (tied, "0 shares"), (same_memory, "0 shares")])
-def test_a_weight_that_another_layer_uses_unwrapped_is_not_merged_into(make, build, words):
+@pytest.mark.parametrize("build", [half_wrapped, tied, same_memory, overlapping, seen_by_a_buffer])
+def test_a_weight_that_another_layer_uses_unwrapped_is_not_merged_into(make, build):
     model, method = build(), make("0", "2")
     before = copy.deepcopy(model.state_dict())
     method.attach(model)
     scramble(method)
-    with pytest.raises(UserError, match=f"{words} its weight with another module"):
+    with pytest.raises(UserError, match="0 shares its weight with another module"):
         method.merge()
     method.detach()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@every_method
+@pytest.mark.parametrize("dim", [0, 1], ids=["rows", "columns"])
+def test_weights_that_are_parts_of_one_tensor_without_a_common_number_are_merged(make, dim):
+    model, x, method = network(), torch.randn(5, 6), make("0")
+    whole = torch.randn(8, 6) if dim == 0 else torch.randn(4, 12)
+    first, second = whole.chunk(2, dim)
+    model.append(nn.Linear(4, 6)).append(nn.Linear(6, 4))
+    model[0].weight, model[4].weight = nn.Parameter(first), nn.Parameter(second)
+    untouched = second.clone()
+    method.attach(model)
+    scramble(method)
+    expected = model(x)
+    method.merge()
+    torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(model[4].weight, untouched)
+
+
+@every_method
+def test_a_weight_that_repeats_numbers_is_refused_before_anything_is_changed(make):
+    model, method = network(), make("0", "2")
+    model[2].weight = nn.Parameter(model[2].weight.detach()[:1].expand(4, 4))
+    before = copy.deepcopy(model[0].weight)
+    method.attach(model)
+    scramble(method)
+    with pytest.raises(UserError, match="The weight of 2 repeats numbers"):
+        method.merge()
+    method.detach()
+    assert torch.equal(model[0].weight, before)
+
+
+def test_training_parameters_that_repeat_numbers_in_place_is_refused():
+    model = network()
+    model[2].bias = nn.Parameter(torch.ones(1).expand(3))
+    with pytest.raises(UserError, match="bitfit cannot train parameters that repeat numbers"):
+        METHODS["bitfit"]().attach(model)
+
+
+@every_method
+def test_a_layer_that_was_taken_out_of_the_model_is_missed_when_merging(make):
+    model, method = network(), make("0", "2")
+    before = copy.deepcopy(model.state_dict())
+    method.attach(model)
+    del model[2]
+    with pytest.raises(UserError, match="was taken out of the model: put it back, or detach"):
+        method.merge()
+    method.detach()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@every_method
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_merged_after_a_cast_the_whole_model_is_of_the_new_type(make, bias):
+    torch.manual_seed(0)
+    model, method = nn.Sequential(nn.Linear(6, 4, bias=bias), nn.Linear(4, 4, bias=bias)), make("0", "1")
+    method.attach(model)
+    scramble(method)
+    model.double()
+    x = torch.randn(5, 6, dtype=torch.float64)
+    expected = model(x)
+    method.merge()
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+    torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_bias_that_others_share_stops_only_what_changes_it():

@@ -13,7 +13,7 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.pfeiffer import PfeifferAdapter
-from minipeft.methods.method import load_strictly
+from minipeft.methods.strict_loading import load_strictly
 from minipeft.transformer.tensor_files import read, require
 
 KEYS = {"method": str, "base": str, "weights": dict, "checksum": str}  # of an adapter file, those needed here

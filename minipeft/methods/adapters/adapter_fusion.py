@@ -23,7 +23,8 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.adapter_bank import frozen_adapter, read_state, states_inside
-from minipeft.methods.method import Method, load_strictly
+from minipeft.methods.method import Method
+from minipeft.methods.strict_loading import load_strictly
 from minipeft.methods.targets import find_modules
 from minipeft.transformer.batch import Batch
 

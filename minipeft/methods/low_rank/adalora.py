@@ -24,7 +24,7 @@ from torch import nn
 from minipeft.errors import UserError
 from minipeft.methods.linear_method import LinearMethod
 from minipeft.methods.low_rank import rank_budget
-from minipeft.methods.method import load_strictly
+from minipeft.methods.strict_loading import load_strictly
 
 
 class AdaLoRALinear(nn.Module):

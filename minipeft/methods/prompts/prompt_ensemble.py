@@ -39,7 +39,7 @@ class PromptEnsemble(PromptTuning):
             raise UserError(f"An ensemble needs at least 1 member, not {self.members}.")
 
     def wrap(self, stack: nn.Module, model: nn.Module) -> nn.Module:
-        if any(len(prompts) != self.members for prompts in (self.given or {}).values()):
+        if any(prompts.shape[:1] != (self.members,) for prompts in (self.given or {}).values()):
             raise UserError(f"The ensemble has {self.members} members, and its file another number of prompts.")
         self.bank = PromptBank(stack, torch.stack([self.first_prompt(model) for _ in range(self.members)]))
         return self.bank

@@ -43,6 +43,7 @@ class Reparametrised(Method):
             for name, child in parent.named_children():
                 if child in kept:
                     setattr(parent, name, kept[child].train(child.training))
+        self.base.own_types = {name: parameter.dtype for name, parameter in self.named_parameters().items()}
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """What stands for the networks, and whatever else is trained: a head, or the base itself."""
