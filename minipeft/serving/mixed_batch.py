@@ -26,7 +26,7 @@ from minipeft.serving.lora_sum import PLAIN_LORAS
 
 
 class MixedLoRALinear(nn.Module):
-    """A frozen linear layer whose row i of the batch gets update number rows[i].
+    """A frozen linear layer whose row i of the batch gets the update of task rows[i].
 
     A: (tasks, rank, in), B: (tasks, out, rank). `rows`, (batch,), names each row's task; a batch of several rows for
     each of them repeats it for neighbours.
@@ -87,12 +87,13 @@ class MixedBatch(Method):
         super().attach(model)
 
     def install(self, model: nn.Module) -> None:
-        like, wrap = model.embedding.weight, self.bank if type(self.method) is PromptTuning else MixedLoRALinear
+        like = model.embedding.weight
+        wrap = self.bank if type(self.method) is PromptTuning else MixedLoRALinear
         stacked = {name: torch.stack([state[name] for state in self.states]).to(like) for name in self.states[0]}
         for path in dict.fromkeys(name.rpartition(".")[0] for name in stacked):  # "encoder", or "....query"
-            numbers = {name.rpartition(".")[2]: stack for name, stack in stacked.items() if name.startswith(f"{path}.")}
-            numbers |= self.scalings.get(path, {})
-            self.replace([path], lambda module, numbers=numbers: wrap(module, **numbers))
+            parts = {name.rpartition(".")[2]: stack for name, stack in stacked.items() if name.startswith(f"{path}.")}
+            parts |= self.scalings.get(path, {})
+            self.replace([path], lambda module, parts=parts: wrap(module, **parts))
         self.wrappers = [module for module in model.modules() if isinstance(module, PromptBank | MixedLoRALinear)]
         for wrapper in self.wrappers:
             wrapper.register_forward_pre_hook(self.require_rows)

@@ -88,7 +88,8 @@ class SharedLowerLayers(Method):
             self.method.detach()
 
     def install(self, model: nn.Module) -> None:
-        self.tops, self.shared = [], []
+        self.tops: list[TaskSublayer] = []
+        self.shared: list[SharedBlock] = []
         for path, _ in find_modules(model, ["feed_forward"]):
             adapters = [bank[path].requires_grad_(False) for bank in self.banks if path in bank]
             if adapters:
@@ -129,7 +130,8 @@ class SharedLowerLayers(Method):
             return [self.logits(task, batch) for task in range(len(self.states))]
         finally:
             for block in self.shared:
-                block.sharing, block.output = False, None
+                block.sharing = False
+                block.output = None
 
     def logits(self, task: int, batch: Batch) -> torch.Tensor:
         """The logits of one task."""

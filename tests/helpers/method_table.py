@@ -118,7 +118,7 @@ EVERY_WORD = tuple(str(number) for number in range(2, VOCABULARY))
 
 
 def top_layers(s, m):
-    """The numbers of the top `layers` blocks of each stack, and of the head."""
+    """The parameters of the top `layers` blocks of each stack, and of the head."""
     head = {"none": 0, "train": s.V * s.d, "new": (len(m.labels) + 1) * (s.d + 1)}[m.head]
     if not s.t5:
         return m.layers * (4 * (s.d * s.d + s.d) + 2 * s.d * s.f + s.f + s.d + 4 * s.d) + head
@@ -127,12 +127,12 @@ def top_layers(s, m):
 
 
 def adapters_at_one_kind(s, m, more=0):
-    """Adapters at all sublayers of one kind, each with two linear layers and `more` numbers."""
+    """Adapters at all sublayers of one kind, each with two linear layers and `more` parameters."""
     places = s.attentions if m.place == "attention" else s.E + s.D
     return places * (2 * s.d * m.bottleneck + s.d + m.bottleneck + more)
 
 
-def compacter_numbers(s, m):
+def compacter_count(s, m):
     """One shared factor, two factors and two biases per adapter, and the norms."""
     adapters = (s.E + s.D) * (2 if m.after_attention else 1)
     return m.kronecker**3 + adapters * 3 * (s.d + m.bottleneck) + s.norms
@@ -144,7 +144,7 @@ RELU_UNITS = st.integers(8, 20)
 LORA = {"rank": st.integers(1, 5), "alpha": st.sampled_from([0.5, 3.0, 16.0])}
 
 
-def lora_numbers(s, m):
+def lora_count(s, m):
     """Rank times in + out of all matrices, where rank_pattern says {"*": rank} or names attention's matrices."""
     rank = m.rank_pattern.get("*", m.rank)
     attention = [m.rank_pattern.get(name, rank) for name in ("query", "key", "value", "output")]
@@ -152,7 +152,7 @@ def lora_numbers(s, m):
 
 
 def low_rank(s, m):
-    """rank * (in + out) numbers for every matrix of attention and feed-forward."""
+    """rank * (in + out) parameters for every matrix of attention and feed-forward."""
     return m.rank * (s.attentions * 4 * (s.d + s.a) + s.feed_forward_matrices * (s.d + s.f))
 
 
@@ -178,11 +178,11 @@ TABLE = {
         count=lambda s, m: s.attentions * 2 * s.a + (s.E + s.D) * s.f,
     ),
     "lora": Row(
-        count=lora_numbers,
+        count=lora_count,
         hyperparameters=LORA | {"rank_pattern": st.sampled_from([{}, {"*": 2}, {"value": 1, "query": 6}])},
     ),
-    "rslora": Row(count=lora_numbers, hyperparameters=LORA),
-    "lora_plus": Row(count=lora_numbers, hyperparameters=LORA | {"ratio": st.sampled_from([1.0, 16.0])}),
+    "rslora": Row(count=lora_count, hyperparameters=LORA),
+    "lora_plus": Row(count=lora_count, hyperparameters=LORA | {"ratio": st.sampled_from([1.0, 16.0])}),
     "dora": Row(
         count=lambda s, m: low_rank(s, m) + s.outputs,
         hyperparameters=LORA,
@@ -214,7 +214,7 @@ TABLE = {
         may_return=(".lam",),
     ),
     "qlora": Row(
-        count=lora_numbers,
+        count=lora_count,
         hyperparameters=LORA
         | {
             "rank_pattern": st.sampled_from([{}, {"*": 2}, {"value": 1, "query": 6}]),
@@ -223,7 +223,7 @@ TABLE = {
             "double_quantization": st.booleans(),
         },
     ),
-    "loftq": Row(count=lora_numbers, hyperparameters=LORA | {"iterations": st.sampled_from([5, 1])}),
+    "loftq": Row(count=lora_count, hyperparameters=LORA | {"iterations": st.sampled_from([5, 1])}),
     "qpissa": Row(
         count=low_rank,
         hyperparameters={"rank": st.integers(1, 12), "alpha": st.sampled_from([2.0, 7.0, 16.0])},
@@ -235,7 +235,7 @@ TABLE = {
     ),
     "compacter": Row(
         starts_within=0.05,
-        count=compacter_numbers,
+        count=compacter_count,
         hyperparameters={
             "bottleneck": st.sampled_from([12, 24]),
             "kronecker": st.sampled_from([3, 4, 1, 2]),

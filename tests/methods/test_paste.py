@@ -90,7 +90,7 @@ ALONE = {  # how each class is built, and what it reads
     "ShiftedPositions": lambda c: (c(PlainPositions(9, 6), 2), (MASK, 3)),
     "InfixEmbedding": lambda c: (c(nn.Embedding(9, 6), 9), (IDS,)),
     "InfixProjection": lambda c: (
-        c(square(), Gives(3, 2, 2, 2, 3), 1, 0, switched(nn.Module(), numbers=IDS - 9)),
+        c(square(), Gives(3, 2, 2, 2, 3), 1, 0, switched(nn.Module(), infix_index=IDS - 9)),
         (random(2, 3, 6),),
     ),
     "EmbeddingNetwork": lambda c: (c(3, 6, 4), ()),

@@ -16,6 +16,7 @@ Lesson: lessons/10_adapter_fusion. Test: tests/methods/adapters/test_adapter_fus
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -136,12 +137,15 @@ class AdapterFusion(Method):
         Padding has weights too, and GPT-2 sees source and target as one text with its padding in front.
         """
         self.require_attached()
-        kept: dict[str, torch.Tensor] = {}
-        keep = lambda path: lambda fusion, inputs, _: kept.update({path: fusion.weights(*inputs)})  # noqa: E731
-        hooks = [layer.fusion.register_forward_hook(keep(path)) for path, layer in self.layers.items()]
+        weights: dict[str, torch.Tensor] = {}
+
+        def keep(path: str, fusion: Fusion, inputs: tuple, output: torch.Tensor) -> None:
+            weights[path] = fusion.weights(*inputs)
+
+        hooks = [layer.fusion.register_forward_hook(partial(keep, path)) for path, layer in self.layers.items()]
         try:
             self.model(batch)
         finally:
             for hook in hooks:
                 hook.remove()
-        return kept
+        return weights

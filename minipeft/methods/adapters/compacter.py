@@ -86,8 +86,9 @@ class Compacter(Method):
             raise UserError(f"Compacter's std must be above 0, not {self.std}: at 0 nothing would get a gradient.")
 
     def install(self, model: nn.Module) -> None:
-        like, n = model.embedding.weight, self.kronecker
+        like = model.embedding.weight
         size = like.shape[1]
+        n = self.kronecker
         if size % n or self.bottleneck % n:
             raise UserError(
                 f"kronecker {n} must divide hidden size {size} and bottleneck {self.bottleneck}: change one."
@@ -98,5 +99,6 @@ class Compacter(Method):
         self.replace(targets, lambda sublayer: AdaptedSublayer(sublayer, self.new_adapter(size, rule)))
 
     def new_adapter(self, size: int, rule: nn.Parameter) -> KroneckerAdapter:
-        down, up = KroneckerLinear(size, self.bottleneck, rule), KroneckerLinear(self.bottleneck, size, rule)
+        down = KroneckerLinear(size, self.bottleneck, rule)
+        up = KroneckerLinear(self.bottleneck, size, rule)
         return KroneckerAdapter(down, up)

@@ -82,5 +82,6 @@ class Houlsby(Method):
     def wrap(self, sublayer: nn.Module) -> AdaptedSublayer:
         """The sublayer with a new adapter, in the type and on the device of its last linear layer."""
         _, last = find_modules(sublayer, ["*"], nn.Linear)[-1]
-        size, like = last.out_features, last.weight
-        return AdaptedSublayer(sublayer, Adapter(size, self.bottleneck, self.std, like.device, like.dtype))
+        like = last.weight
+        adapter = Adapter(last.out_features, self.bottleneck, self.std, like.device, like.dtype)
+        return AdaptedSublayer(sublayer, adapter)

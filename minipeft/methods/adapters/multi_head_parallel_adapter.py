@@ -30,7 +30,8 @@ class AdaptedHeads(nn.Module):
 
     def __init__(self, attention: nn.Module, bottleneck: int):
         super().__init__()
-        heads, head = attention.heads, attention.head_size
+        heads = attention.heads
+        head = attention.head_size
         like = attention.query.weight
         self.attention = attention
         self.down = nn.Parameter(like.new_empty(heads, head, bottleneck))

@@ -1,6 +1,6 @@
 """Scaled parallel adapters: a parallel adapter whose output counts `scale` times.
 
-    h <- h + sublayer(x) + s (W_up relu(W_down x + b_down) + b_up)      s: one number, fixed or trained
+    h <- h + sublayer(x) + s (W_up relu(W_down x + b_down) + b_up)      s: a scalar, fixed or trained
 
 The scale is LoRA's, on a parallel adapter. Adam's steps do not grow with the gradient, so a fixed s is the same as s
 times the learning rate for W_up and b_up alone. A trained s starts at `scale` here, at 1 in the released code.
@@ -20,7 +20,7 @@ from minipeft.methods.adapters.parallel_adapter import ParallelAdapter
 
 
 class Scaled(nn.Module):
-    """An adapter with its output multiplied by a number, which is trained where `learned`."""
+    """An adapter with its output multiplied by a scalar, which is trained where `learned`."""
 
     def __init__(self, adapter: nn.Module, scale: float, learned: bool = False):
         super().__init__()

@@ -3,12 +3,11 @@
     y = W x + b + (alpha / rank) P diag(lam) Q x     P: (out, rank)   lam: (rank,)   Q: (rank, in)
     loss + gamma * sum over matrices of |P^T P - I|^2 + |Q Q^T - I|^2     (released code: the mean)
 
-The penalty keeps P and Q near orthogonal, so that lam plays the singular values without an SVD.
-Every `interval` steps the most important triplets (lam_i, column i of P, row i of Q) of all layers
-together keep their lam, as many as the budget allows (rank_budget.py); the other lam are set to 0,
-their vectors stay, and the next steps may bring them back, until the choice is fixed. The scaling
-keeps the starting rank, as peft's; the released code takes the current one. The last choice, at
-t_f, counts the gradient of one step more than the released code's.
+The penalty keeps P and Q near orthogonal: lam plays the singular values without an SVD. Every
+`interval` steps the most important triplets (lam_i, column i of P, row i of Q) of all layers keep
+their lam, as many as the budget allows (rank_budget.py). The other lam are set to 0; their vectors
+stay, and may bring them back until the choice is fixed. We scale by the starting rank, as peft, the
+released code by the current one; its last choice, at t_f, counts one gradient less.
 Start: P and Q ~ N(0, 0.02), lam = 0, so the first forward pass is the base model's.
 Trainable: rank * (in + out + 1) parameters per adapted weight.
 Paper: Zhang et al. 2023, arXiv:2303.10512.
@@ -32,7 +31,8 @@ class AdaLoRALinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float):
         super().__init__()
-        self.linear, self.scaling = linear, alpha / rank
+        self.linear = linear
+        self.scaling = alpha / rank
         self.P = nn.Parameter(linear.weight.new_empty(linear.out_features, rank))
         self.lam = nn.Parameter(linear.weight.new_zeros(rank))
         self.Q = nn.Parameter(linear.weight.new_empty(rank, linear.in_features))
@@ -65,18 +65,15 @@ class AdaLoRALinear(nn.Module):
 
 @dataclass
 class AdaLoRA(LinearMethod):
-    """AdaLoRA on the layers that `targets` name, from `rank` down to `target_rank` on average.
-
-    warmup, final: shares of steps before the first pruning and after the last. orthogonality: gamma
-    """
+    """AdaLoRA on the layers that `targets` name, from `rank` down to `target_rank` on average."""
 
     rank: int = 12
     target_rank: int = 8
     alpha: float = 24.0
     targets: Sequence[str] = ("*blocks.*",)
-    orthogonality: float = 0.1
-    warmup: float = 0.1
-    final: float = 0.3
+    orthogonality: float = 0.1  # gamma
+    warmup: float = 0.1  # share of the steps before the first pruning
+    final: float = 0.3  # share of the steps after the last pruning
     interval: int = 10
     beta1: float = 0.85
     beta2: float = 0.85
@@ -113,7 +110,8 @@ class AdaLoRA(LinearMethod):
 
     @torch.no_grad()
     def after_step(self, step: int, total: int) -> None:
-        done, layers = step + 1, self.layers()
+        done = step + 1
+        layers = self.layers()
         prunes = self.schedule.prunes(done, total)
         if prunes:
             first, last = self.rank * len(layers), self.target_rank * len(layers)

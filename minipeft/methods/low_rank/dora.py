@@ -28,7 +28,8 @@ class DoRALinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float):
         super().__init__()
-        self.linear, self.scaling = linear, alpha / rank
+        self.linear = linear
+        self.scaling = alpha / rank
         self.A = nn.Parameter(linear.weight.new_empty(rank, linear.in_features))
         self.B = nn.Parameter(linear.weight.new_zeros(linear.out_features, rank))
         nn.init.kaiming_uniform_(self.A, a=5**0.5)  # fan-in is `in`
@@ -45,7 +46,8 @@ class DoRALinear(nn.Module):
         return lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        base, scale = self.linear(x), self.magnitude / self.lengths()  # (..., out), (out,)
+        base = self.linear(x)  # (..., out)
+        scale = self.magnitude / self.lengths()  # m / |V|, (out,)
         product = base if self.linear.bias is None else base - self.linear.bias  # W x
         low = self.scaling * (x @ self.A.T) @ self.B.T  # (..., out)
         return base + (scale - 1) * product + scale * low  # what is added is exactly 0 at the start

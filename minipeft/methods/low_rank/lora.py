@@ -1,6 +1,6 @@
 """LoRA: learn a low-rank update of a frozen weight.
 
-    y = W x + (alpha / rank) * B A x        A: (rank, in)   B: (out, rank)   W: (out, in)
+    y = W x + b + (alpha / rank) * B A x        A: (rank, in)   B: (out, rank)   W: (out, in)
 
 Start: A ~ uniform in +-1/sqrt(in) (Kaiming; the paper says Gaussian, the released code does this),
 B = 0, so the first forward pass is the base model's. A and B take the base's type, 16 bits too,
@@ -26,7 +26,8 @@ class LoRALinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, dropout: float = 0.0):
         super().__init__()
-        self.linear, self.scaling = linear, alpha / rank
+        self.linear = linear
+        self.scaling = alpha / rank
         self.A = nn.Parameter(linear.weight.new_empty(rank, linear.in_features))
         self.B = nn.Parameter(linear.weight.new_zeros(linear.out_features, rank))
         nn.init.kaiming_uniform_(self.A, a=5**0.5)  # fan-in is `in`: A's rows are read by x

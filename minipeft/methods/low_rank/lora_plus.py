@@ -1,6 +1,7 @@
 """LoRA+: LoRA whose B learns faster than its A.
 
-    y = W x + (alpha / rank) * B A x     A <- A - rate * step_A     B <- B - ratio * rate * step_B
+    y = W x + b + (alpha / rank) * B A x        A: (rank, in)   B: (out, rank)   W: (out, in)
+    A <- A - rate * step_A        B <- B - ratio * rate * step_B
 
 B starts at zero and A does not: the paper shows that one rate for both suits neither in a wide
 network, and that B's should be the higher. Nothing but the optimizer's parameter groups differs

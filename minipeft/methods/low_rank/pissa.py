@@ -30,18 +30,21 @@ class PiSSALinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float):
         super().__init__()
-        self.linear, self.scaling = linear, alpha / rank
+        self.linear = linear
+        self.scaling = alpha / rank
         weight = linear.weight.detach()
         wide = torch.promote_types(weight.dtype, torch.float32)  # there is no SVD in 16 bit
         exact = weight.to(wide)
         U, S, V_T = torch.linalg.svd(exact, full_matrices=False)
-        root = (S[:rank] / self.scaling).sqrt()
+        root = (S[:rank] / self.scaling).sqrt()  # (rank,)
         self.register_buffer("A_0", (root[:, None] * V_T[:rank]).to(weight.dtype), persistent=False)
         self.register_buffer("B_0", (U[:, :rank] * root).to(weight.dtype), persistent=False)
-        self.A, self.B = nn.Parameter(self.A_0.clone()), nn.Parameter(self.B_0.clone())
+        self.A = nn.Parameter(self.A_0.clone())
+        self.B = nn.Parameter(self.B_0.clone())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        trained, start = (x @ self.A.T) @ self.B.T, (x @ self.A_0.T) @ self.B_0.T  # (..., out)
+        trained = (x @ self.A.T) @ self.B.T  # (..., out)
+        start = (x @ self.A_0.T) @ self.B_0.T  # (..., out)
         return self.linear(x) + self.scaling * (trained - start)
 
     def update(self) -> torch.Tensor:

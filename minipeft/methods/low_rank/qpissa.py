@@ -3,8 +3,8 @@
     s B A = best approximation of rank `rank` to W    W_q = quantize(W - s B A)    s = alpha / rank
     y = W_q x + b + s B A x        A: (rank, in)   B: (out, rank)   W, W_q: (out, in)
 
-The strongest directions are trained, in full precision, and only what they leave is quantized: its
-numbers are smaller than W's, and so is what is lost.
+The strongest directions are trained, in full precision. Only what they leave is quantized: its
+entries are smaller than W's, and so is the loss.
 Start: as above, so the first forward pass is near the base's and not quite it. W_q is worked out
 again at every attach, as in LoftQ, which goes the other way round: it quantizes first and
 approximates what was lost.

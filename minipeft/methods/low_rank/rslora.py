@@ -1,6 +1,6 @@
 """rsLoRA: LoRA whose update keeps its size when the rank grows.
 
-    y = W x + (alpha / sqrt(rank)) * B A x        A: (rank, in)   B: (out, rank)   W: (out, in)
+    y = W x + b + (alpha / sqrt(rank)) * B A x     A: (rank, in)   B: (out, rank)   W: (out, in)
 
 With LoRA's alpha / rank, the argument goes, activations and gradients vanish as the rank grows, so
 that more rank brings nothing; with the square root they stay as they are. At rank 1 the two are the

@@ -32,7 +32,7 @@ class SharedProjections(nn.Module):
         super().__init__()
         generator = torch.Generator("cpu").manual_seed(seed)
         for name, shape in (("A", (rank, in_features)), ("B", (out_features, rank))):
-            bound = (6 / shape[1]) ** 0.5  # shape[1]: how many numbers each row reads
+            bound = (6 / shape[1]) ** 0.5  # shape[1]: how many inputs each row has
             matrix = torch.empty(shape, dtype=torch.float32, device=device)
             matrix.uniform_(-bound, bound, generator=generator)
             self.register_buffer(name, matrix, persistent=False)
@@ -47,7 +47,8 @@ class VeRALinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, shared: nn.Module):
         super().__init__()
-        self.linear, self.shared = linear, shared
+        self.linear = linear
+        self.shared = shared
         self.d = nn.Parameter(linear.weight.new_full((len(shared.A),), 0.1))  # (rank,)
         self.b = nn.Parameter(linear.weight.new_zeros(linear.out_features))  # (out,)
 
@@ -93,7 +94,7 @@ class VeRA(LinearMethod):
         layers = [as_linear(layer) for _, layer in linear_layers(model, self.targets)]
         most_in = max(layer.in_features for layer in layers)
         most_out = max(layer.out_features for layer in layers)
-        # A hollow model has no numbers, and takes none.
+        # A hollow model has sizes and no values, and takes none.
         device = "meta" if layers[0].weight.is_meta else "cpu"
         shared = SharedProjections(most_in, most_out, self.rank, self.seed, device)
         self.shared = shared.to(layers[0].weight)

@@ -1,7 +1,7 @@
 """(IA)3: learn vectors that scale keys, values and the feed-forward layers' inner activations.
 
     k = l_k * (W_k x + b_k)    v = l_v * (W_v x + b_v)    y = W_down (l_ff * inner) + b_down
-    l_k, l_v: (heads * head,)   l_ff: (feed_forward,)
+    l_k, l_v: (heads * head,)   l_ff: (feed_forward,)   * multiplies entry by entry
 
 Start: all vectors 1, so the first forward pass is the base model's.
 Trainable, with a = heads * head size and feed-forward size f: T5 of E encoder and D decoder layers
@@ -26,7 +26,7 @@ class ScaledOutput(nn.Module):
     def __init__(self, linear: nn.Linear):
         super().__init__()
         self.linear = linear
-        self.scale = nn.Parameter(linear.weight.new_ones(linear.out_features))
+        self.scale = nn.Parameter(linear.weight.new_ones(linear.out_features))  # l_k or l_v
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.linear(x) * self.scale  # (..., out)
@@ -46,7 +46,7 @@ class ScaledInput(nn.Module):
     def __init__(self, linear: nn.Linear):
         super().__init__()
         self.linear = linear
-        self.scale = nn.Parameter(linear.weight.new_ones(linear.in_features))
+        self.scale = nn.Parameter(linear.weight.new_ones(linear.in_features))  # l_ff
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.linear(x * self.scale)  # (..., out)
@@ -77,10 +77,10 @@ class IA3(LinearMethod):
 
     def __post_init__(self):
         super().__post_init__()
-        self.targets, self.feed_forward_targets = (
-            (names,) if isinstance(names, str) else names
-            for names in (self.targets, self.feed_forward_targets)
-        )
+        if isinstance(self.targets, str):
+            self.targets = (self.targets,)
+        if isinstance(self.feed_forward_targets, str):
+            self.feed_forward_targets = (self.feed_forward_targets,)
 
     def install(self, model: nn.Module) -> None:
         inputs = set()

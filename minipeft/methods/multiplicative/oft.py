@@ -30,8 +30,10 @@ class OFTLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, block_size: int):
         super().__init__()
-        self.linear, self.block_size = linear, block_size
-        blocks, entries = linear.in_features // block_size, block_size * (block_size - 1) // 2
+        self.linear = linear
+        self.block_size = block_size
+        blocks = linear.in_features // block_size
+        entries = block_size * (block_size - 1) // 2
         self.skew = nn.Parameter(linear.weight.new_zeros(blocks, entries))  # Q above its diagonal
 
     def rotation(self) -> torch.Tensor:
@@ -40,7 +42,8 @@ class OFTLinear(nn.Module):
         skew = self.skew.to(torch.promote_types(self.skew.dtype, torch.float32))
         above = torch.ones(size, size, dtype=torch.bool, device=skew.device).triu(1)
         upper = skew.new_zeros(len(skew), size, size).masked_scatter(above, skew)  # row by row
-        Q, identity = upper - upper.mT, torch.eye(size, dtype=skew.dtype, device=skew.device)
+        Q = upper - upper.mT
+        identity = torch.eye(size, dtype=skew.dtype, device=skew.device)
         return torch.linalg.solve(identity - Q, identity + Q)  # the factors commute
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -52,7 +55,8 @@ class OFTLinear(nn.Module):
     @property
     def weight(self) -> torch.Tensor:
         """W R^T, (out, in), what this layer computes with, and what merging writes into W."""
-        weight, rotation = self.linear.weight, self.rotation()
+        weight = self.linear.weight
+        rotation = self.rotation()
         rows = weight.to(rotation.dtype).unflatten(1, (-1, self.block_size))
         # rows: (out, blocks, block_size)
         turned = torch.einsum("onb, ncb -> onc", rows, rotation)
@@ -79,7 +83,7 @@ class OFT(LinearMethod):
         if self.block_size < 2:
             raise UserError(
                 f"OFT's block_size must be at least 2, not {self.block_size}: "
-                "one number cannot be turned."
+                "one input alone cannot be turned."
             )
 
     def install(self, model: nn.Module) -> None:

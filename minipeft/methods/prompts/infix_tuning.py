@@ -29,22 +29,22 @@ class InfixEmbedding(nn.Module):
         super().__init__()
         self.embedding = embedding
         self.vocabulary_size = vocabulary_size
-        self.numbers = None  # (batch, length) of the last call: 0, 1, ... at the infix, else -1
+        self.infix_index = None  # (batch, length) of the last call: 0, 1, ... at the infix, else -1
 
     @property
     def weight(self) -> torch.Tensor:
         return self.embedding.weight
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        self.numbers = (ids - self.vocabulary_size).clamp(min=-1)
+        self.infix_index = (ids - self.vocabulary_size).clamp(min=-1)
         vectors = self.embedding(ids.clamp(max=self.vocabulary_size - 1))  # (batch, length, hidden)
-        return vectors.masked_fill((self.numbers >= 0)[..., None], 0.0)
+        return vectors.masked_fill((self.infix_index >= 0)[..., None], 0.0)
 
 
 class InfixProjection(nn.Module):
     """A layer's key (part 0) or value (part 1) projection, with the infix's own at its positions.
 
-    These are told by the `numbers` of the last call of `embedding`. So a backward pass under
+    These are told by the `infix_index` of the last call of `embedding`. So a backward pass under
     gradient checkpointing, which calls this again, has to come before the next batch is read.
     """
 
@@ -57,11 +57,11 @@ class InfixProjection(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """(batch, length, hidden) -> (batch, length, heads * head)"""
-        numbers = self.where[0].numbers
+        infix_index = self.where[0].infix_index
         infix = self.prefix(self.layer)[self.part]  # (heads, infix, head)
         infix = infix.transpose(0, 1).flatten(1)  # (infix, heads * head)
-        is_word = (numbers < 0)[..., None]
-        return torch.where(is_word, self.linear(hidden), infix[numbers.clamp(min=0)])
+        is_word = (infix_index < 0)[..., None]
+        return torch.where(is_word, self.linear(hidden), infix[infix_index.clamp(min=0)])
 
 
 @dataclass

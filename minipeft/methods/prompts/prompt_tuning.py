@@ -133,7 +133,7 @@ class PromptTuning(Method):
                 )
             return self.start.to(table.device, table.dtype, copy=True)
         if self.init == "uniform":
-            return torch.empty_like(table[:1]).repeat(self.prompt_length, 1).uniform_(-0.5, 0.5)
+            return table.new_empty(self.prompt_length, table.shape[1]).uniform_(-0.5, 0.5)
         tokenizer = getattr(model, "tokenizer", None)
         if tokenizer is None:
             raise UserError("The model has no tokenizer to take words from: use minipeft.load, or init='uniform'.")

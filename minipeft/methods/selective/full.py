@@ -3,7 +3,7 @@
     theta <- theta - step        theta: all parameters of the model
 
 Start: the base model itself.
-Trainable: every number of the model.
+Trainable: every parameter of the model.
 Source: the usual way; the baseline of every paper in this folder.
 Lesson: lessons/03_full_and_partial. Test: tests/methods/selective/test_full.py.
 """
