@@ -31,10 +31,7 @@ from minipeft.transformer.batch import Batch
 
 
 class Fusion(nn.Module):
-    """Each position's mixture of what its layer's adapters would add.
-
-    u: (..., hidden), what the sublayer gives; z: (..., adapters, hidden), what each would add.
-    """
+    """Mixes z, what each adapter would add, (..., adapters, hidden), by u, what the sublayer gives, (..., hidden)."""
 
     def __init__(self, hidden_size: int, device=None, dtype=None):
         super().__init__()
