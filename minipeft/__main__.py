@@ -41,6 +41,8 @@ def build_parser() -> OneSentenceParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence when it cannot be done, 130 when interrupted."""
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal of few letters shows the others as their escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args = build_parser().parse_args(arguments)
         if world()[1] > 1 and args.module not in TOGETHER:

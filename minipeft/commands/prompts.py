@@ -10,6 +10,7 @@ from minipeft.files import locked, write_json
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.models import load
 from minipeft.provenance import provenance
+from minipeft.racing.finished import check_report
 from minipeft.racing.prompt_variation import score_prompts, table, variation
 from minipeft.racing.runs import folder_name, get_task
 from minipeft.tasks.demonstrations import draw_demonstrations
@@ -19,6 +20,7 @@ from minipeft.training.adapter_files import save_adapter
 
 HELP = "Score hard prompts on dev: every template with every verbalizer."
 DRAWS = 3
+NO_SETTINGS = ("command", "module", "out")  # what decides no outcome
 
 
 def add_arguments(parser) -> None:
@@ -77,7 +79,9 @@ def compare_prompts(model, task: Task, folder: Path, args) -> dict:
 
     The adapter is the prompt that is best on dev; the test split is not read.
     """
-    hand = words_to_try(args)
+    hand, file = words_to_try(args), folder / "result.json"
+    settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
+    check_report(file, settings)
     draws = args.draws if args.shots else 1  # without demonstrations there is nothing to draw
     seeds = range(args.seed, args.seed + draws)
     shown = {seed: draw_demonstrations(task, args.shots, seed) for seed in seeds}
@@ -92,6 +96,7 @@ def compare_prompts(model, task: Task, folder: Path, args) -> dict:
     rows = score_prompts(model, task, prompts, "dev", limit=args.limit, max_source_length=args.max_source_length)
     best = max(range(len(rows)), key=lambda number: rows[number]["score"])
     report = {
+        "settings": settings,
         "task": task.name,
         "model": args.model,
         "split": "dev",
@@ -106,7 +111,7 @@ def compare_prompts(model, task: Task, folder: Path, args) -> dict:
         "rows": rows,
         "provenance": provenance(),
     }
-    write_json(folder / "result.json", report)
+    write_json(file, report)
     method = prompts[best][1]
     method.attach(model)
     save_adapter(folder / "adapter.pt", model, method)

@@ -23,6 +23,7 @@ from minipeft.errors import UserError
 from minipeft.files import locked, write_json
 from minipeft.methods.prompts.spot import save_prompt
 from minipeft.provenance import provenance
+from minipeft.racing.finished import check_report
 from minipeft.racing.pool import default_workers, run_all
 from minipeft.racing.rehearsal import rehearse
 from minipeft.racing.runs import RunSpec, folder_name
@@ -31,6 +32,7 @@ from minipeft.transfer.task_embeddings import SIMILARITIES, most_similar, weight
 
 EARLY = 100  # steps of a task embedding; up to here a run is evaluated once, at its end, so that the end is kept
 RETRIEVALS = ("best", "average", "mixture")
+ROWS = {"k", "similarity", "retrieval"}  # what decides which rows a report has, and no row
 NO_SETTINGS = ("command", "module", "out", "workers")  # what decides no outcome
 
 HELP = "Find source tasks like --target and start its prompt from theirs (SPoT)."
@@ -86,6 +88,8 @@ def run(args) -> None:
 
 def transfer(args, folder: Path, target: RunSpec, source: dict[str, RunSpec], ways: list[str]) -> None:
     """The runs of the command, and its report."""
+    told = settings_of(args)
+    check_report(folder / "result.json", {name: told[name] for name in told.keys() - ROWS})
     tune = Tuning(folder, args.workers or default_workers(args.device))
     similarities, tuned = tune_sources(tune, target, source)
     chosen = list(similarities[args.similarity].items())[: args.k]
@@ -166,6 +170,11 @@ def from_prompt(target: RunSpec, path: str) -> RunSpec:
     return replace(target, method="spot", hyperparameters={**target.hyperparameters, "source": path})
 
 
+def settings_of(args) -> dict:
+    """The flags that decide what comes out."""
+    return {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
+
+
 def report(args, folder: Path, results: dict[str, dict], similarities: dict, tried: list[str]) -> None:
     """Print and keep the scores; of the `tried` sources, the best on dev is the result of the search."""
     rows = [{"start": name, "dev": result["dev"], "test": result["test"]} for name, result in results.items()]
@@ -176,6 +185,10 @@ def report(args, folder: Path, results: dict[str, dict], similarities: dict, tri
     print(f"\n| {'start'.ljust(width)} |   dev |  test |\n|{'-' * (width + 2)}|------:|------:|")
     for row in rows:
         print(f"| {row['start'].ljust(width)} | {row['dev']:5.1f} | {row['test']:5.1f} |")
-    settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
-    content = {"settings": settings, "early_steps": min(EARLY, args.steps), "similarities": similarities, "rows": rows}
+    content = {
+        "settings": settings_of(args),
+        "early_steps": min(EARLY, args.steps),
+        "similarities": similarities,
+        "rows": rows,
+    }
     write_json(folder / "result.json", {**content, "provenance": provenance()})

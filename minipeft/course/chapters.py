@@ -5,7 +5,6 @@ without README.md is a chapter still planned: its experiments may stand there al
 file at hand, so a copy of `lessons/` in another place works as well.
 """
 
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -13,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from minipeft.errors import UserError
+from minipeft.errors import UserError, one_line
+from minipeft.files import read_json
 from minipeft.paths import REPOSITORY
 
 ROOT = REPOSITORY
 LESSONS = ROOT / "lessons"
+AGAIN = "get the chapter's files again, with git checkout"
 FOLDER = re.compile(r"\d\d_\w+")
 FILES = ("README.md", "exercise.py", "test_exercise.py", "solution.py", "hints.json")
 SECTIONS = ("The question", "The picture", "The mathematics", "The code", "What we measured", "Exercises", "Questions",
@@ -59,12 +60,17 @@ class Chapter:
     def results(self) -> dict:
         """What its experiment measured; empty where it has none."""
         file = self.folder / "results.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return read_json(file, AGAIN) if file.exists() else {}
 
     @property
     def hints(self) -> dict[str, list[str]]:
         """Three hints for each exercise, in the order of the chapter."""
-        return json.loads((self.folder / "hints.json").read_text(encoding="utf-8"))
+        file = self.folder / "hints.json"
+        hints = read_json(file, AGAIN)
+        for words in hints.values():
+            if not words or not isinstance(words, list) or not all(isinstance(hint, str) for hint in words):
+                raise UserError(f"{file} does not hold a list of hints for each exercise: {AGAIN}.")
+        return hints
 
     @property
     def exercises(self) -> list[str]:
@@ -76,7 +82,11 @@ class Chapter:
 
     def tests(self) -> dict[str, Callable[[ModuleType], None]]:
         """The functions of test_exercise.py by name, in their order."""
-        names = vars(load_answers(self.folder / "test_exercise.py"))
+        file = self.folder / "test_exercise.py"
+        try:
+            names = vars(load_answers(file))
+        except Exception as error:  # whatever stands in the file now
+            raise UserError(f"{file} cannot be run ({one_line(error)}): {AGAIN}.") from error
         return {name: value for name, value in names.items() if name.startswith("test_")}
 
     def exercise_of(self, test: str) -> str:
@@ -88,7 +98,7 @@ def exercise_of(test: str, exercises: list[str]) -> str:
     """`test_lora_output_is_zero_at_first` is about `lora_output`."""
     fitting = [name for name in exercises if test.startswith(f"test_{name}_")]
     if not fitting:
-        raise ValueError(f"{test} starts with the name of no exercise: {', '.join(exercises)}")
+        raise UserError(f"{test} starts with the name of no exercise: {', '.join(exercises)}")
     return max(fitting, key=len)
 
 

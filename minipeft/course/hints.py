@@ -1,12 +1,11 @@
 """Hints, one at a time: for the first exercise of a chapter that is not done, or for one that is named."""
 
-import json
 from pathlib import Path
 
 from minipeft.course.chapters import Chapter
 from minipeft.course.progress import DONE, exercise_states
 from minipeft.errors import UserError
-from minipeft.files import write_json
+from minipeft.files import read_json, write_json
 
 
 def next_hint(chapter: Chapter, exercise: str, given: Path) -> tuple[int, str]:
@@ -14,9 +13,10 @@ def next_hint(chapter: Chapter, exercise: str, given: Path) -> tuple[int, str]:
 
     given: the file that remembers how many hints were given.
     """
-    counts = json.loads(given.read_text(encoding="utf-8")) if given.exists() else {}
+    counts = read_json(given, "delete it, and the hints begin anew") if given.exists() else {}
     key, hints = f"{chapter.folder.name}/{exercise}", chapter.hints[exercise]
-    number = min(counts.get(key, 0), len(hints) - 1)
+    before = counts.get(key, 0)
+    number = min(before, len(hints) - 1) if type(before) is int and before >= 0 else 0
     write_json(given, {**counts, key: number + 1})
     return number + 1, hints[number]
 

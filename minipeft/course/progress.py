@@ -18,7 +18,7 @@ def judge(chapter: Chapter, answers: ModuleType) -> dict[str, tuple[str, str]]:
             outcomes[name] = DONE, ""
         except ToDo:
             outcomes[name] = TO_DO, ""
-        except Exception as error:  # whatever a student's code may raise
+        except (Exception, SystemExit) as error:  # whatever a student's code may raise
             outcomes[name] = WRONG, str(error) if isinstance(error, AssertionError) else one_line(error)
     return outcomes
 
@@ -36,7 +36,7 @@ def exercise_states(chapter: Chapter) -> dict[str, str]:
     """The state of every exercise of the chapter, from its tests; all wrong where exercise.py does not even load."""
     try:
         answers = chapter.answers()
-    except Exception:
+    except (Exception, SystemExit):
         return dict.fromkeys(chapter.exercises, WRONG)
     return states(chapter, {test: outcome for test, (outcome, _) in judge(chapter, answers).items()})
 

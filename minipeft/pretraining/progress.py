@@ -11,6 +11,7 @@ from minipeft.provenance import provenance
 from minipeft.transformer.tensor_files import read_state, require, write_state
 
 STATE = {"model": dict, "optimizer": dict, "settings": dict, "progress": dict}
+CHECKPOINT = ("weights.pt", "config.json", "results.json")  # what the end of a run writes
 ELSEWHERE = "name another folder, or delete this one"
 
 
@@ -55,7 +56,8 @@ def is_finished(folder: Path, settings: PretrainSettings) -> bool:
 
     Raises UserError where it holds a base that was made otherwise: nothing finished is ever written over.
     """
-    if (folder / "resume.pt").exists() or not (folder / "weights.pt").exists():
+    there = [name for name in CHECKPOINT if (folder / name).exists()]
+    if (folder / "resume.pt").exists() or not there:
         return False
     if not (folder / "results.json").exists():
         raise UserError(f"{short(folder)} holds a model that was not made here: {ELSEWHERE}.")
@@ -63,7 +65,7 @@ def is_finished(folder: Path, settings: PretrainSettings) -> bool:
     difference = first_difference(made_with, settings)
     if difference:
         raise UserError(f"{short(folder)} holds a finished base with other settings, {difference}: {ELSEWHERE}.")
-    return True
+    return "weights.pt" in there
 
 
 def first_difference(theirs, settings: PretrainSettings) -> str:

@@ -43,15 +43,24 @@ def finished(spec) -> dict | None:
 
 
 def check_report(file: Path, settings: dict) -> None:
-    """Raise UserError where `file` holds what is no report of a race with these settings: it is not written over."""
+    """Raise UserError where `file` holds what is no report made with these settings: it is not written over."""
     if file.exists():
-        theirs, ours = read_json(file, ELSEWHERE).get("settings"), json.loads(json.dumps(settings))
+        theirs = read_json(file, ELSEWHERE).get("settings")
         if not isinstance(theirs, dict):
-            raise UserError(f"{short(file)} is not the report of a race: {ELSEWHERE}.")
-        for name in ours:
-            if name in theirs and theirs[name] != ours[name]:
-                words = f"{name} {repr(theirs[name])[:80]}, not {repr(ours[name])[:80]}"
-                raise UserError(f"{short(file)} is the report of a race with {words}: {ELSEWHERE}.")
+            raise UserError(f"{short(file)} is not the report of such a command: {ELSEWHERE}.")
+        refuse_other_settings(file, theirs, settings)
+
+
+def refuse_other_settings(file: Path, theirs: dict, settings: dict) -> None:
+    """Raise UserError where `file`, made with the settings `theirs`, is asked for with others.
+
+    What an older file does not tell is not compared.
+    """
+    ours = json.loads(json.dumps(settings))  # as a file gives them back: no tuples
+    for name in ours:
+        if name in theirs and theirs[name] != ours[name]:
+            words = f"{name} {repr(theirs[name])[:80]}, not {repr(ours[name])[:80]}"
+            raise UserError(f"{short(file)} was made with {words}: {ELSEWHERE}.")
 
 
 def digest(path: str) -> str:

@@ -3,12 +3,11 @@
 A ranking of methods at one rate each is a ranking of rates. The test split is not read here.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from minipeft.errors import UserError
-from minipeft.files import write_json
+from minipeft.files import read_json, write_json
 from minipeft.paths import DATA
 from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method, parse_entry
@@ -22,7 +21,7 @@ SWEEP_SEED = 1000  # apart from the seeds 0, 1, 2, ... that are reported
 
 def bundled_rates(model: str, task: str) -> dict[str, float]:
     """The rates that won our own sweep for this model and task, by method; empty where there was none."""
-    rates = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {}
+    rates = read_json(TUNED) if TUNED.exists() else {}
     return rates.get(model, {}).get(task, {})
 
 

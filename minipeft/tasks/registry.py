@@ -1,12 +1,12 @@
 """The bundled tasks: one or a mixture by name, and a few-shot share of any task."""
 
 import difflib
-import json
 import random
 from collections import defaultdict
 from dataclasses import replace
 
 from minipeft.errors import UserError, excerpt
+from minipeft.files import read_json
 from minipeft.paths import DATA
 from minipeft.tasks.jsonl import read_jsonl
 from minipeft.tasks.lettering import lettered
@@ -22,7 +22,7 @@ def task_names() -> list[str]:
 
 def read_card(name: str) -> dict:
     """What `data/tasks/<name>/task.json` says: description, metric, labels, held_out, and prompts where there are."""
-    return json.loads((DATA / "tasks" / name / "task.json").read_text(encoding="utf-8"))
+    return read_json(DATA / "tasks" / name / "task.json")
 
 
 def load_task(name: str, train_size: int | None = None) -> Task:

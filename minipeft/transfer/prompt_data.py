@@ -20,6 +20,7 @@ from minipeft.transfer.prompt_pretraining import (
     usable,
 )
 from minipeft.transfer.pseudo_labels import graded_texts, train_classifier
+from minipeft.transformer.fingerprints import fingerprint
 
 OPTIONS = 6  # of a "choice"
 WORDS_AROUND = 16  # tokens that a template and the answer may need
@@ -33,7 +34,8 @@ def made_task(args, model, run_dir: Path) -> Task:
     room = room_for_source(model, args.prompt_length)
     counts = {"train": args.documents, "dev": max(100, args.documents // (4 if args.kind == "single" else 20))}
     if args.kind == "single":
-        splits = single_texts(args, counts, run_dir)
+        made_from = f"{args.documents}-seed{args.seed}-{fingerprint(model)[:8]}"  # those of other flags are others
+        splits = single_texts(args, counts, run_dir / made_from)
     else:
         splits = {split: questions(args.kind, model.tokenizer, split, counts[split], room) for split in counts}
     for split, examples in splits.items():
@@ -54,7 +56,7 @@ def questions(kind: str, tokenizer, split: str, count: int, room: int) -> list[E
 
 
 def single_texts(args, counts: dict[str, int], run_dir: Path) -> dict[str, list[Example]]:
-    """Reviews of the corpus with pseudo labels, kept in `run_dir` so that the classifier is needed once."""
+    """Reviews of the corpus with pseudo labels, kept in `run_dir`, so that the classifier is needed once."""
     files = {split: run_dir / f"{split}.jsonl" for split in counts}
     if not all(file.exists() for file in files.values()):
         classifier = train_classifier(args.model, args.device, args.seed, run_dir / "classifier")

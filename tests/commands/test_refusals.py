@@ -264,3 +264,28 @@ def test_ctrl_c_during_the_imports_is_one_line_too():
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert process.returncode == 130 and process.stderr.split() == [b"Stopped."]
+
+
+def test_a_report_of_hard_prompts_or_of_a_transfer_with_other_flags_is_not_written_over(
+    base_folder, own_data, tmp_path, capsys, monkeypatch
+):
+    flags, report = ["--model", base_folder, "--data", own_data, "--out", str(tmp_path)], tmp_path / "result.json"
+    prompts = ["prompts", *flags, "--template", "{source} So:", "--limit", "2"]
+    assert main(prompts) == 0
+    before = report.read_bytes()
+    assert main(prompts) == 0
+    capsys.readouterr()
+    assert "was made with limit 2, not 3" in refusal(capsys, *prompts, "--limit", "3")
+    monkeypatch.setattr("minipeft.commands.transfer.run_all", lambda *_: pytest.fail("trained first"))
+    assert "was made with" in refusal(capsys, "transfer", *flags, "--sources", "topic")
+    report.write_text('{"mine": 1}', encoding="utf-8")
+    assert "not the report" in refusal(capsys, "transfer", *flags, "--sources", "topic")
+    report.write_bytes(before)
+
+
+def test_letters_that_the_terminal_has_not_are_shown_as_escapes(base_folder, capfd, monkeypatch):
+    monkeypatch.setattr("minipeft.commands.generate.decode_written", lambda model, ids: "d\u00e9j\u00e0")
+    with open(1, "w", encoding="ascii", closefd=False) as terminal:
+        monkeypatch.setattr("sys.stdout", terminal)
+        assert main(["generate", "a", "--model", base_folder, "--max-length", "1"]) == 0
+    assert capfd.readouterr().out == "d\\xe9j\\xe0\n"

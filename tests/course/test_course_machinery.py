@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
+from helpers.command_line import refusal
 
 from minipeft.__main__ import main
 from minipeft.course import experiment
@@ -225,6 +226,37 @@ def test_a_chapter_is_found_by_number_or_name(lessons):
     assert [chapter.folder.name for chapter in chapters(lessons)] == ["07_sample"]
 
 
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", "[" * 100_000, '{"doubled": "x"}', '{"doubled": []}', '{"doubled": [1]}']
+)
+def test_broken_hints_of_a_chapter_are_one_sentence(content, lessons, capsys):
+    (lessons / "07_sample" / "hints.json").write_text(content, encoding="utf-8")
+    for command in ("hint", "progress"):
+        assert "git checkout" in refusal(capsys, command, "7", "--lessons", str(lessons))
+
+
+def test_a_broken_memory_of_hints_is_one_sentence_and_odd_counts_begin_anew(lessons, capsys):
+    given = lessons.parent / "runs" / "lessons" / "hints.json"
+    given.parent.mkdir(parents=True)
+    for content in ("", "{", "[]", "null"):
+        given.write_text(content, encoding="utf-8")
+        assert "delete it" in refusal(capsys, "hint", "7", "doubled", "--lessons", str(lessons))
+        assert given.read_text(encoding="utf-8") == content
+    for count in ("-1", '"x"', "true", "null", "1.5"):
+        given.write_text(f'{{"07_sample/doubled": {count}}}', encoding="utf-8")
+        assert main(["hint", "7", "doubled", "--lessons", str(lessons)]) == 0
+        assert "hint 1 of 3: look" in capsys.readouterr().out
+
+
+def test_tests_that_cannot_be_run_are_one_sentence_and_an_answer_that_leaves_is_wrong(lessons, capsys):
+    (lessons / "07_sample" / "exercise.py").write_text("raise SystemExit(0)\n", encoding="utf-8")
+    assert main(["progress", "7", "--lessons", str(lessons)]) == 0
+    assert "wrong" in capsys.readouterr().out
+    (lessons / "07_sample" / "test_exercise.py").write_text("def test_(:", encoding="utf-8")
+    (lessons / "07_sample" / "exercise.py").write_text("", encoding="utf-8")
+    assert "cannot be run" in refusal(capsys, "progress", "7", "--lessons", str(lessons))
+
+
 def test_a_folder_without_a_text_is_a_planned_chapter(lessons, capsys):
     (lessons / "11_planned").mkdir()
     (lessons / "11_planned" / "experiment.py").touch()
@@ -235,7 +267,9 @@ def test_a_folder_without_a_text_is_a_planned_chapter(lessons, capsys):
 
 def test_a_test_is_about_the_longest_name_that_it_starts_with(lessons):
     chapter = Chapter(lessons / "07_sample")
-    (chapter.folder / "hints.json").write_text(json.dumps({"merge": [], "merge_back": []}), encoding="utf-8")
+    (chapter.folder / "hints.json").write_text(
+        json.dumps({"merge": ["look"], "merge_back": ["look"]}), encoding="utf-8"
+    )
     assert chapter.exercise_of("test_merge_back_restores") == "merge_back"
     assert "not run 1" in chapter_line(chapter, {"merge": "done"})
     with pytest.raises(ValueError, match="no exercise"):

@@ -394,3 +394,12 @@ def test_processes_that_prepare_text_end_with_the_one_they_work_for(tmp_path):
     assert parent.stdout.readline() == "True\n"
     parent.kill()
     parent.communicate(timeout=300)  # at once where the worker, which has the same output, ends too; else never
+
+
+@pytest.mark.parametrize("name", ["config.json", "results.json"])
+def test_a_model_of_another_library_is_not_written_over(name, small, tmp_path):
+    """A Hugging Face folder has a config.json, and no weights.pt."""
+    (tmp_path / name).write_text('{"model_type": "t5"}', encoding="utf-8")
+    with pytest.raises(UserError, match="name another folder"):
+        pretrain.pretrain(settings_of_20_steps(), tmp_path, progress_bar=False)
+    assert [file.name for file in tmp_path.iterdir()] == [name]

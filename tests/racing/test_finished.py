@@ -158,7 +158,7 @@ def test_a_report_of_another_race_and_what_is_no_report_are_not_written_over(tmp
     check_report(file, settings)
     file.write_text(json.dumps({"settings": {**settings, "from_the_past": 1}, "rows": []}), encoding="utf-8")
     check_report(file, settings)
-    with pytest.raises(UserError, match="the report of a race with steps 5, not 6: name another folder"):
+    with pytest.raises(UserError, match="was made with steps 5, not 6: name another folder"):
         check_report(file, {**settings, "steps": 6})
     for content in ("{}", "[]", '{"spec": {}}', '{"settings": 3}', "{"):
         file.write_text(content, encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.command_line import refusal
 
 from minipeft.__main__ import main
 from minipeft.errors import UserError
@@ -90,6 +91,9 @@ def test_a_prompt_is_pretrained_into_a_file_and_not_twice(kind, base_folder, tmp
     before = out.stat().st_mtime_ns
     assert main(command) == 0
     assert out.stat().st_mtime_ns == before and "is there already" in capsys.readouterr().out
+    for flag, other in (("--steps", "3"), ("--prompt-length", "4"), ("--documents", "201"), ("--model", "t5-0.8m")):
+        assert refusal(capsys, *command, flag, other).startswith(f"minipeft: {out} was made with ")
+    assert out.stat().st_mtime_ns == before
 
 
 def test_pseudo_labels_are_made_once_by_a_classifier_and_kept(base_folder, tmp_path, monkeypatch):
@@ -109,9 +113,13 @@ def test_pseudo_labels_are_made_once_by_a_classifier_and_kept(base_folder, tmp_p
         assert main(["pretrain-prompt", "--kind", "single", *flags, "--out", str(tmp_path / "p.pt")]) == 0
         (tmp_path / "p.pt").unlink()
     assert len(made) == 1
-    lines = (tmp_path / "p.pt.run" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    (train,) = tmp_path.glob("p.pt.run/*/train.jsonl")
+    lines = train.read_text(encoding="utf-8").splitlines()
     targets = [json.loads(line)["target"] for line in lines]
     assert {targets.count(word) for word in ("terrible", "bad", "maybe", "good", "great")} == {len(targets) // 5}
+    flags[-1] = "250"  # a few documents more are other texts
+    assert main(["pretrain-prompt", "--kind", "single", *flags, "--out", str(tmp_path / "p.pt")]) == 0
+    assert len(made) == 2
 
 
 def test_transfer_tunes_sources_measures_retrieves_and_keeps_finished_runs(base_folder, tmp_path, monkeypatch):
