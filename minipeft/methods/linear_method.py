@@ -2,12 +2,10 @@
 
     attach    linear -> wrap(linear)        merge    linear.weight <- wrapper.weight   (and the bias, where it differs)
 
-Such a method says `wrap`; its wrappers have `weight`, (out, in), and `bias`: what they compute with. Merging copies
-them, and models that read a layer's weight instead of calling the layer (T5 in transformers, torch's own attention)
-find there what is right.
+Such a method says `wrap`. Its wrappers have the `weight`, (out, in), and `bias` that they compute with: merging copies
+them, and models that read a layer's weight instead of calling the layer (T5 in transformers, torch's attention) do so.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -15,7 +13,7 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.memory_places import finite, overlap, repeats
+from minipeft.methods.memory_places import finite, require_writable, tensors_by_storage
 from minipeft.methods.method import Method
 from minipeft.methods.targets import Kind, find_modules
 from minipeft.quantization.linear import QuantizedLinear
@@ -106,25 +104,16 @@ class LinearMethod(Method):
         return [(path, module) for path, module in self.model.named_modules() if module in wrappers]
 
     def merge_weights(self) -> None:
-        plain, uses = self.plain_layers(), self.uses()
+        plain = self.plain_layers()
+        held = tensors_by_storage(self.model, plain)
         for path, wrapper in self.layers():
-            original = plain[wrapper]
-            if isinstance(original, QuantizedLinear):
+            if isinstance(plain[wrapper], QuantizedLinear):
                 raise UserError(
                     f"{path} is quantized, and what is added to its weight would be lost: keep the method attached, or "
                     "use qlora on the plain model, which quantizes it and can be merged."
                 )
-            for name in changed(wrapper, original):
-                kept = original._parameters.get(name)
-                if kept is None:
-                    raise UserError(
-                        f"The {name} of {path} is computed from other numbers, so nothing can be written into it: take "
-                        "the parametrization (weight norm, spectral norm, pruning) away before attaching."
-                    )
-                if repeats(kept):
-                    raise UserError(f"The {name} of {path} repeats numbers (expand): clone() it before attaching.")
-                if sum(overlap(kept, other) for other in uses[kept.untyped_storage().data_ptr()]) > 1:
-                    raise UserError(f"{path} shares its {name} with another module, which merging would change too.")
+            for name in changed(wrapper, plain[wrapper]):
+                require_writable(name, path, plain[wrapper], held)
                 if not finite(getattr(wrapper, name)):
                     raise UserError(f"The merged {name} of {path} would not be finite: nothing was merged.")
         for wrapper, original in plain.items():
@@ -133,40 +122,21 @@ class LinearMethod(Method):
         if self.adds:
             self.merged = self.model, self.state_dict(), self.fingerprint
 
-    def uses(self) -> dict[int, list[torch.Tensor]]:
-        """What the layers hold, parameters and buffers, by the storage they lie in; a wrapped layer that stands in the
-        model unwrapped as well comes twice.
-        """
-        plain = self.plain_layers()
-        reached, waiting = set(), [self.model]
-        while waiting:
-            module = waiting.pop()
-            if module not in plain and module not in reached:
-                reached.add(module)
-                waiting += module.children()
-        held = defaultdict(list)
-        for owner in [*plain.values(), *reached]:
-            for kept in [*owner._parameters.values(), *owner._buffers.values()]:
-                if kept is not None and kept.layout is torch.strided:
-                    held[kept.untyped_storage().data_ptr()].append(kept)
-        return held
-
     def unmerge(self) -> None:
         """Undo `merge`: attached again to the same model with the same parameters, which can be trained on.
 
-        (W + update) - update is W to rounding, not bit for bit. The method keeps the fingerprint of the base it was
-        first attached to, so a file saved now is for that base, as it was before the merge; the model that detach()
-        leaves is, by its bits, another one, and adapter files of the base are to be loaded on a fresh copy of it.
+        (W + update) - update is W to rounding, not bit for bit. A file saved now is for the base as it was before the
+        merge: the method keeps its fingerprint. detach() leaves a model that is another one by its bits, so other
+        adapter files of the base are to be loaded on a fresh copy of it.
         """
         if not self.adds:
-            raise UserError(
-                f"{self.name} cannot be unmerged: its merging is no plain sum. Load the base again and attach."
-            )
+            raise UserError(f"{self.name} cannot be unmerged: its merging is no plain sum. Load the base and attach.")
         if self.merged is None:
             raise UserError(f"There is nothing to unmerge: merge() this {self.name} first.")
-        model, numbers, base = self.merged
-        self.attach(model, numbers)
-        self.fingerprint, self.merged = base, None
+        model, state, fingerprint = self.merged
+        self.attach(model, state)
+        self.fingerprint = fingerprint
+        self.merged = None
         with torch.no_grad():
             for wrapper, original in self.plain_layers().items():
                 as_linear(original).weight.sub_(wrapper.update())

@@ -1,6 +1,12 @@
 """Asked of tensors before something is written into them: do they share places in memory, are they finite."""
 
+from collections import defaultdict
+from collections.abc import Mapping
+
 import torch
+from torch import nn
+
+from minipeft.errors import UserError
 
 
 def finite(tensor: torch.Tensor) -> bool:
@@ -20,3 +26,40 @@ def overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
 def repeats(tensor: torch.Tensor) -> bool:
     """Whether one place in memory stands for several numbers of it, as after `expand`: nothing can be written there."""
     return any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
+
+
+def tensors_by_storage(model: nn.Module, plain: Mapping[nn.Module, nn.Module]) -> dict[int, list[torch.Tensor]]:
+    """What the layers of the base hold, parameters and buffers, by the storage they lie in.
+
+    plain: for each wrapper in `model` the layer that it stands for. Where that layer stands in the model without its
+    wrapper as well, what it holds comes twice.
+    """
+    reached, waiting = set(), [model]
+    while waiting:
+        module = waiting.pop()
+        if module not in plain and module not in reached:
+            reached.add(module)
+            waiting += module.children()
+    held = defaultdict(list)
+    for owner in [*plain.values(), *reached]:
+        for tensor in [*owner._parameters.values(), *owner._buffers.values()]:
+            if tensor is not None and tensor.layout is torch.strided:
+                held[tensor.untyped_storage().data_ptr()].append(tensor)
+    return held
+
+
+def require_writable(name: str, path: str, layer: nn.Module, held: Mapping[int, list[torch.Tensor]]) -> None:
+    """Raise UserError unless the parameter `name` of `layer`, which stands at `path`, is its own and may be written.
+
+    held: all tensors of the base, as `tensors_by_storage` finds them.
+    """
+    kept = layer._parameters.get(name)
+    if kept is None:
+        raise UserError(
+            f"The {name} of {path} is computed from other parameters, so nothing can be written into it: take the "
+            "parametrization (weight norm, spectral norm, pruning) away before attaching."
+        )
+    if repeats(kept):
+        raise UserError(f"The {name} of {path} repeats numbers (expand): clone() it before attaching.")
+    if sum(overlap(kept, other) for other in held[kept.untyped_storage().data_ptr()]) > 1:
+        raise UserError(f"{path} shares its {name} with another module, which merging would change too.")

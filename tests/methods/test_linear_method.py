@@ -246,7 +246,7 @@ def test_a_weight_that_is_computed_from_others_is_refused_before_anything_is_cha
     expected, before, method = model(x), copy.deepcopy(dict(model.named_parameters())), make("0", "2")
     method.attach(model)
     scramble(method)
-    with pytest.raises(UserError, match="The weight of 2 is computed from other numbers"):
+    with pytest.raises(UserError, match="The weight of 2 is computed from other parameters"):
         method.merge()
     method.detach()
     assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
@@ -257,7 +257,7 @@ def test_a_bias_that_is_computed_is_refused_where_merging_changes_it():
     model, method = network(), MAKERS["ia3"]("0")
     parametrize.register_parametrization(model[0], "bias", Doubled())
     method.attach(model)
-    with pytest.raises(UserError, match="The bias of 0 is computed from other numbers"):
+    with pytest.raises(UserError, match="The bias of 0 is computed from other parameters"):
         method.merge()
 
 
