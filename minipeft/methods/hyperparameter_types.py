@@ -4,7 +4,6 @@ Asked of every method that is made, whoever makes it: a program, a command line,
 """
 
 import dataclasses
-import math
 import numbers
 import reprlib
 import types
@@ -18,6 +17,7 @@ from minipeft.errors import UserError
 
 LIMIT = 2**63  # beyond it a number is not read back from a file
 WORDS = {int: "a whole number", float: "a finite number", bool: "True or False", str: "a text"}
+NUMBERS = {int: numbers.Integral, float: numbers.Real}
 
 
 def misfit(kind: type, told: Mapping[str, Any]) -> str:
@@ -59,6 +59,8 @@ def fitted(value: Any, kind: Any) -> Any:
     generator ends: neither stands for anything.
     """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind in WORDS:
+        return plain(value, kind)
     if origin in (typing.Union, types.UnionType):
         for one in inner:
             try:
@@ -67,22 +69,23 @@ def fitted(value: Any, kind: Any) -> Any:
                 pass
     elif origin is Sequence and isinstance(value, list | tuple):
         return type(value)([fitted(one, inner[0]) for one in value])
+    elif origin is Sequence and inner[0] is str:
+        return plain(value, str)
     elif origin is Mapping and isinstance(value, Mapping):
         return {fitted(key, inner[0]): fitted(one, inner[1]) for key, one in value.items()}
-    elif kind is bool and isinstance(value, bool | numpy.bool_):
+    elif origin not in (Sequence, Mapping) and isinstance(value, origin or kind):
+        return value  # a method, a state_dict
+    raise TypeError(f"{value!r} is no {kind}")
+
+
+def plain(value: Any, kind: type) -> int | float | bool | str:
+    """A number, a truth value or a text as Python's own: 8 for numpy's 8. A whole number may stand for any number."""
+    if kind is bool and isinstance(value, bool | numpy.bool_):
         return bool(value)
-    elif kind is int and isinstance(value, numbers.Integral) and type(value) is not bool and abs(int(value)) < LIMIT:
-        return int(value)
-    elif kind is float and isinstance(value, numbers.Real) and type(value) is not bool:
-        if math.isfinite(value) and abs(value) < LIMIT:
-            return value if type(value) in (int, float) else float(value)
-    elif kind is str and isinstance(value, str):
+    if kind is str and isinstance(value, str):
         return str(value)
-    elif origin is Sequence and inner[0] is str and isinstance(value, str):
-        return str(value)
-    elif isinstance(origin or kind, type) and kind not in WORDS and origin not in (Sequence, Mapping):
-        if isinstance(value, origin or kind):  # what is no number and no text: a method, a state_dict
-            return value
+    if isinstance(value, NUMBERS.get(kind, ())) and type(value) is not bool and abs(value) < LIMIT:  # nan is not below
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
     raise TypeError(f"{value!r} is no {kind}")
 
 

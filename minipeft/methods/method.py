@@ -6,13 +6,14 @@ A method is a dataclass. Its fields are its hyper-parameters; `install` puts its
     method.attach(model, state)    the same with what was learned before, a state_dict
     method.detach()                the model as it was before, bit for bit
     method.merge()                 a plain model with the same outputs, where the mathematics allows
+    method.state_dict()            what a file keeps: the trained parameters, or those that a network gave
 
+Most methods say `install` alone. `hooks.py` has what one may do while training, `reading.py` how it may read texts.
 To add a method: a subclass in a file of its own, a line in `registry.py`, a row in `tests/helpers/method_table.py`.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -61,9 +62,8 @@ class Method(Reading, TrainingHooks):
 
         Raises UserError, and leaves the model plain, where it carries a method already or does not fit this one.
         """
-        carried = getattr(model, "attached_method", None)
-        if carried is not None:
-            raise UserError(f"The model already carries {carried.name}: detach() or merge() it first.")
+        if getattr(model, "attached_method", None) is not None:
+            raise UserError(f"The model already carries {model.attached_method.name}: detach() or merge() it first.")
         if self.model is not None:
             raise UserError(f"This {self.name} is attached to another model: detach() it there, or make a new one.")
         if self.needs_language_model and not isinstance(model, LanguageModel):
@@ -99,9 +99,7 @@ class Method(Reading, TrainingHooks):
             if not parameter.is_floating_point():
                 raise UserError(f"{self.name} cannot train parameters of type {parameter.dtype}: use 16 or 32 bits.")
             if repeats(parameter):
-                raise UserError(
-                    f"{self.name} cannot train parameters that repeat numbers (expand): clone() them first."
-                )
+                raise UserError(f"{self.name} cannot train parameters that repeat numbers (expand): clone them first.")
             self._originals.append((parameter, parameter.detach().clone()))
             parameter.requires_grad_(True)
 
@@ -118,7 +116,7 @@ class Method(Reading, TrainingHooks):
     def merge(self) -> None:
         """Move what was learned into the model's own weights and leave: a plain model with the same outputs.
 
-        Raises UserError, and changes nothing, where that is not possible or a learned number is not finite.
+        Raises UserError, and changes nothing, where that is not possible or what was learned is not finite.
         """
         self.require_attached()
         if not self.can_merge:
@@ -148,7 +146,7 @@ class Method(Reading, TrainingHooks):
             raise UserError(f"This {self.name} is not attached to a model: call attach(model) first.")
 
     def require_own_changes_only(self) -> None:
-        """Raise where something besides this method trains or has changed the base: no file would hold that."""
+        """Raise where something else trains or has changed the base: no file of this method would hold that."""
         self.require_attached()
         self.base.refuse_changes(self.name, [parameter for parameter, _ in self._originals])
         self.base.refuse_other_types(self.name, dict(self.model.named_parameters()))
@@ -174,7 +172,7 @@ class Method(Reading, TrainingHooks):
 
     def hyperparameters(self) -> dict[str, Any]:
         """The dataclass fields: `type(method)(**method.hyperparameters())` is an equal method."""
-        return dataclasses.asdict(self)
+        return asdict(self)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """A copy of what a file keeps: the trained parameters, or what stands for them."""

@@ -23,7 +23,7 @@ from minipeft.methods.registry import METHODS
 ALL = [(name, field.name) for name, kind in METHODS.items() for field in fields(kind)]
 WRONG = {
     int: ["8", 2.0, True, None, [8], torch.tensor(8), 2**63, float("nan")],
-    float: ["1.0", True, None, float("inf"), float("nan"), -1e30, torch.tensor(1.0)],
+    float: ["1.0", True, None, float("inf"), float("nan"), -1e30, 10**400, torch.tensor(1.0)],
     bool: ["true", 1, 0.0, None],
     str: [7, None, b"text", ["text"]],
 }
