@@ -17,7 +17,11 @@ class FrozenBase:
     """Remembers the plain `model`, and stops every parameter of it from training."""
 
     def __init__(self, model: nn.Module):
+        if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
+            raise UserError(f"A method is attached to a torch module, not to a {type(model).__name__}: give the model.")
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if tensor.is_nested:
+                raise UserError(f"{name!r} is a nested tensor, which has no shape to be saved by: keep it elsewhere.")
             if nn.parameter.is_lazy(tensor):
                 raise UserError(f"{name!r} has no shape yet: run the model once on an input before attaching to it.")
         if torch.is_inference_mode_enabled() or any(parameter.is_inference() for parameter in model.parameters()):

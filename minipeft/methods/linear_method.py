@@ -13,12 +13,10 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.memory_places import finite, require_writable, tensors_by_storage
+from minipeft.methods.memory_places import READABLE, finite, require_writable, tensors_by_storage
 from minipeft.methods.method import Method
 from minipeft.methods.targets import Kind, find_modules
 from minipeft.quantization.linear import QuantizedLinear
-
-READABLE = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class TransposedLinear(nn.Module):
@@ -60,8 +58,8 @@ def linear_layers(model: nn.Module, targets: Iterable[str]) -> list[tuple[str, n
     for path, layer in layers:
         if layer.weight.dtype not in READABLE or type(layer.weight) not in (torch.Tensor, nn.Parameter):
             raise UserError(
-                f"The weight of {path} is a {type(layer.weight).__name__} of type {layer.weight.dtype}, as other "
-                "libraries quantize, and cannot be read here: load the model in 16 or 32 bits (qlora quantizes it)."
+                f"The weight of {path} is a {type(layer.weight).__name__} of type {layer.weight.dtype}, and cannot be "
+                "read here: load the model in 16 or 32 bits, not quantized by another library (qlora quantizes it)."
             )
     return layers
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from minipeft.errors import UserError
 
+READABLE = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # the types that can be computed with
+
 
 def finite(tensor: torch.Tensor) -> bool:
     """Whether no number of it is infinite or nan; a tensor on the meta device has none."""

@@ -32,6 +32,8 @@ def find_modules(model: nn.Module, targets: Iterable[str], kind: Kind = nn.Modul
     targets = [targets] if isinstance(targets, str) else list(targets)
     if not targets:
         raise UserError("No targets given: name at least one module, such as 'query'.")
+    if not modules and isinstance(model, kind):
+        raise UserError(f"The model itself is a {type(model).__name__}: put it into an nn.Sequential, and target '0'.")
     for target in targets:
         if not any(matches(path, target) for path, _ in modules):
             raise UserError(unmatched(target, [path for path, _ in modules], kind))

@@ -8,7 +8,7 @@ neither and is answered by generating.
 from dataclasses import dataclass
 
 from minipeft.errors import UserError
-from minipeft.tasks.metrics import folded
+from minipeft.tasks.metrics import METRIC_FUNCTIONS, folded
 
 SPLITS = ("train", "dev", "test")
 METRICS = ("accuracy", "exact_match", "tagging_f1", "overlap")
@@ -29,7 +29,7 @@ class Task:
 
     `metric` is one of METRICS: "accuracy" ranks `labels` (or the example's candidates) by likelihood; the others
     generate text and compare it with the target. `held_out` says in words what train, dev and test do not share.
-    Raises UserError for labels that are the same but for white space.
+    Raises UserError for another metric, and for labels that are the same but for white space.
     """
 
     name: str
@@ -42,6 +42,8 @@ class Task:
     held_out: str = ""
 
     def __post_init__(self):
+        if self.metric not in METRIC_FUNCTIONS:
+            raise UserError(f"There is no metric {self.metric!r}; choose one of {', '.join(METRIC_FUNCTIONS)}.")
         labels = [folded(label) for label in self.labels]
         if twice := next((label for label in labels if labels.count(label) > 1), None):
             raise UserError(f"The labels of {self.name!r} hold {twice!r} twice (white space does not count).")

@@ -272,3 +272,8 @@ def test_torchs_own_transformer_layer_reads_the_adapted_weights_or_the_method_re
         if method.can_merge:
             method.merge()
             torch.testing.assert_close(model.eval()(vectors), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_linear_layer_that_is_the_whole_model_has_no_place_to_be_wrapped_in():
+    with pytest.raises(UserError, match="The model itself is a Linear: put it into an nn.Sequential"):
+        METHODS["lora"](targets=("weight",)).attach(nn.Linear(4, 4))

@@ -189,6 +189,54 @@ def test_a_model_whose_numbers_are_gone_is_neither_merged_nor_detached(name):
             leave()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "give", [lambda: None, lambda: nn.Linear, lambda: torch.jit.trace(network(), torch.ones(2, 6))]
+)
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_what_is_no_module_of_torch_is_refused(name, give):
+    with pytest.raises(UserError, match="A method is attached to a torch module, not to a"):
+        METHODS[name]().attach(give())
+
+
+def test_a_nested_tensor_among_the_buffers_is_refused_by_name():
+    model = network()
+    model.register_buffer("ragged", torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged))
+    with pytest.raises(UserError, match="'ragged' is a nested tensor"):
+        LoRA(rank=2, targets=("0",)).attach(model)
+
+
+def test_a_method_that_memory_cannot_hold_is_refused_and_the_model_stays_plain():
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(UserError, match="not enough memory"):
+        LoRA(rank=10**15, targets=("0",)).attach(model)
+    assert not hasattr(model, "attached_method") and same(model, before)
+
+
+def test_a_start_that_is_not_finite_is_refused():
+    model = network()
+    with pytest.raises(UserError, match="0.A is not finite everywhere: choose other hyper-parameters"):
+        METHODS["pissa"](rank=2, alpha=1e-300, targets=("0",)).attach(model)
+    assert not hasattr(model, "attached_method")
+
+
+def test_weights_in_eight_bits_are_not_trained_in_place():
+    model = network()
+    model[0].weight = nn.Parameter(model[0].weight.detach().to(torch.float8_e4m3fn), requires_grad=False)
+    with pytest.raises(UserError, match="full cannot train parameters of type torch.float8_e4m3fn"):
+        Full().attach(model)
+
+
+@pytest.mark.parametrize("name, field, value", [
+    ("houlsby", "std", 0.0), ("houlsby", "std", -1.0), ("pfeiffer", "std", 0.0), ("adapter_drop", "std", -0.5),
+    ("adalora", "orthogonality", -0.1),
+])  # fmt: skip
+def test_hyper_parameters_with_which_nothing_could_be_learned_are_refused(name, field, value):
+    with pytest.raises(UserError, match=field):
+        METHODS[name](**{field: value})
+
+
 def test_an_interrupted_attach_leaves_the_model_plain():
     class Interrupted(LoRA):
         def install(self, model):

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from minipeft.errors import UserError
 from minipeft.tasks import metrics
-from minipeft.tasks.task import METRICS
+from minipeft.tasks.task import METRICS, Task
 
 
 def test_accuracy_is_the_share_of_equal_texts_in_percent():
@@ -69,3 +70,8 @@ def test_every_metric_of_a_task_has_a_function_and_unknown_ones_are_refused():
 def test_lists_of_different_length_are_refused():
     with pytest.raises(ValueError, match="got 1 and 2"):
         metrics.accuracy(["a"], ["a", "b"])
+
+
+def test_a_task_with_a_metric_that_there_is_not_is_refused_when_it_is_made():
+    with pytest.raises(UserError, match="There is no metric 'perplexity'; choose one of accuracy"):
+        Task("t", "", "perplexity", ("good", "bad"), (), (), ())

@@ -72,6 +72,8 @@ class Houlsby(Method):
         super().__post_init__()
         if self.bottleneck < 1:
             raise UserError(f"An adapter's bottleneck must be at least 1, not {self.bottleneck}.")
+        if self.std <= 0:
+            raise UserError(f"An adapter's std must be above 0, not {self.std}: at 0 it would get no gradient.")
 
     def install(self, model: nn.Module) -> None:
         self.train_in_place(norm_parameters(model))

@@ -66,6 +66,8 @@ class Pfeiffer(Method):
         super().__post_init__()
         if self.bottleneck < 1:
             raise UserError(f"An adapter's bottleneck must be at least 1, not {self.bottleneck}.")
+        if self.std <= 0:
+            raise UserError(f"An adapter's std must be above 0, not {self.std}: at 0 it would get no gradient.")
         if self.place not in ("feed_forward", "attention"):
             raise UserError(f"An adapter's place must be 'feed_forward' or 'attention', not {self.place!r}.")
 

@@ -88,8 +88,8 @@ class AdaLoRA(LinearMethod):
         super().__post_init__()
         if not 1 <= self.target_rank <= self.rank:
             raise UserError(f"target_rank must be from 1 to {self.rank}, not {self.target_rank}.")
-        if self.alpha <= 0:
-            raise UserError(f"AdaLoRA's alpha must be above 0, not {self.alpha}.")
+        if self.alpha <= 0 or self.orthogonality < 0:
+            raise UserError("AdaLoRA's alpha must be above 0, and orthogonality not below it.")
         self.schedule = rank_budget.Schedule(self.warmup, self.final, self.interval)
         self.importance = rank_budget.Importance(self.beta1, self.beta2, self.criterion)
 
