@@ -55,13 +55,6 @@ def draw_method(data, name, model):
     return new_method(name, model, **drawn)
 
 
-def scramble(method):
-    """Move every trained number, so that nothing is left at its start."""
-    with torch.no_grad():
-        for parameter in method.named_parameters().values():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-
-
 def train(model, method):
     """A few steps at the method's own rate; returns, by name, whether a non-zero gradient was seen."""
     leaves_out = TABLE[method.name].leaves_out

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
-from helpers.laws import assert_same_snapshot, batch_for, new_model, scramble, snapshot
+from helpers.laws import assert_same_snapshot, batch_for, new_model, snapshot
 from helpers.method_table import FILES, new_method
+from helpers.scrambling import scramble
 from minipeft.errors import UserError
 from minipeft.methods.registry import METHODS
 from minipeft.training.adapter_files import load_adapter, save_adapter

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from helpers.conv1d import Conv1D, Model
+from helpers.scrambling import scramble
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 
@@ -35,13 +36,6 @@ MAKERS = {
 every_method = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
 
-def scramble(method):
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in method.named_parameters().values():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-
-
 def network():
     torch.manual_seed(3)
     return nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 4))
@@ -64,7 +58,7 @@ def test_merging_into_a_transposed_layer_keeps_the_outputs_and_its_shape(method)
     before, start = model.first.weight.detach().clone(), model(x)
     method.attach(model)
     assert torch.equal(model(x), start)
-    scramble(method)
+    scramble(method, seed=0)
     expected = model(x)
     method.merge()
     assert type(model.first) is Conv1D and model.first.weight.shape == (5, 7)
@@ -83,7 +77,7 @@ def test_a_layer_that_stands_in_two_places_is_merged_once(make):
     model, x, method = nn.Sequential(shared, nn.Tanh(), shared), torch.randn(5, 4), make("0", "2")
     method.attach(model)
     assert model[0] is model[2]
-    scramble(method)
+    scramble(method, seed=0)
     expected = model(x)
     method.merge()
     assert model[0] is shared and model[2] is shared
@@ -135,7 +129,7 @@ def test_a_weight_that_another_layer_uses_unwrapped_is_not_merged_into(make, bui
     model, method = build(), make("0", "2")
     before = copy.deepcopy(model.state_dict())
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     with pytest.raises(UserError, match="0 shares its weight with another module"):
         method.merge()
     method.detach()
@@ -152,7 +146,7 @@ def test_weights_that_are_parts_of_one_tensor_without_a_common_number_are_merged
     model[0].weight, model[4].weight = nn.Parameter(first), nn.Parameter(second)
     untouched = second.clone()
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     expected = model(x)
     method.merge()
     torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=1e-5)
@@ -165,7 +159,7 @@ def test_a_weight_that_repeats_numbers_is_refused_before_anything_is_changed(mak
     model[2].weight = nn.Parameter(model[2].weight.detach()[:1].expand(4, 4))
     before = copy.deepcopy(model[0].weight)
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     with pytest.raises(UserError, match="The weight of 2 repeats numbers"):
         method.merge()
     method.detach()
@@ -197,7 +191,7 @@ def test_merged_after_a_cast_the_whole_model_is_of_the_new_type(make, bias):
     torch.manual_seed(0)
     model, method = nn.Sequential(nn.Linear(6, 4, bias=bias), nn.Linear(4, 4, bias=bias)), make("0", "1")
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     model.double()
     x = torch.randn(5, 6, dtype=torch.float64)
     expected = model(x)
@@ -211,7 +205,7 @@ def test_a_bias_that_others_share_stops_only_what_changes_it():
         model, method = network(), make("0")
         model[2].bias = model[0].bias
         method.attach(model)
-        scramble(method)
+        scramble(method, seed=0)
         if refused:
             with pytest.raises(UserError, match="0 shares its bias with another module"):
                 method.merge()
@@ -245,7 +239,7 @@ def test_a_weight_that_is_computed_from_others_is_refused_before_anything_is_cha
     model(x)  # what hooks compute
     expected, before, method = model(x), copy.deepcopy(dict(model.named_parameters())), make("0", "2")
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     with pytest.raises(UserError, match="The weight of 2 is computed from other parameters"):
         method.merge()
     method.detach()
@@ -370,7 +364,7 @@ def test_dropout_acts_in_the_feed_forward_part_of_torchs_layer():
     model = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
     method, x = LoRA(rank=2, targets=("linear1", "linear2"), dropout=0.5), torch.randn(2, 5, 8)
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     assert not torch.equal(model.train()(x), model(x))
     with torch.no_grad():
         assert torch.equal(model.eval()(x), model(x))

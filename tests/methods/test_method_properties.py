@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.laws import assert_same_snapshot, batch_for, draw_method, few, new_model, scramble, snapshot, train
+from helpers.laws import assert_same_snapshot, batch_for, draw_method, few, new_model, snapshot, train
 from helpers.method_table import TABLE, Sizes, new_method
 from helpers.models import random_batch
+from helpers.scrambling import scramble
 from hypothesis import given
 from hypothesis import strategies as st
 

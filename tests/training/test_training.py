@@ -54,6 +54,16 @@ class Killed(BaseException):
     pass
 
 
+def die_at(last):
+    """A hook that kills the run in step `last`."""
+
+    def die(step, total):
+        if step == last:
+            raise Killed
+
+    return die
+
+
 @second_family_slow
 @pytest.mark.parametrize("optimizer", ["adamw", "paged_adamw", "adafactor"])
 @pytest.mark.parametrize("killed_at", [1, 5, 8])
@@ -68,12 +78,7 @@ def test_a_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(
     expected = fine_tune(unbroken, method, tiny_task, settings)
 
     model, broken = attached(make)
-
-    def die(step, total):
-        if step == killed_at:
-            raise Killed
-
-    broken.after_backward = die
+    broken.after_backward = die_at(killed_at)
     with pytest.raises(Killed):
         fine_tune(model, broken, tiny_task, settings, tmp_path)
     torch.manual_seed(99)  # a new process has other random numbers
@@ -122,12 +127,7 @@ def test_every_method_resumes_as_if_never_killed(make_tiny_model, tiny_task, tmp
 
 def test_a_run_with_other_settings_is_not_resumed(tiny_t5, tiny_task, tmp_path):
     model, method = attached(MAKERS["t5"])
-
-    def die(step, total):
-        if step == 4:
-            raise Killed
-
-    method.after_backward = die
+    method.after_backward = die_at(4)
     with pytest.raises(Killed):
         fine_tune(model, method, tiny_task, SHORT, tmp_path)
     model, other = attached(MAKERS["t5"], rank=3)
@@ -166,12 +166,7 @@ def test_patience_counts_on_in_a_resumed_run(monkeypatch, tiny_task, tmp_path):
     scripted_scores(monkeypatch, [70.0, 60.0, 50.0, 90.0])
     settings = TrainingSettings(steps=50, batch_size=4, evaluate_every=2, patience=2)
     model, method = attached(MAKERS["t5"])
-
-    def die(step, total):
-        if step == 4:  # after the scores 70 and 60
-            raise Killed
-
-    method.after_backward = die
+    method.after_backward = die_at(4)  # after the scores 70 and 60
     with pytest.raises(Killed):
         fine_tune(model, method, tiny_task, settings, tmp_path)
     model, method = attached(MAKERS["t5"])
@@ -262,12 +257,7 @@ def test_an_evaluation_that_fails_loses_no_step_and_leaves_the_model_in_eval_mod
 
 def test_a_state_with_one_other_bit_is_not_gone_on_from(tiny_task, tmp_path):
     model, method = attached(MAKERS["t5"])
-
-    def die(step, total):
-        if step == 4:
-            raise Killed
-
-    method.after_backward = die
+    method.after_backward = die_at(4)
     with pytest.raises(Killed):
         fine_tune(model, method, tiny_task, SHORT, tmp_path)
     state = tmp_path / "resume.pt"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers.models import FAMILIES, random_batch, tiny_t5
+from helpers.scrambling import scramble
 from torch import nn
 
 from minipeft.errors import UserError
@@ -10,12 +11,6 @@ from minipeft.methods.adapters.mam import MAM
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 
 both_families = pytest.mark.parametrize("family", ["t5", "gpt2"])
-
-
-def scramble(method):
-    with torch.no_grad():
-        for parameter in method.named_parameters().values():
-            parameter.add_(0.3 * torch.randn_like(parameter))
 
 
 def attached(model, method, seed=0):

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from helpers.laws import scramble, watch
+from helpers.laws import watch
 from helpers.models import random_batch, tiny_gpt2
+from helpers.scrambling import scramble
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.parallel_adapter import Bottleneck

@@ -3,18 +3,12 @@
 import pytest
 import torch
 from helpers.models import tiny_t5
+from helpers.scrambling import redraw
 from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.lora_plus import LoRAPlus
 from minipeft.training.optimizers import make_optimizer
-
-
-def scramble(method, seed=0, size=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in method.named_parameters().values():
-            parameter.copy_(size * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
@@ -32,7 +26,7 @@ def test_with_adam_the_first_step_moves_b_by_ratio_times_the_rate_and_a_by_the_r
     """Adam's first step is the rate times the gradient's sign."""
     model, method, x = nn.Sequential(nn.Linear(7, 5)), LoRAPlus(rank=2, targets=("0",), ratio=4.0), torch.randn(6, 7)
     method.attach(model)
-    scramble(method)
+    redraw(method)
     before = method.state_dict()
     optimizer = make_optimizer("adamw", method.parameter_groups(1e-3), 1e-3)
     model(x).square().sum().backward()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers.models import random_batch, tiny_gpt2, tiny_t5
+from helpers.scrambling import scramble
 from torch import nn
 
 from minipeft.errors import UserError
@@ -13,13 +14,6 @@ from minipeft.methods.low_rank.pissa import PiSSA, PiSSALinear
 def layer_and_input(rank=3, alpha=6.0, shape=(7, 5)):
     torch.manual_seed(rank)
     return PiSSALinear(nn.Linear(*shape).double(), rank, alpha), torch.randn(2, 3, shape[0], dtype=torch.float64)
-
-
-def scramble(method):
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in method.named_parameters().values():
-            parameter.add_(0.3 * torch.randn_like(parameter))
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (5, 7)])
@@ -71,7 +65,7 @@ def test_a_lora_of_twice_the_rank_gives_the_same_outputs_on_a_base_that_knows_no
     model, batch = make().double(), random_batch()
     method = PiSSA(rank=3, alpha=5.0)
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     expected, state = model(batch), {}
     for path, layer in method.layers():  # s (B A - B_0 A_0) as one product
         state[f"{path}.A"] = torch.cat([layer.A.detach(), layer.A_0])
@@ -91,7 +85,7 @@ def test_pissa_trains_any_network_of_linear_layers():
     method.attach(model)
     assert torch.equal(model(x), before)
     assert method.stored_count() == 2 * (7 + 5) + 2 * (5 + 4)
-    scramble(method)
+    scramble(method, seed=0)
     trained = model(x)
     method.merge()
     torch.testing.assert_close(model(x), trained)

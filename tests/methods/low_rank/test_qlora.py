@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers.models import random_batch, tiny_gpt2, tiny_t5
+from helpers.scrambling import scramble
 from torch import nn
 
 from minipeft.errors import UserError
@@ -15,13 +16,6 @@ from minipeft.quantization.linear import QuantizedLinear
 both_families = pytest.mark.parametrize("make", [tiny_t5, tiny_gpt2])
 # int8 without double quantization is near enough to the weights to tell a wrong layer from a rounded one.
 EXACT = {"format": "int8", "block_size": 8, "double_quantization": False}
-
-
-def scramble(method):
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in method.named_parameters().values():
-            parameter.add_(0.3 * torch.randn_like(parameter))
 
 
 def network():
@@ -45,7 +39,7 @@ def test_it_computes_with_the_quantized_weight_plus_alpha_over_rank_times_b_a(fo
     plain = quantized_by_hand(network(), ["0"], format, block_size)
     method.attach(model)
     assert torch.equal(model(x), plain(x))  # the start
-    scramble(method)
+    scramble(method, seed=0)
     layer = model[0]
     weight = plain[0].weight + 3.0 * layer.B @ layer.A
     torch.testing.assert_close(layer(x), x @ weight.T + plain[0].bias, atol=1e-5, rtol=1e-5)
@@ -78,7 +72,7 @@ def test_it_starts_near_the_base_and_with_eight_bits_nearer(make):
 def test_gradients_pass_through_quantized_layers_to_the_adapters_alone_and_no_code_changes():
     model, method, x = network(), QLoRA(rank=2, targets=("0", "2")), torch.randn(6, 21)
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     frozen = {name: buffer.clone() for name, buffer in model.named_buffers()}
     twin = quantized_by_hand(network(), ["0", "2"])  # differs by double quantization of absmax alone
     for path, layer in method.layers():
@@ -115,7 +109,7 @@ def test_merging_writes_what_was_trained_into_the_plain_layers(make):
     untouched = {path: module.weight.clone() for path, module in base.items()}
     method = QLoRA(rank=3)
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     expected, layers = model(batch), {path: layer.weight for path, layer in method.layers()}
     method.merge()
     torch.testing.assert_close(model(batch), expected, atol=2e-5 * float(expected.detach().abs().max()), rtol=0)
@@ -132,7 +126,7 @@ def test_merging_and_quantizing_again_says_what_it_costs(make, format, lowest, h
     model, batch = make(), random_batch()
     method = QLoRA(rank=3, format=format)
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     expected, exact = model(batch), {path: layer.weight.detach() for path, layer in method.layers()}
     errors = method.merge_requantized()
     assert errors.keys() == exact.keys() and not hasattr(model, "attached_method")
@@ -153,7 +147,7 @@ def test_a_layer_that_stands_in_two_places_is_merged_once():
         method = QLoRA(rank=1, targets=("0", "2"), **EXACT)
         method.attach(model)
         assert model[0] is model[2]
-        scramble(method)
+        scramble(method, seed=0)
         expected = model(x)
         getattr(method, merge)()
         assert model[0] is model[2] and torch.allclose(model(x), expected, atol=1e-5 if merge == "merge" else 0.1)
@@ -162,7 +156,7 @@ def test_a_layer_that_stands_in_two_places_is_merged_once():
 def test_merging_into_a_head_tied_to_the_embedding_is_refused():
     model, method = tiny_gpt2(), QLoRA(targets=("value", "head"))
     method.attach(model)
-    scramble(method)
+    scramble(method, seed=0)
     wrappers, plain_layers = dict(method.layers()), method.plain_layers()
     plain = {path: plain_layers[wrapper].weight.clone() for path, wrapper in wrappers.items()}
     for merge in (method.merge, method.merge_requantized):

@@ -2,17 +2,11 @@
 
 import pytest
 import torch
+from helpers.scrambling import redraw
 from torch import nn
 
 from minipeft.methods.low_rank.lora import LoRA
 from minipeft.methods.low_rank.rslora import RSLoRA
-
-
-def scramble(method, seed=0, size=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in method.named_parameters().values():
-            parameter.copy_(size * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
 
 
 def test_rslora_divides_by_the_root_of_the_rank_and_is_lora_at_rank_one():
@@ -25,7 +19,7 @@ def test_rslora_divides_by_the_root_of_the_rank_and_is_lora_at_rank_one():
             nn.init.ones_(model[0].weight), nn.init.ones_(model[0].bias)
             method = kind(rank=rank, alpha=3.0, targets=("0",))
             method.attach(model)
-            scramble(method)
+            redraw(method)
             outputs[kind] = model(x)
         A, B = model[0].A, model[0].B
         weight = torch.ones(5, 7, dtype=torch.float64) + 3.0 / rank**0.5 * B @ A

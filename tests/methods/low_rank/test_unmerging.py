@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers.models import FAMILIES, random_batch, tiny_t5
+from helpers.scrambling import redraw
 
 import minipeft
 from minipeft import METHODS, TrainingSettings
@@ -16,13 +17,6 @@ from minipeft.training.adapter_files import load_adapter, save_adapter
 LORAS = pytest.mark.parametrize("kind", [LoRA, RSLoRA, LoRAPlus], ids=lambda kind: kind.name)
 
 
-def scramble(method, seed=0, size=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in method.named_parameters().values():
-            parameter.copy_(size * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
-
-
 def layers(model):
     return {path: layer for path, layer in model.named_modules() if isinstance(layer, LoRALinear)}
 
@@ -34,7 +28,7 @@ def test_merging_and_unmerging_restores_outputs_and_weights_to_rounding(kind, fa
     plain = {path: value.clone() for path, value in model.state_dict().items()}
     method = kind(rank=3, alpha=5.0, targets=("query", "up"), rank_pattern={"up": 2})
     method.attach(model)
-    scramble(method)
+    redraw(method)
     numbers, expected, base = method.state_dict(), model(batch), method.fingerprint
     method.merge()
     assert not layers(model)
@@ -57,7 +51,7 @@ def test_an_adapter_saved_after_unmerging_is_of_the_base_before_the_merge(make_t
     model = make_tiny_model()
     method = LoRA(rank=2)
     method.attach(model)
-    scramble(method)
+    redraw(method)
     numbers = method.state_dict()
     method.merge()
     method.unmerge()
@@ -90,7 +84,7 @@ def test_training_goes_on_from_a_saved_adapter(kind, make_tiny_model, tiny_task,
     settings = TrainingSettings(steps=4, batch_size=8, evaluate_every=4, learning_rate=1e-2, seed=3)
     model, method = make_tiny_model(), kind(rank=2, dropout=0.1)
     method.attach(model)
-    scramble(method, size=0.1)  # far larger, and the softmax saturates: no gradient for some queries
+    redraw(method, size=0.1)  # far larger, and the softmax saturates: no gradient for some queries
     save_adapter(tmp_path / "lora.pt", model, method)
     saved = method.state_dict()
     expected = minipeft.fine_tune(model, method, tiny_task, settings).losses

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers.models import random_batch, tiny_t5
+from helpers.scrambling import scramble
 from torch import nn
 
 from minipeft.errors import UserError
@@ -12,12 +13,6 @@ from minipeft.methods.low_rank.vera import SharedProjections, VeRA, VeRALinear
 def network():
     torch.manual_seed(3)
     return nn.Sequential(nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 9, bias=False))
-
-
-def scramble(method):
-    with torch.no_grad():
-        for parameter in method.named_parameters().values():
-            parameter.add_(0.3 * torch.randn_like(parameter))
 
 
 def test_a_vera_layer_computes_with_w_plus_diagonal_b_times_diagonal_a():

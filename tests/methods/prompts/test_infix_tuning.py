@@ -3,8 +3,9 @@
 import math
 
 import torch
-from helpers.laws import batch_for, new_model, scramble
+from helpers.laws import batch_for, new_model
 from helpers.models import random_batch, tiny_gpt2
+from helpers.scrambling import scramble
 
 from minipeft.methods.prompts.infix_tuning import InfixTuning
 

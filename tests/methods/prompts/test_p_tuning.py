@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from helpers.laws import batch_for, new_model, scramble
+from helpers.laws import batch_for, new_model
 from helpers.models import FAMILIES
+from helpers.scrambling import scramble
 from helpers.word_models import make_tiny_gpt, make_tiny_t5
 
 from minipeft.errors import UserError

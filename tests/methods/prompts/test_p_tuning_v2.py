@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from helpers.laws import new_model, scramble
+from helpers.laws import new_model
 from helpers.models import random_batch, tiny_gpt2
+from helpers.scrambling import scramble
 from helpers.word_models import make_easy_task
 
 from minipeft.errors import UserError
