@@ -141,7 +141,7 @@ class FrozenBase:
 
 
 def look(module: nn.Module, attribute: str) -> tuple[str, str, int]:
-    """The type of a tensor, its shape, and a checksum of its numbers (CRC-32: this guards against accidents)."""
+    """The type of a tensor, its shape, and a checksum of its bytes (CRC-32: this guards against accidents)."""
     tensor = getattr(module, attribute, None)
     if not isinstance(tensor, torch.Tensor):
         return "gone", "", 0

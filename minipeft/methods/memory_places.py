@@ -36,7 +36,8 @@ def tensors_by_storage(model: nn.Module, plain: Mapping[nn.Module, nn.Module]) -
     plain: for each wrapper in `model` the layer that it stands for. Where that layer stands in the model without its
     wrapper as well, what it holds comes twice.
     """
-    reached, waiting = set(), [model]
+    reached = set()
+    waiting = [model]
     while waiting:
         module = waiting.pop()
         if module not in plain and module not in reached:

@@ -51,7 +51,8 @@ def replace_modules(
     Returns (parent, attribute, original) for each place, which is what undoing it takes. A module that stands in
     several places keeps doing so: it gets one wrapper.
     """
-    replaced, wrappers = [], {}
+    replaced = []
+    wrappers = {}
     for path, module in find_modules(model, targets, kind):
         if module not in wrappers:
             wrappers[module] = wrap(module).train(module.training)

@@ -1,4 +1,9 @@
-"""The data of `pretrain-prompt`: documents of the corpus made into examples that fit a model."""
+"""The data of `pretrain-prompt`: documents of the corpus made into examples that fit a model.
+
+A kind of question (prompt_pretraining.py, pseudo_labels.py) becomes a task with a train and a dev split. A source that
+leaves no room for the prompt, the template and the answer is left out.
+Lesson: lessons/08_prompt_transfer. Test: tests/transfer/test_prompt_data.py.
+"""
 
 from pathlib import Path
 from random import Random

@@ -1,4 +1,4 @@
-"""Data on which prompts are pre-trained (Gu et al. 2022, arXiv:2109.04332): questions that documents answer themselves.
+"""PPT's pre-training data (Gu et al. 2022, arXiv:2109.04332): questions that documents answer themselves.
 
     pair       s1 | s2                        -> yes: s2 follows s1, maybe: same document, no: another document
     choice     s1 ? A. a B. b ... F. f .      -> the letter of the sentence that follows s1
@@ -9,6 +9,7 @@ The first three need no labels, and the prompts that we trained on them (`data/p
 size the tasks were not learned, so they show the form and not the gain. "single" is not label-free: its classifier has
 learned from a task's labels. A document is a list of sentences. The blank that the answer fills is added by the
 method's template (`methods/prompts/ppt.py`).
+Lesson: lessons/08_prompt_transfer. Test: tests/transfer/test_prompt_pretraining.py.
 """
 
 import re

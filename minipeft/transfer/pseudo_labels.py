@@ -4,6 +4,8 @@ PPT took a classifier of five classes, trained on labelled reviews. Ours is full
 `sentiment_food`, which knows two classes; its probability of "good" is spread over five grades (`grades`), and the
 paper's thresholds drop the undecided. So this data is not label-free: compare few-shot scores on `sentiment_food` with
 that in mind.
+Paper: Gu et al. 2022, arXiv:2109.04332.
+Lesson: lessons/08_prompt_transfer. Test: tests/transfer/test_prompt_data.py.
 """
 
 from collections.abc import Sequence

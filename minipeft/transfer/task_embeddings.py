@@ -5,7 +5,8 @@
 A: (length, hidden), B: (other length, hidden), all tuned for equally many steps. A new task looks for a start among
 the prompts of tasks like it: it tries the k most similar and keeps the best on dev, or starts from their average
 weighted by similarity, or from a prompt tuned on the k tasks together. `minipeft transfer` does all three.
-Paper: Vu et al. 2022, arXiv:2110.07904, section 3. Lesson: lessons/08_prompt_transfer.
+Paper: Vu et al. 2022, arXiv:2110.07904, section 3.
+Lesson: lessons/08_prompt_transfer. Test: tests/transfer/test_prompt_transfer.py.
 """
 
 from collections.abc import Mapping, Sequence

@@ -52,7 +52,8 @@ class InfixProjection(nn.Module):
         super().__init__()
         self.linear = linear
         self.prefix = prefix
-        self.layer, self.part = layer, part
+        self.layer = layer
+        self.part = part
         self.where = [embedding]  # in a list, lest it become a part of this module
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -44,7 +44,8 @@ class Template:
         if "{first}" in self.text and not separator:
             raise UserError(f"The template has {{first}} and {{second}}, and the source no {SEPARATOR!r}: {source!r}.")
         slots = {"{source}": source, "{first}": first, "{second}": second}
-        ids, virtual = [], 0
+        ids = []
+        virtual = 0  # how many virtual tokens there were
         for piece in MARKS.split(self.text):
             if piece == "[V]":
                 if first_virtual is None:
