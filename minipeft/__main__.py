@@ -41,20 +41,22 @@ def build_parser() -> OneSentenceParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence when it cannot be done, 130 when interrupted."""
-    if hasattr(sys.stdout, "reconfigure"):  # a terminal of few letters shows the others as their escapes
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for name in ("stdout", "stderr"):  # None where they were closed: then there is nobody to tell
+        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")
+        setattr(sys, name, stream)
+        if hasattr(stream, "reconfigure"):  # a terminal of few letters shows the others as their escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         args = build_parser().parse_args(arguments)
         if world()[1] > 1 and args.module not in TOGETHER:
             raise UserError(f"{args.command} is the work of one process: start it without torchrun.")
         args.module.run(args)
-        if sys.stdout:  # None where there is none
-            sys.stdout.flush()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("\nStopped. Run the same command again to go on where it stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader has gone, as `head` does: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_unwritten()
         return 1
     except Exception as error:
         sentence = str(error) if isinstance(error, UserError) else refusal_of_the_machine(error)
@@ -62,8 +64,17 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         if is_first_process():
             print(f"minipeft: {readable(sentence)}", file=sys.stderr)
+        drop_unwritten()
         return 2
     return 0
+
+
+def drop_unwritten() -> None:
+    """What standard output does not take, as a full disk, would be a second error when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def readable(sentence: str) -> str:

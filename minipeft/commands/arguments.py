@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,7 +76,9 @@ def words(text: str) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"{short(text)} is not valid UTF-8") from None
+        expected = sys.getfilesystemencoding().upper()
+        advice = "" if expected == "UTF-8" else ": set PYTHONUTF8=1"
+        raise argparse.ArgumentTypeError(f"{short(text)} is not valid {expected}{advice}") from None
     if "\0" in text:
         raise argparse.ArgumentTypeError(f"{short(text)} holds a character that no name can hold")
     return text

@@ -10,7 +10,7 @@ from minipeft.files import locked, write_json
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.models import load
 from minipeft.provenance import provenance
-from minipeft.racing.finished import check_report
+from minipeft.racing.finished import check_report, digest
 from minipeft.racing.prompt_variation import score_prompts, table, variation
 from minipeft.racing.runs import folder_name, get_task
 from minipeft.tasks.demonstrations import draw_demonstrations
@@ -81,6 +81,7 @@ def compare_prompts(model, task: Task, folder: Path, args) -> dict:
     """
     hand, file = words_to_try(args), folder / "result.json"
     settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
+    settings["data_sha256"] = digest(args.data) if args.data else None
     check_report(file, settings)
     draws = args.draws if args.shots else 1  # without demonstrations there is nothing to draw
     seeds = range(args.seed, args.seed + draws)

@@ -4,9 +4,11 @@ Colours are families of methods. It is drawn from a race's result file alone:
 `python -m minipeft.racing.picture data/results/sentiment.json out.png` draws a committed one again.
 """
 
+import os
 import sys
 from pathlib import Path
 
+from minipeft.errors import excerpt
 from minipeft.files import beside, read_json
 from minipeft.racing.families import family
 from minipeft.racing.table import known, trained
@@ -29,20 +31,16 @@ def colour(row: dict) -> str:
 
 def picture(report: dict, path: str | Path) -> bool:
     """Draw the rows of `report`; False where matplotlib (the [plots] extra) is not installed."""
-    try:
-        import matplotlib
-    except ImportError:
+    pyplot = pyplot_without_a_screen()
+    if pyplot is None:
         return False
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     rows = report["rows"]
     size = (10, max(4.6, 1.6 + 0.21 * len(rows)))
     figure, (left, right) = pyplot.subplots(
         1, 2, figsize=size, dpi=130, facecolor="white", width_ratios=(1.15, 1), layout="constrained"
     )
     seeds = report["seeds"]
-    figure.suptitle(f"{report['title']}, {seeds} seed{'s' if seeds > 1 else ''}", fontsize=11)
+    figure.suptitle(f"{plain(report['title'])}, {seeds} seed{'s' if seeds > 1 else ''}", fontsize=11)
     list_rows(right, rows)
     scatter(left, rows)
     used = [name for name in COLOURS if any(family(row) == name for row in rows)]
@@ -56,6 +54,24 @@ def picture(report: dict, path: str | Path) -> bool:
         figure.savefig(part)
     pyplot.close(figure)
     return True
+
+
+def pyplot_without_a_screen():
+    """matplotlib's pyplot, drawing into files alone; None where matplotlib is not installed."""
+    os.environ["MPLBACKEND"] = "Agg"  # one that is not known would stop the import
+    try:
+        import matplotlib
+    except ImportError:
+        return None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def plain(text: str) -> str:
+    """A name or a title as it is drawn letter by letter: between dollars matplotlib would read a formula."""
+    return excerpt(text, 100).replace("$", r"\$")
 
 
 def ends(row: dict) -> tuple[float, float]:
@@ -85,7 +101,7 @@ def list_rows(axes, rows: list[dict]) -> None:
     for place, row in enumerate(rows):
         below, above = ends(row)
         axes.errorbar(row["mean"], place, xerr=[[below], [above]], fmt="o", capsize=3, markersize=5, color=colour(row))
-    axes.set_yticks(range(len(rows)), [f"{row['method']}  {row['mean']:.1f}" for row in rows], fontsize=8)
+    axes.set_yticks(range(len(rows)), [f"{plain(row['method'])}  {row['mean']:.1f}" for row in rows], fontsize=8)
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(colour(row))
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -112,7 +128,7 @@ def name_points(figure, axes, rows: list[dict]) -> None:
         point = (trained(row), row["mean"]) if trained(row) else (axes.get_xlim()[0], row["mean"])
         for right, up, horizontal, vertical in spots:
             text = axes.annotate(
-                row["method"], point, xytext=(right, up), textcoords="offset points", ha=horizontal, va=vertical,
+                plain(row["method"]), point, xytext=(right, up), textcoords="offset points", ha=horizontal, va=vertical,
                 fontsize=8, color=colour(row),
             )  # fmt: skip
             box = text.get_window_extent(renderer)

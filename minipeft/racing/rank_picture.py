@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from minipeft.files import beside
+from minipeft.racing.picture import pyplot_without_a_screen
 from minipeft.training.adapter_files import read_adapter
 
 
@@ -23,13 +24,9 @@ def rank_picture(ranks: Mapping[str, float], path: str | Path, title: str = "Ran
 
     A model without a kind of matrix in some block has a gray cell there. The background is white on any page.
     """
-    try:
-        import matplotlib
-    except ImportError:
+    pyplot = pyplot_without_a_screen()
+    if pyplot is None:
         return False
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     figure = heat_map(ranks, title)
     with beside(path) as part:
         figure.savefig(part)

@@ -283,9 +283,25 @@ def test_a_report_of_hard_prompts_or_of_a_transfer_with_other_flags_is_not_writt
     report.write_bytes(before)
 
 
+@pytest.mark.parametrize("closed", [["stdout"], ["stderr"], ["stdout", "stderr"]])
+def test_closed_streams_stop_nothing(closed, base_folder, own_data, tmp_path, monkeypatch):
+    for name in closed:
+        monkeypatch.setattr(sys, name, None)  # as Python has it after `>&-`
+    flags = ["--model", base_folder, "--data", own_data, "--steps", "2", "--out", str(tmp_path / "run")]
+    assert main(["train", *flags]) == 0
+    assert (tmp_path / "run" / "adapter.pt").exists()
+
+
 def test_letters_that_the_terminal_has_not_are_shown_as_escapes(base_folder, capfd, monkeypatch):
     monkeypatch.setattr("minipeft.commands.generate.decode_written", lambda model, ids: "d\u00e9j\u00e0")
     with open(1, "w", encoding="ascii", closefd=False) as terminal:
         monkeypatch.setattr("sys.stdout", terminal)
         assert main(["generate", "a", "--model", base_folder, "--max-length", "1"]) == 0
     assert capfd.readouterr().out == "d\\xe9j\\xe0\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a disk that is always full")
+def test_an_output_that_takes_nothing_is_one_sentence():
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run([sys.executable, "-m", "minipeft", "tasks"], stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 2 and ended.stderr.startswith(b"minipeft: ") and ended.stderr.count(b"\n") == 1

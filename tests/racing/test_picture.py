@@ -77,3 +77,10 @@ def test_without_matplotlib_there_is_no_picture_and_no_error(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
     assert not picture(REPORT, tmp_path / "race.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_dollars_long_names_and_an_unknown_backend_stop_no_picture(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    rows = [{**row, "method": name} for row, name in zip(REPORT["rows"], (r"$\frac$", "$x" * 2000), strict=False)]
+    assert picture({**REPORT, "title": r"a $\nothing$ at all", "rows": rows}, tmp_path / "race.png")
+    assert (tmp_path / "race.png").stat().st_size > 1000

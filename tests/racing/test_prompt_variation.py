@@ -84,8 +84,8 @@ def test_the_command_takes_prompts_for_own_data(capsys, base_folder, own_data, t
     assert main([*flags, "--template", "{source} Is it?", "--template", "{source} So:", *words]) == 0
     report = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert len(report["rows"]) == 4 and report["shots"] == 0
-    assert main([*flags, "--template", "{source} Is it?"]) == 0
-    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["verbalizers"] == {"1": {}}
+    assert main([*flags[:-1], str(tmp_path / "other"), "--template", "{source} Is it?"]) == 0
+    assert json.loads((tmp_path / "other" / "result.json").read_text(encoding="utf-8"))["verbalizers"] == {"1": {}}
     assert "the answers themselves" in capsys.readouterr().out
 
 
