@@ -142,8 +142,8 @@ class PromptTuning(Method):
             raise UserError(
                 f"The label {self.labels[tokens.index([])]!r} holds no token to start from: name it in words."
             )
-        rows = [table[ids].mean(0, keepdim=True) for ids in tokens]
+        rows = [table[ids].mean(0, keepdim=True) for ids in tokens]  # (1, hidden) for each label
         frequent = torch.tensor(tokenizer.most_frequent(FREQUENT), device=table.device)
-        left = self.prompt_length - len(rows)
+        left = self.prompt_length - len(rows)  # places for frequent tokens, none twice while there are enough
         order = torch.randperm(len(frequent)).repeat(left // len(frequent) + 1)[:left]
         return torch.cat([*rows, table[frequent[order.to(table.device)]]])  # (prompt_length, hidden)
