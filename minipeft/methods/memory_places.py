@@ -1,4 +1,4 @@
-"""Asked of tensors before something is written into them: do they share places in memory, are they finite."""
+"""Asked of tensors before they are trained or written into: their type, their places in memory, are they finite."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,8 +18,12 @@ def finite(tensor: torch.Tensor) -> bool:
 
 def overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether two tensors in one storage have a number in common, as two views of one tensor may have."""
-    if one is other or one.is_meta or one.dtype != other.dtype:
-        return not one.is_meta or one is other
+    if one is other:
+        return True
+    if one.is_meta:
+        return False
+    if one.dtype != other.dtype:
+        return True  # two types on one storage: taken for an overlap
     marks = torch.zeros(one.untyped_storage().nbytes() // one.element_size(), dtype=torch.bool)
     marks.as_strided(one.shape, one.stride(), one.storage_offset()).fill_(True)
     return bool(marks.as_strided(other.shape, other.stride(), other.storage_offset()).any())
@@ -28,6 +32,21 @@ def overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
 def repeats(tensor: torch.Tensor) -> bool:
     """Whether one place in memory stands for several numbers of it, as after `expand`: nothing can be written there."""
     return any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
+
+
+def require_finite(parameters: Mapping[str, torch.Tensor], advice: str) -> None:
+    """Raise UserError where one of these, by name, is infinite or nan somewhere; `advice` says what to do."""
+    for name, parameter in parameters.items():
+        if not finite(parameter):
+            raise UserError(f"{name} is not finite everywhere: {advice}.")
+
+
+def require_trainable(parameter: torch.Tensor, method: str) -> None:
+    """Raise UserError for a parameter that `method` could not train in its place."""
+    if parameter.dtype not in READABLE:
+        raise UserError(f"{method} cannot train parameters of type {parameter.dtype}: use 16 or 32 bits.")
+    if repeats(parameter):
+        raise UserError(f"{method} cannot train parameters that repeat numbers (expand): clone them first.")
 
 
 def tensors_by_storage(model: nn.Module, plain: Mapping[nn.Module, nn.Module]) -> dict[int, list[torch.Tensor]]:

@@ -23,7 +23,7 @@ from minipeft.errors import UserError, refusal_of_the_machine
 from minipeft.methods.frozen_base import FrozenBase
 from minipeft.methods.hooks import TrainingHooks
 from minipeft.methods.hyperparameter_types import settle_fields
-from minipeft.methods.memory_places import READABLE, finite, repeats
+from minipeft.methods.memory_places import require_finite, require_trainable
 from minipeft.methods.reading import Reading
 from minipeft.methods.strict_loading import load_strictly, require_tensors
 from minipeft.methods.targets import Kind, replace_modules
@@ -81,7 +81,7 @@ class Method(Reading, TrainingHooks):
         try:
             self.install(model)
             self.base.own_types = {name: parameter.dtype for name, parameter in self.named_parameters().items()}
-            self.require_finite("choose other hyper-parameters, or look at the base's weights")
+            require_finite(self.named_parameters(), "choose other hyper-parameters, or look at the base's weights")
             if state is not None:
                 self.load_state_dict(state)
         except BaseException as error:  # Ctrl-C, too
@@ -99,10 +99,7 @@ class Method(Reading, TrainingHooks):
     def train_in_place(self, parameters: Iterable[nn.Parameter]) -> None:
         """Train these parameters of the base itself; their values now are kept so that detach can restore them."""
         for parameter in parameters:
-            if parameter.dtype not in READABLE:
-                raise UserError(f"{self.name} cannot train parameters of type {parameter.dtype}: use 16 or 32 bits.")
-            if repeats(parameter):
-                raise UserError(f"{self.name} cannot train parameters that repeat numbers (expand): clone them first.")
+            require_trainable(parameter, self.name)
             self._originals.append((parameter, parameter.detach().clone()))
             parameter.requires_grad_(True)
 
@@ -124,7 +121,7 @@ class Method(Reading, TrainingHooks):
         self.require_attached()
         if not self.can_merge:
             raise UserError(f"{self.name} cannot be merged: {self.why_no_merge}")
-        self.require_finite("nothing was merged. detach() gives the base back")
+        require_finite(self.named_parameters(), "nothing was merged. detach() gives the base back")
         self.base.take_along(self.model)
         with torch.no_grad():
             self.merge_weights()
@@ -145,12 +142,6 @@ class Method(Reading, TrainingHooks):
         """Raise where there is no model to act on."""
         if self.model is None:
             raise UserError(f"This {self.name} is not attached to a model: call attach(model) first.")
-
-    def require_finite(self, advice: str) -> None:
-        """Raise where a parameter that is trained is infinite or nan somewhere."""
-        for name, parameter in self.named_parameters().items():
-            if not finite(parameter):
-                raise UserError(f"{name} is not finite everywhere: {advice}.")
 
     def require_own_changes_only(self) -> None:
         """Raise where something else trains or has changed the base: no file of this method would hold that."""
