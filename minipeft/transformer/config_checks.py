@@ -88,7 +88,7 @@ def check_sizes(config, file: Path, theirs: Mapping[str, str] | None = None) -> 
     theirs: what `file` calls our fields, where it has names of its own.
     """
     name = lambda field: (theirs or {}).get(field, field)  # noqa: E731
-    for field in ("pad", "eos", "start"):
+    for field in ("eos", "pad", "start"):  # where a file has no pad, its eos stands for it
         token = getattr(config, field, 0)
         if token >= config.vocabulary_size:
             raise UserError(

@@ -97,6 +97,12 @@ def test_sizes_that_do_not_belong_together_are_refused(tmp_path):
             read(kind, EVERY[kind] | changes, tmp_path)
 
 
+def test_an_end_that_stands_for_the_pad_is_named_as_the_end(tmp_path):
+    values = {name: value for name, value in EVERY["gpt2"].items() if name != "pad_token_id"}
+    with pytest.raises(UserError, match="eos_token_id is 50256, but vocab_size is 37"):
+        read("gpt2", values | {"eos_token_id": 50256}, tmp_path)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parameters_are_counted_by_formula(family):
     model = FAMILIES[family]()
