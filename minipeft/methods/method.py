@@ -80,6 +80,7 @@ class Method(Reading, TrainingHooks):
         self.model, model.attached_method, self.given = model, self, state
         try:
             self.install(model)
+            self.base.told = self.hyperparameters()
             self.base.own_types = {name: parameter.dtype for name, parameter in self.named_parameters().items()}
             require_finite(self.named_parameters(), "choose other hyper-parameters, or look at the base's weights")
             if state is not None:
@@ -146,6 +147,11 @@ class Method(Reading, TrainingHooks):
     def require_own_changes_only(self) -> None:
         """Raise where something else trains or has changed the base: no file of this method would hold that."""
         self.require_attached()
+        for name, value in self.hyperparameters().items():
+            if isinstance(value, int | float | str) and value != self.base.told[name]:
+                raise UserError(
+                    f"{self.name} was attached with {name} {self.base.told[name]!r}, not {value!r}: set it back."
+                )
         self.base.refuse_changes(self.name, [parameter for parameter, _ in self._originals])
         self.base.refuse_other_types(self.name, dict(self.model.named_parameters()))
 

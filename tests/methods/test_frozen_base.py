@@ -159,6 +159,15 @@ def test_what_was_added_to_the_model_later_and_would_be_trained_is_refused_by_na
     assert torch.equal(fresh[0].B, model[0].B)
 
 
+@pytest.mark.parametrize("field, value", [("rank", 7), ("alpha", 99.0)])
+def test_a_field_that_was_set_after_attaching_is_refused_when_saving(tmp_path, field, value):
+    model, method = network().eval(), LoRA(rank=2, targets=("0",))
+    method.attach(model)
+    setattr(method, field, value)
+    with pytest.raises(UserError, match=f"lora was attached with {field} .*, not {value}: set it back"):
+        save_adapter(tmp_path / "other.pt", model, method)
+
+
 def test_under_inference_mode_nothing_is_attached():
     with torch.inference_mode():
         made_inside = network()
