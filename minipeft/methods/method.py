@@ -13,7 +13,7 @@ To add a method: a subclass in a file of its own, a line in `registry.py`, a row
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -80,7 +80,7 @@ class Method(Reading, TrainingHooks):
         self.model, model.attached_method, self.given = model, self, state
         try:
             self.install(model)
-            self.base.told = self.hyperparameters()
+            self.base.told = {field.name: getattr(self, field.name) for field in fields(self)}
             self.base.own_types = {name: parameter.dtype for name, parameter in self.named_parameters().items()}
             require_finite(self.named_parameters(), "choose other hyper-parameters, or look at the base's weights")
             if state is not None:
@@ -147,11 +147,10 @@ class Method(Reading, TrainingHooks):
     def require_own_changes_only(self) -> None:
         """Raise where something else trains or has changed the base: no file of this method would hold that."""
         self.require_attached()
-        for name, value in self.hyperparameters().items():
-            if isinstance(value, int | float | str) and value != self.base.told[name]:
-                raise UserError(
-                    f"{self.name} was attached with {name} {self.base.told[name]!r}, not {value!r}: set it back."
-                )
+        for name, was in self.base.told.items():
+            now = getattr(self, name)
+            if isinstance(was, int | float | str) and now != was:
+                raise UserError(f"{self.name} was attached with {name} {was!r}, not {now!r}: set it back.")
         self.base.refuse_changes(self.name, [parameter for parameter, _ in self._originals])
         self.base.refuse_other_types(self.name, dict(self.model.named_parameters()))
 
