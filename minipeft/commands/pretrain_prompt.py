@@ -12,6 +12,7 @@ import torch
 
 from minipeft.commands.arguments import add_model, add_task, label, positive, spec_from, whole, words
 from minipeft.errors import UserError
+from minipeft.files import require_file
 from minipeft.methods.prompts.ppt import PPT
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.spot import read_prompt_file, save_prompt
@@ -61,7 +62,7 @@ def run(args) -> None:
     asked = {name: getattr(args, name) for name in ASKED} | {"data_sha256": digest(args.data) if args.data else None}
     model = load(args.model).to(args.device)
     if out.exists():
-        content = read_prompt_file(out)
+        content = read_prompt_file(require_file(out, "name another --out"))
         told = content["provenance"]
         theirs = {"base": content["base"], "prompt_length": len(content["prompt"]), **told.get("asked", {})}
         theirs |= told.get("settings", {})

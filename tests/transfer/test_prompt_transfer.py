@@ -94,6 +94,7 @@ def test_a_prompt_is_pretrained_into_a_file_and_not_twice(kind, base_folder, tmp
     for flag, other in (("--steps", "3"), ("--prompt-length", "4"), ("--documents", "201"), ("--model", "t5-0.8m")):
         assert refusal(capsys, *command, flag, other).startswith(f"minipeft: {out} was made with ")
     assert out.stat().st_mtime_ns == before
+    assert "is not a file: name another --out" in refusal(capsys, *command, "--out", str(tmp_path))
 
 
 def test_pseudo_labels_are_made_once_by_a_classifier_and_kept(base_folder, tmp_path, monkeypatch):
