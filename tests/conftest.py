@@ -1,5 +1,6 @@
 """Fixtures that all rooms of the tests share: tiny models of both families and a task that they learn."""
 
+import gc
 import json
 import os
 
@@ -18,6 +19,7 @@ settings.register_profile("default", deadline=None, suppress_health_check=[Healt
 settings.register_profile("deep", settings.get_profile("default"), derandomize=False, database=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+gc.set_threshold(200_000, 50, 1000)  # the tests make few cycles and many objects: a seventh of the time was looking
 torch.set_num_threads(1)  # tiny tensors: a second thread costs more than it brings, all the more on a busy machine
 
 

@@ -28,7 +28,7 @@ from minipeft.racing.sweep import bundled_rates, entry_specs
 from minipeft.racing.table import growing_header, growing_line, markdown
 
 HELP = "Race several methods on one task: every seed, one table, one picture."
-QUICK = {"steps": 250, "test_limit": 300}
+QUICK = {"steps": 300, "test_limit": 300}
 FIRST_LOOK = ("full", "lora", "qlora", "houlsby", "ia3", "norm_tuning", "prefix_tuning", "prompt_tuning")
 SEEDS = 5
 

@@ -300,8 +300,11 @@ def test_letters_that_the_terminal_has_not_are_shown_as_escapes(base_folder, cap
     assert capfd.readouterr().out == "d\\xe9j\\xe0\n"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a disk that is always full")
+FULL = Path(os.devnull).with_name("full")  # a disk that is always full
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="Linux alone has a disk that is always full")
 def test_an_output_that_takes_nothing_is_one_sentence():
-    with open("/dev/full", "wb") as full:
+    with open(FULL, "wb") as full:
         ended = subprocess.run([sys.executable, "-m", "minipeft", "tasks"], stdout=full, stderr=subprocess.PIPE)
     assert ended.returncode == 2 and ended.stderr.startswith(b"minipeft: ") and ended.stderr.count(b"\n") == 1

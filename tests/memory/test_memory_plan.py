@@ -110,6 +110,7 @@ def real_memory(model, method, shape):
     return batch_memory(model, method, batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["t5-0.8m", "gpt-1.7m"])
 @pytest.mark.parametrize("name", ["full", "lora", "dora", "houlsby", "prompt_tuning", "prefix_tuning", "p_tuning"])
 def test_a_plan_is_what_the_ledger_counts_on_the_bundled_models(name, base):

@@ -80,6 +80,7 @@ def test_a_training_step_under_bfloat16_autocast_has_finite_gradients(name, fami
     assert gradients or TABLE[name].trains_nothing
 
 
+@pytest.mark.slow
 @every_case_slowly
 @few
 @given(data=st.data())

@@ -71,6 +71,7 @@ def test_a_word_that_somebody_added_to_be_written_stays_one_token():
     assert tokenizer.encode("a<sep>b")[1] == tokenizer.backend.token_to_id("<sep>")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", task_names())
 def test_no_text_of_a_bundled_task_changed_by_one_id(name):
     plain = tokenizers.Tokenizer.from_file(str(DATA / "tokenizer" / "tokenizer.json"))

@@ -80,6 +80,7 @@ def test_without_matplotlib_there_is_no_picture_and_no_error(tmp_path, monkeypat
 
 
 def test_dollars_long_names_and_an_unknown_backend_stop_no_picture(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="needs minipeft[plots]")
     monkeypatch.setenv("MPLBACKEND", "nonsense")
     rows = [{**row, "method": name} for row, name in zip(REPORT["rows"], (r"$\frac$", "$x" * 2000), strict=False)]
     assert picture({**REPORT, "title": r"a $\nothing$ at all", "rows": rows}, tmp_path / "race.png")

@@ -20,6 +20,7 @@ NAMES = task_names()
 LONGEST_SOURCE = 160  # tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_bundled_file_is_what_the_generator_makes(name):
     assert (DATA / "tasks" / name / "train.jsonl").read_text(encoding="utf-8") == build_task(name, "train")
@@ -59,6 +60,7 @@ def test_no_answer_is_much_more_frequent_than_chance(name):
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_no_bundled_example_is_too_long(name):
     task, encode = load_task(name), Tokenizer.load().encode

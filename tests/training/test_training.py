@@ -1,7 +1,7 @@
 """The trainer: it learns, it trains nothing but the method, it stops where it should, and a resumed run is the same."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -94,10 +94,23 @@ def test_a_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(
     assert list(tmp_path.iterdir()) == [], "a finished run needs no file to resume from"
 
 
+# One of each kind of state; the other methods are left to the slow tests.
+RESUMED_DAILY = ("full", "freeze_layers", "lora", "adalora", "qlora", "adapter_fusion", "adapter_drop", "prompt_tuning")
+RESUMED_DAILY += ("prompt_ensemble", "prefix_tuning", "p_tuning")
+
+
 @second_family_slow
-@pytest.mark.parametrize("name", [name for name in METHODS if not TABLE[name].trains_nothing])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in RESUMED_DAILY else pytest.param(name, marks=pytest.mark.slow)
+        for name in METHODS
+        if not TABLE[name].trains_nothing
+    ],
+)
 def test_every_method_resumes_as_if_never_killed(make_tiny_model, tiny_task, tmp_path, name):
     settings = TrainingSettings(steps=6, batch_size=16, evaluate_every=2, learning_rate=0.02)
+    tiny_task = replace(tiny_task, dev=tiny_task.dev[:4], test=tiny_task.test[:4])
     ends, steps_run = [], []
     for folder, killed_at in (("whole", None), ("broken", 3), ("broken", None)):
         model = make_tiny_model()
