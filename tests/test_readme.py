@@ -8,11 +8,13 @@ import pytest
 from helpers.paths import ROOT
 
 from minipeft.__main__ import COMMANDS, main
+from minipeft.commands.compare import FIRST_LOOK, QUICK
 from minipeft.course.chapters import LESSONS, chapters
 from minipeft.course.pages import fences, is_excerpt
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names
 from minipeft.paths import DATA
+from minipeft.racing.runs import CONTROLS
 from minipeft.racing.tables import MARK, PAGE, fill
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,6 +32,14 @@ def test_every_link_and_picture_leads_to_a_file(page):
     assert links or page == "data/README.md"
     missing = [link for link in links if not link.startswith("http") and not (file.parent / link).exists()]
     assert missing == []
+
+
+def test_the_first_look_takes_less_than_a_minute_as_measured():
+    report = json.loads((ROOT / "tests/benchmarks/first_look.json").read_text(encoding="utf-8"))
+    assert "beside two controls, which takes less than a minute on two free cores" in " ".join(README.split())
+    assert report["seconds"] < 60 and report["provenance"]["hardware"].endswith("2 cores")
+    assert report["settings"] | QUICK == report["settings"], "measured with other settings: run it anew"
+    assert {row["method"] for row in report["rows"]} == {*FIRST_LOOK, *CONTROLS}
 
 
 def commands_of(page: Path) -> list[str]:
