@@ -7,7 +7,7 @@ import torch
 from minipeft.commands.arguments import LARGEST_SEED, device, positive, whole, words
 from minipeft.pretraining.batches import OBJECTIVES, TextStream
 from minipeft.pretraining.pretrain import pretrain
-from minipeft.pretraining.settings import PretrainSettings
+from minipeft.pretraining.settings import DTYPES, PretrainSettings
 from minipeft.pretraining.sizes import SIZES
 
 HELP = "Make a small base model."
@@ -49,6 +49,7 @@ def add_arguments(parser) -> None:
         "--text-seed", type=whole(0, LARGEST_SEED), default=text.seed, help="which stream of documents to read"
     )
     parser.add_argument("--seed", type=whole(0, LARGEST_SEED), default=settings.seed, help="of the initial weights")
+    parser.add_argument("--dtype", choices=DTYPES, help="what to compute in; default: bfloat16 on a GPU, else float32")
     parser.add_argument("--device", type=device, default="cpu", help="cpu, cuda, or another device of PyTorch")
     parser.add_argument(
         "--threads", type=whole(1, 1000), default=1, help="processor threads; two runs of one beat one of two"
@@ -70,5 +71,6 @@ def run(args) -> None:
         seed=args.seed,
         start_from=args.start_from,
         keep_at=args.keep_at,
+        dtype=args.dtype,
     )
     pretrain(settings, args.folder, device=args.device, workers=args.workers)

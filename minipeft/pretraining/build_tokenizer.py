@@ -11,13 +11,15 @@ from minipeft.tasks.making.every_recipe import RECIPES
 
 DOCUMENTS = 30_000  # of the corpus, to learn from
 WORD_WEIGHT, LABEL_WEIGHT = 1_000, 5_000  # repetitions of every word of the lexicon and of every label
+OPINION_WEIGHT = 3_000  # of every word that judges: a base learns sooner what one token means than what three do
 
 
 def important_words() -> dict[str, int]:
     """How often each word of the lexicon and each label counts extra, so that most of them become one or two tokens."""
     words = {}
     for path in sorted((DATA / "lexicon").glob("*.json")):
-        words |= dict.fromkeys(re.findall(r"[A-Za-z]{2,}", path.read_text(encoding="utf-8")), WORD_WEIGHT)
+        weight = OPINION_WEIGHT if path.stem == "opinions" else WORD_WEIGHT
+        words |= dict.fromkeys(re.findall(r"[A-Za-z]{2,}", path.read_text(encoding="utf-8")), weight)
     return words | {label: LABEL_WEIGHT for recipe in RECIPES.values() for label in recipe.labels}
 
 

@@ -22,6 +22,7 @@ from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.progress import Progress, is_finished, restore, results, save
 from minipeft.pretraining.settings import PretrainSettings
 from minipeft.pretraining.sizes import SIZES, build
+from minipeft.pretraining.skills import skill_aucs
 from minipeft.training.optimizers import Adafactor, AdamW
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
@@ -98,7 +99,7 @@ class Run:
     def step(self, batch: Batch) -> torch.Tensor:
         """One update. Raises UserError, before it, where the loss or its gradient is no number."""
         try:
-            return train_step(self.model, self.optimizer, batch)
+            return train_step(self.model, self.optimizer, batch, self.settings.dtype)
         except FloatingPointError as error:
             raise self.stopped(str(error)) from error
 
@@ -119,8 +120,11 @@ class Run:
         progress = self.progress
         row = {"train_loss": torch.stack(self.losses).mean().item(), **evaluate_base(self.model, self.held_out)}
         self.losses = []
-        progress.curve.append({"step": progress.step, "tokens": progress.tokens, **row})
         shown = ", ".join(f"{name} {value:.3f}" for name, value in row.items())
+        skills = skill_aucs(self.model, self.settings.text.objective)
+        shown += "; " + ", ".join(f"{name} {value:.0f}" for name, value in skills.items())
+        row["skills"] = {name: round(value, 1) for name, value in skills.items()}
+        progress.curve.append({"step": progress.step, "tokens": progress.tokens, **row})
         self.bar.set_postfix_str(shown)
         self.bar.write(f"step {progress.step}: {shown}, {progress.tokens / progress.seconds:.0f} tokens/s")
 
@@ -169,10 +173,13 @@ def remaining_batches(text: TextStream, progress: Progress, workers: int) -> Ite
         progress.chunk, progress.batch = progress.chunk + 1, 0
 
 
-def train_step(model: LanguageModel, optimizer: torch.optim.Optimizer, batch: Batch) -> torch.Tensor:
+def train_step(
+    model: LanguageModel, optimizer: torch.optim.Optimizer, batch: Batch, dtype: str | None = None
+) -> torch.Tensor:
     """One update of the weights; returns the loss before it. FloatingPointError, before it, where that is no number."""
     device = batch.source.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower, not faster
+    half = dtype == "bfloat16" or (dtype is None and device == "cuda")
+    with torch.autocast(device, torch.bfloat16, enabled=half):
         loss = model.loss(batch)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -19,7 +19,12 @@ from minipeft.tasks.task import Example
 LEXICON = read_lexicon("meanings")
 CATEGORIES, SENSES, FIELDS = LEXICON["categories"], LEXICON["senses"], LEXICON["fields"]
 LABELS = tuple(CATEGORIES)
-NO_ARTICLE = {*CATEGORIES["drink"], "scissors", "pliers", "trousers", "pyjamas", "garlic", "spinach", "broccoli"}
+NO_ARTICLE = {
+    *CATEGORIES["drink"], "scissors", "pliers", "trousers", "pyjamas", "garlic", "spinach", "broccoli", "asparagus",
+    "sweetcorn", "kale", "chard", "watercress", "cress", "fennel", "okra", "chicory", "radicchio", "celeriac",
+    "salsify", "cassava", "horseradish", "samphire", "taro",
+}  # fmt: skip
+SOUNDS_LIKE_YOU = ("ukulele", "eucalyptus", "euphonium", "unicycle", "university")  # a, not an
 MEMBER = {"clothes": "one of the clothes", "furniture": "a piece of furniture"}
 PLURAL = {"fish": "fish", "clothes": "clothes", "furniture": "furniture"}
 # {noun} and {other} with article, {bare}; {kind} "a bird", {kinds} "birds", {label}; {wrong} of another category.
@@ -60,7 +65,7 @@ def _a(word: str) -> str:
     """The word with its indefinite article, where it takes one."""
     if word in NO_ARTICLE:
         return word
-    return ("an " if word[0] in "aeiou" and word not in ("ukulele", "eucalyptus") else "a ") + word
+    return ("an " if word[0] in "aeiou" and word not in SOUNDS_LIKE_YOU else "a ") + word
 
 
 def kind_of(label: str) -> str:
@@ -80,11 +85,24 @@ def _define(generator: random.Random, label: str, noun: str) -> str:
     )  # fmt: skip
 
 
+def _contrast(generator: random.Random, meant: str, turned_down: str, name: str) -> str:
+    """A sentence that means one noun and turns the other down."""
+    return generator.choice(CONTRASTS).format(n=name, y=meant, x=turned_down)
+
+
 def _mention(generator: random.Random, label: str, noun: str) -> str:
-    """A small event with the noun, typical for its category or possible for all, often followed by the category."""
-    forms = LEXICON["uses"][label] if generator.random() < 0.6 else LEXICON["neutral"]
-    text = f"{generator.choice(NAMES)} {generator.choice(forms).replace('{x}', noun)}."
-    if generator.random() < 0.5:
+    """A small event with the noun, typical for its category or possible for all, often followed by the category.
+
+    In a tenth of them a noun of another category is turned down beside it.
+    """
+    contrast = generator.random() < 0.1
+    if contrast:
+        wrong = generator.choice([other for other in LABELS if other != label])
+        text = _contrast(generator, noun, generator.choice(CATEGORIES[wrong]), generator.choice(NAMES))
+    else:
+        forms = LEXICON["uses"][label] if generator.random() < 0.6 else LEXICON["neutral"]
+        text = f"{generator.choice(NAMES)} {generator.choice(forms).replace('{x}', noun)}."
+    if contrast or generator.random() < 0.5:
         kind = kind_of(label)
         ending = generator.choice(LABELLED).format(label=label, Label=capital(label), kind=kind, Kind=capital(kind))
         text = f"{text} {ending}"
@@ -142,8 +160,8 @@ def split_senses(split: str) -> tuple[list[str], dict[str, list[str]]]:
 def _make_category(generator: random.Random, split: str) -> Example:
     label, wrong = generator.sample(LABELS, 2)
     nouns = split_nouns(split)
-    form, name = generator.choice(CONTRASTS), generator.choice(split_names(split))
-    return Example(form.format(n=name, y=generator.choice(nouns[label]), x=generator.choice(nouns[wrong])), label)
+    name = generator.choice(split_names(split))
+    return Example(_contrast(generator, generator.choice(nouns[label]), generator.choice(nouns[wrong]), name), label)
 
 
 def _make_word_sense(generator: random.Random, split: str) -> Example:

@@ -48,6 +48,7 @@ PLAIN = (
     "The {a} was as {y} as the {b}.",
     "What a {y} {a}, and the {b} was {z} too.",
 )
+FORMS = {"plain": PLAIN, "contrast": CONTRASTS, "negation": NEGATIONS}
 ECHOES = ("It was {y}, {z} and {w}.", "People called it {y} and {z}.", "The {a} and the {b} were both {y} and {z}.")
 VERDICTS = {
     "good": ("Verdict: good.", "So it was worth it.", "Rating: great.", "{n} {liked} it.", "Did {n} like it? Yes.",
@@ -71,7 +72,7 @@ def split_adjectives(domain: str, split: str | None) -> dict[str, list[str]]:
     return {part: split_words(words, split, f"opinions {domain} {part}") for part, words in lists.items()}
 
 
-def _fill(generator: random.Random, words: dict[str, list[str]], label: str, form: str, **more: str) -> str:
+def fill(generator: random.Random, words: dict[str, list[str]], label: str, form: str, **more: str) -> str:
     """`form` with aspects and adjectives drawn so that its final judgement is `label`."""
     a, b = generator.sample(words["aspects"], 2)
     y, z, w = generator.sample(words[label], 3)
@@ -80,11 +81,9 @@ def _fill(generator: random.Random, words: dict[str, list[str]], label: str, for
     return text.replace("What a ", "What an ") if form.startswith("What a ") and y[0] in "aeiou" else text
 
 
-def _judgement(generator: random.Random, words: dict[str, list[str]], label: str) -> str:
-    """One sentence whose final judgement is `label`; half of them hold a word of each kind."""
-    draw = generator.random()
-    forms = CONTRASTS if draw < 0.5 else NEGATIONS if draw < 0.7 else PLAIN
-    return _fill(generator, words, label, generator.choice(forms))
+def judgement(generator: random.Random, words: dict[str, list[str]], label: str) -> str:
+    """One sentence whose final judgement is `label`, of each form as often; `words` as `split_adjectives` gives them."""
+    return fill(generator, words, label, generator.choice(FORMS[generator.choice(tuple(FORMS))]))
 
 
 def _verdict(generator: random.Random, label: str, name: str) -> str:
@@ -97,25 +96,28 @@ def passage(generator: random.Random) -> str:
     domain = generator.choice(DOMAINS)
     words, thing = split_adjectives(domain, None), generator.choice(OPINIONS[domain]["things"])
     name, other = generator.sample(NAMES, 2)
+    if generator.random() < 0.4:  # bare judgements, each with its verdict: nothing but the sentence tells it
+        labels = [generator.choice(LABELS) for _ in range(generator.randint(2, 4))]
+        return " ".join(f"{judgement(generator, words, each)} {_verdict(generator, each, name)}" for each in labels)
     label = generator.choice(LABELS)
     sentences = []
     if generator.random() < 0.35:  # a dialogue
-        sentences.append(f'"How was the {thing}?" asked {other}. "{_judgement(generator, words, label)}" said {name}.')
+        sentences.append(f'"How was the {thing}?" asked {other}. "{judgement(generator, words, label)}" said {name}.')
         sentences.append(f'"So it was {label}," said {other}.')
     else:
         sentences.append(f"{name} {generator.choice(OPINIONS[domain]['seen'])} the {thing}.")
-        sentences.append(_judgement(generator, words, label))
+        sentences.append(judgement(generator, words, label))
     if generator.random() < 0.5:
-        sentences.append(_fill(generator, words, label, generator.choice(ECHOES)))
+        sentences.append(fill(generator, words, label, generator.choice(ECHOES)))
     sentences.append(_verdict(generator, label, name))
     if generator.random() < 0.4:
         label = generator.choice(LABELS)
         sentences.append(f"{other} {generator.choice(OPINIONS[domain]['seen'])} another {thing}.")
-        sentences += [_judgement(generator, words, label), _verdict(generator, label, other)]
+        sentences += [judgement(generator, words, label), _verdict(generator, label, other)]
     if generator.random() < 0.3 or len(sentences) == 3:
         label = generator.choice(LABELS)
         more = {"t": f"a {thing}", "verdict": label, "Verdict": label.capitalize(), "other": OPPOSITE[label]}
-        sentences.append(_fill(generator, words, label, generator.choice(GLOSSES), **more))
+        sentences.append(fill(generator, words, label, generator.choice(GLOSSES), **more))
     return " ".join(sentences)
 
 
@@ -125,7 +127,7 @@ def _recipe(name: str, domain: str, what: str) -> TaskRecipe:
         person = generator.choice(split_names(split))
         thing, seen = generator.choice(OPINIONS[domain]["things"]), generator.choice(OPINIONS[domain]["seen"])
         return Example(
-            f"{person} {seen} the {thing}. {_judgement(generator, split_adjectives(domain, split), label)}", label
+            f"{person} {seen} the {thing}. {judgement(generator, split_adjectives(domain, split), label)}", label
         )
 
     held_out = "people, aspects and adjectives"

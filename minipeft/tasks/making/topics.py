@@ -52,7 +52,7 @@ def split_nouns(split: str) -> dict[str, list[str]]:
     return {topic: split_words(words, split, f"topic {topic}") for topic, words in WORDS.items()}
 
 
-def _sentences(generator: random.Random, nouns: list[str], names: list[str], count: int) -> str:
+def sentences(generator: random.Random, nouns: list[str], names: list[str], count: int) -> str:
     """`count` sentences that use `nouns` in this order, from the start again when they run out."""
     supply = cycle(nouns)
     texts = []
@@ -63,15 +63,24 @@ def _sentences(generator: random.Random, nouns: list[str], names: list[str], cou
     return " ".join(texts)
 
 
+def contrast(generator: random.Random, meant: list[str], turned_down: list[str], names: list[str]) -> str:
+    """A sentence that speaks of two nouns and turns two others down."""
+    (a, b), (c, d), (n, m) = meant, turned_down, names
+    return generator.choice(CONTRASTS).format(a=a, b=b, c=c, d=d, n=n, m=m)
+
+
 def passage(generator: random.Random) -> str:
     """A pretraining text: three or four sentences on one topic, mostly followed by its name in some form."""
     topic, wrong = generator.sample(LABELS, 2)
     nouns = generator.sample(WORDS[topic], 9)
     if generator.random() < 0.3:
         nouns[generator.randrange(4)] = generator.choice(WORDS[wrong])
-    text = _sentences(generator, nouns, NAMES, generator.randint(3, 4))
-    if generator.random() < 0.2:
-        return text
+    if generator.random() < 0.1:  # one subject is turned down, and the name that follows is the other's
+        text = contrast(generator, nouns[-2:], generator.sample(WORDS[wrong], 2), generator.sample(NAMES, 2))
+    else:
+        text = sentences(generator, nouns, NAMES, generator.randint(3, 4))
+        if generator.random() < 0.2:
+            return text
     ending = generator.choice(ENDINGS)
     return f"{text} {ending.format(topic=topic, Topic=topic.capitalize(), wrong=wrong, word=nouns[-1])}"
 
@@ -79,10 +88,10 @@ def passage(generator: random.Random) -> str:
 def _make(generator: random.Random, split: str) -> Example:
     topic, wrong = generator.sample(LABELS, 2)
     nouns = split_nouns(split)
-    a, b = generator.sample(nouns[topic], 2)
-    c, d = generator.sample(nouns[wrong], 2)
-    n, m = generator.sample(split_names(split), 2)
-    return Example(generator.choice(CONTRASTS).format(a=a, b=b, c=c, d=d, n=n, m=m), topic)
+    names = generator.sample(split_names(split), 2)
+    return Example(
+        contrast(generator, generator.sample(nouns[topic], 2), generator.sample(nouns[wrong], 2), names), topic
+    )
 
 
 TASKS = {
