@@ -51,7 +51,7 @@ class PretrainSettings:
     seed: int = 0
     start_from: str | None = None
     keep_at: tuple[int, ...] = ()
-    evaluate_every: int = 250
+    evaluate_every: int = 1000
     save_every: int = 500
     dtype: str | None = None
 
