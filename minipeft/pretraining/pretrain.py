@@ -22,7 +22,7 @@ from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.progress import Progress, is_finished, restore, results, save
 from minipeft.pretraining.settings import PretrainSettings
 from minipeft.pretraining.sizes import SIZES, build
-from minipeft.pretraining.skills import skill_aucs
+from minipeft.pretraining.skills import GATE, passes_gate, skill_aucs
 from minipeft.training.optimizers import Adafactor, AdamW
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
@@ -133,6 +133,9 @@ class Run:
 
     def finish(self) -> LanguageModel:
         """Save the base; the run is over, so what it would go on from goes."""
+        found = self.progress.curve[-1]["skills"]
+        wanted = ", ".join(f"{skill} {found[skill]:.0f} of {least:.0f}" for skill, least in GATE.items())
+        self.bar.write(f"The gate of a bundled base is {'passed' if passes_gate(found) else 'not passed'}: {wanted}.")
         self.bar.close()
         save_checkpoint(self.folder, self.model, results(self.settings, self.progress))
         (self.folder / "resume.pt").unlink(missing_ok=True)

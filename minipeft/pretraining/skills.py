@@ -76,7 +76,9 @@ def where(generator: random.Random, moved: bool) -> Probe:
         place = world.where(thing)
         wrong = [other for other in world.places if thing and other != place and f" {other}" in story]
     wrong = generator.choice(wrong)
-    return in_random_order(generator, f"{story} Where is the {thing}?", capital(PHRASES[place]), capital(PHRASES[wrong]))
+    return in_random_order(
+        generator, f"{story} Where is the {thing}?", capital(PHRASES[place]), capital(PHRASES[wrong])
+    )
 
 
 def who(generator: random.Random) -> Probe:
@@ -135,6 +137,11 @@ def probes(skill: str, count: int = PROBES) -> list[Probe]:
     return [SKILLS[skill](generator) for _ in range(count)]
 
 
+def passes_gate(found: dict[str, float]) -> bool:
+    """Whether a base with these AUCs is good enough to be released."""
+    return all(found[skill] >= least for skill, least in GATE.items())
+
+
 @torch.no_grad()
 def skill_aucs(model: LanguageModel, objective: str, count: int = PROBES) -> dict[str, float]:
     """The AUC in percent of every skill, each probe put as `objective` puts a text whose end is hidden."""
@@ -146,7 +153,7 @@ def skill_aucs(model: LanguageModel, objective: str, count: int = PROBES) -> dic
 
 
 def auc(model: LanguageModel, objective: str, asked: list[Probe]) -> float:
-    """The share of pairs, one probe with the first word right and one with the second, that the scores order rightly."""
+    """The share of pairs (a probe with the first word right, one with the second) that the scores order rightly."""
     scores = preferences(model, objective, asked)
     first = torch.tensor([probe.first for probe in asked])
     differences = scores[first][:, None] - scores[~first][None, :]  # (first right, second right)

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ class Killed(Exception):
 def small(monkeypatch):
     """Small chunks and two tiny models, so that a run of 20 steps takes a second and crosses chunks."""
     monkeypatch.setattr(batches, "CHUNK", 64)
+    monkeypatch.setattr(pretrain, "skill_aucs", partial(pretrain.skill_aucs, count=8))
     tiny = {"t5-tiny": t5(16, 2, 8, 24, 1), "gpt-tiny": DecoderOnlyConfig(VOCABULARY, 16, 2, 1)}
     for name, size in tiny.items():
         monkeypatch.setitem(SIZES, name, size)
@@ -153,7 +155,7 @@ def test_the_checkpoint_reads_back_and_says_how_it_was_made(small, tmp_path):
     assert not torch.equal(weights(load_checkpoint(tmp_path / "base-step3")), weights(loaded))
     results = json.loads((tmp_path / "base" / "results.json").read_text(encoding="utf-8"))
     assert results["settings"]["size"] == "t5-tiny" and results["tokens"] == settings.tokens
-    assert {"step", "tokens", "train_loss", "loss", "gap"} == set(results["curve"][-1])
+    assert {"step", "tokens", "train_loss", "loss", "gap", "skills"} == set(results["curve"][-1])
     assert {"commit", "torch", "python", "hardware", "seconds"} <= set(results)
 
     adapted = replace(settings_of_20_steps(objective="prefix"), start_from=str(tmp_path / "base"))
@@ -364,8 +366,8 @@ def test_a_place_that_takes_no_files_is_found_before_the_first_step(small, tmp_p
 def test_weights_that_a_step_made_infinite_are_not_saved_to_go_on_from(small, tmp_path, monkeypatch):
     plain = pretrain.train_step
 
-    def too_far(model, optimizer, batch):
-        loss = plain(model, optimizer, batch)
+    def too_far(model, optimizer, batch, dtype):
+        loss = plain(model, optimizer, batch, dtype)
         if optimizer.state[model.embedding.weight]["step"] == 16:  # a step that is saved
             model.embedding.weight.data[5, 1] = math.inf
         return loss

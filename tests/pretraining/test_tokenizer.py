@@ -66,7 +66,7 @@ def test_most_words_of_the_lexicon_are_one_or_two_tokens():
     files = sorted((DATA / "lexicon").glob("*.json"))
     words = {word for path in files for word in re.findall(r"[A-Za-z]{2,}", path.read_text(encoding="utf-8"))}
     short = sum(len(TOKENIZER.encode(word)) <= 2 for word in words)
-    assert short >= 0.75 * len(words)
+    assert short >= 0.7 * len(words)
 
 
 def test_punctuation_and_digits_are_tokens_of_their_own():

@@ -82,7 +82,7 @@ def fill(generator: random.Random, words: dict[str, list[str]], label: str, form
 
 
 def judgement(generator: random.Random, words: dict[str, list[str]], label: str) -> str:
-    """One sentence whose final judgement is `label`, of each form as often; `words` as `split_adjectives` gives them."""
+    """One sentence whose final judgement is `label`, each form as often; `words`: see `split_adjectives`."""
     return fill(generator, words, label, generator.choice(FORMS[generator.choice(tuple(FORMS))]))
 
 
