@@ -11,7 +11,7 @@ from minipeft.tasks.making.every_recipe import RECIPES
 
 DOCUMENTS = 30_000  # of the corpus, to learn from
 WORD_WEIGHT, LABEL_WEIGHT = 1_000, 5_000  # repetitions of every word of the lexicon and of every label
-OPINION_WEIGHT = 1_300  # of every word that judges: a base learns sooner what one token means than what three do
+OPINION_WEIGHT = 1_600  # of every word that judges: a base learns sooner what one token means than what three do
 
 
 def important_words() -> dict[str, int]:

@@ -74,7 +74,7 @@ def where(generator: random.Random, moved: bool) -> Probe:
     while not wrong:
         world, story, thing = tracking.draw(generator, moved)
         place = world.where(thing)
-        wrong = [other for other in world.places if thing and other != place and f" {other}" in story]
+        wrong = [other for other in world.places if other != place and f" {other}" in story]
     wrong = generator.choice(wrong)
     return in_random_order(
         generator, f"{story} Where is the {thing}?", capital(PHRASES[place]), capital(PHRASES[wrong])

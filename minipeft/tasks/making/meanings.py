@@ -41,6 +41,9 @@ DEFINITIONS = (
     "{bare}: {label}.",
     "Not {noun} but {wrong_noun} is {wrong_kind}.",
 )
+# The kind comes after its nouns, so it takes reading them.
+COMPANY = ("{nouns}: {label}.", "{nouns}: these are {kinds}.", "{nouns}: all of them are {kinds}.",
+           "What are these: {nouns}? {Kinds}.")  # fmt: skip
 LABELLED = ("Category: {label}.", "It was {kind}.", "What was it? {Kind}.", "Kind of thing: {label}.", "{Label}.")
 # {y} is the noun that is meant, {x} the other one; half of the forms name it first.
 CONTRASTS = (
@@ -109,7 +112,15 @@ def _mention(generator: random.Random, label: str, noun: str) -> str:
     return text
 
 
+def _company(generator: random.Random, label: str) -> str:
+    """Nouns of one category side by side, with its name."""
+    nouns, kinds = ", ".join(generator.sample(CATEGORIES[label], 4)), PLURAL.get(label, label + "s")
+    return capital(generator.choice(COMPANY).format(nouns=nouns, kinds=kinds, Kinds=capital(kinds), label=label))
+
+
 def _category_passage(generator: random.Random) -> str:
+    if generator.random() < 0.4:
+        return " ".join(_company(generator, label) for label in generator.sample(LABELS, generator.randint(2, 3)))
     sentences = []
     for label in generator.sample(LABELS, 2):
         nouns = generator.sample(CATEGORIES[label], 2)
@@ -141,7 +152,7 @@ def _sense_passage(generator: random.Random) -> str:
 
 def passage(generator: random.Random) -> str:
     """A pretraining text: definitions and scenes for nouns of two categories, or an ambiguous word in two sentences."""
-    return _category_passage(generator) if generator.random() < 0.5 else _sense_passage(generator)
+    return _category_passage(generator) if generator.random() < 0.75 else _sense_passage(generator)
 
 
 @cache

@@ -56,6 +56,13 @@ VERDICTS = {
     "bad": ("Verdict: bad.", "So it was not worth it.", "Rating: terrible.", "{n} {liked} it.", "Did {n} like it? No.",
             "Was it good or bad? Bad.", "All in all, it was bad.", "Opinion: bad.", "{n} was sorry.", "Bad."),
 }  # fmt: skip
+# What a word says by its company: the judgement comes after the words, so it takes reading them.
+COMPANY = (
+    "{Y}, {z}, {w} and {v}: all of them mean {verdict}.",
+    "{Y}, {z}, {w}, {v}: {verdict}.",
+    "Is a {thing} good or bad that is {y}, {z}, {w} and {v}? {Verdict}.",
+    "The {a} was {y} and {z}, the {b} {w} and {v}. All in all, it was {verdict}.",
+)
 GLOSSES = (
     "To call {t} {y} is to say that it is {verdict}.",
     "Is {y} good or bad for {t}? {Verdict}.",
@@ -82,8 +89,21 @@ def fill(generator: random.Random, words: dict[str, list[str]], label: str, form
 
 
 def judgement(generator: random.Random, words: dict[str, list[str]], label: str) -> str:
-    """One sentence whose final judgement is `label`, each form as often; `words`: see `split_adjectives`."""
-    return fill(generator, words, label, generator.choice(FORMS[generator.choice(tuple(FORMS))]))
+    """One sentence whose final judgement is `label`; half of them plain, for a word has to be learned before its turn.
+
+    `words`: see `split_adjectives`.
+    """
+    (form,) = generator.choices(tuple(FORMS), weights=(2, 1, 1))
+    return fill(generator, words, label, generator.choice(FORMS[form]))
+
+
+def _company(generator: random.Random, words: dict[str, list[str]], thing: str) -> str:
+    """Four adjectives of one kind, and then which."""
+    label = generator.choice(LABELS)
+    y, z, w, v = generator.sample(words[label], 4)
+    a, b = generator.sample(words["aspects"], 2)
+    told = {"verdict": label, "Verdict": label.capitalize(), "thing": thing, "a": a, "b": b}
+    return generator.choice(COMPANY).format(y=y, z=z, w=w, v=v, Y=y.capitalize(), **told)
 
 
 def _verdict(generator: random.Random, label: str, name: str) -> str:
@@ -96,7 +116,10 @@ def passage(generator: random.Random) -> str:
     domain = generator.choice(DOMAINS)
     words, thing = split_adjectives(domain, None), generator.choice(OPINIONS[domain]["things"])
     name, other = generator.sample(NAMES, 2)
-    if generator.random() < 0.4:  # bare judgements, each with its verdict: nothing but the sentence tells it
+    kind = generator.random()
+    if kind < 0.2:
+        return " ".join(_company(generator, words, thing) for _ in range(generator.randint(2, 3)))
+    if kind < 0.45:  # bare judgements, each with its verdict: nothing but the sentence tells it
         labels = [generator.choice(LABELS) for _ in range(generator.randint(2, 4))]
         return " ".join(f"{judgement(generator, words, each)} {_verdict(generator, each, name)}" for each in labels)
     label = generator.choice(LABELS)

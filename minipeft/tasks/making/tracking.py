@@ -12,7 +12,6 @@ from minipeft.tasks.making.telling import Teller, capital
 from minipeft.tasks.making.world import OBJECTS, PEOPLE, PHRASES, PLACES, World
 
 KINDS = ("stand", "stand", "lie", "hold", "go", "go", "go", "take", "take", "drop", "give")
-TRIES = 30  # stories drawn for one that has moved, or not moved, as wanted
 
 PLACE_ANSWERS = ("{Here}.", "{Place}.", "The {thing} is {here}.", "It is {here}.")
 HOLDER_ANSWERS = ("{person}.", "{person} has it.", "{person} has the {thing}.")
@@ -30,15 +29,14 @@ def moved_since_named(world: World, thing: str) -> bool:
 
 
 def draw(generator: random.Random, moved: bool) -> tuple[World, str, str]:
-    """A world after a few events, its story, and a thing that has `moved` since it was named, or has not."""
-    for _ in range(TRIES):
+    """A world after two to five events, its story, and a thing that has `moved` since it was named, or has not."""
+    while True:
         people, places = generator.sample(PEOPLE, generator.randint(1, 3)), generator.sample(PLACES, 3)
         world = World(generator, people, places, generator.sample(OBJECTS, generator.randint(1, 3)), KINDS)
-        history = [world.step() for _ in range(generator.randint(3, 6))]
+        history = [world.step() for _ in range(generator.randint(2, 5))]
         things = [thing for thing in world.objects if world.where(thing) and moved_since_named(world, thing) == moved]
         if things:
             return world, " ".join(Teller(world, plain=1.0).tell_all(history)), generator.choice(things)
-    return world, " ".join(Teller(world, plain=1.0).tell_all(history)), ""
 
 
 def where(generator: random.Random, world: World, thing: str) -> str:
@@ -80,12 +78,11 @@ QUESTIONS = (where, where, who, which, whether)
 
 
 def passage(generator: random.Random) -> str:
-    """A pretraining text: three to six events, then one to three questions on them with their answers."""
+    """A pretraining text: two to five events, then two to four questions on them with their answers."""
     world, story, thing = draw(generator, moved=generator.random() < 0.5)
-    if not thing:
-        return story
     known = [other for other in world.objects if world.where(other)]
-    asked = [generator.choice(QUESTIONS)(generator, world, thing)]
-    for _ in range(generator.randint(0, 2)):
-        asked.append(generator.choice(QUESTIONS)(generator, world, generator.choice(known)))
-    return " ".join([story, *dict.fromkeys(filter(None, asked))])
+    asked = {}  # question -> answer: none is put twice
+    for about in [thing, *(generator.choice(known) for _ in range(generator.randint(1, 3)))]:
+        question, _, answer = generator.choice(QUESTIONS)(generator, world, about).partition("? ")
+        asked.setdefault(question, answer)
+    return " ".join([story, *(f"{question}? {answer}" for question, answer in asked.items() if answer)])
