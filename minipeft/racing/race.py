@@ -15,7 +15,7 @@ from minipeft.models import load
 from minipeft.racing.finished import finished
 from minipeft.racing.pool import run_all
 from minipeft.racing.rehearsal import rehearse
-from minipeft.racing.runs import RunSpec, folder_name, get_task
+from minipeft.racing.runs import RunSpec, folder_name, get_task, with_seed
 from minipeft.racing.sweep import entry_specs, sweep, sweep_specs
 from minipeft.racing.table import summarise
 from minipeft.training.settings import TrainingSettings
@@ -66,15 +66,18 @@ def race(
 
 
 def make_specs(base: RunSpec, entries: list[str], seeds: int, rates: dict[str, float]) -> list[RunSpec]:
-    """One run per entry and seed, each in its own folder; the untuned base needs no seeds."""
+    """One run per entry and seed, each in its own folder.
+
+    Every seed also draws the words of a bundled task anew. The untuned base needs no seeds where nothing is drawn.
+    """
     specs = []
     for seed in range(base.seed, base.seed + seeds):
         for spec in entry_specs(base, entries):
-            if spec.method == "untuned" and seed > base.seed:
+            if spec.method == "untuned" and seed > base.seed and base.data is not None:
                 continue
             folder = Path(base.folder) / "runs" / f"{folder_name(spec.row)}-seed{seed}"
             rate = rates.get(spec.row, rates.get(spec.method))
-            specs.append(replace(spec, folder=str(folder), seed=seed, learning_rate=rate))
+            specs.append(replace(with_seed(spec, seed), folder=str(folder), learning_rate=rate))
     return specs
 
 

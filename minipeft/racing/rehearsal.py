@@ -24,7 +24,7 @@ def rehearse(specs: list[RunSpec]) -> None:
     for spec in specs:
         if spec.model not in models:
             models[spec.model] = load(spec.model)
-        source = spec.data, spec.task, spec.shots, spec.seed
+        source = spec.data, spec.task, spec.shots, spec.seed, spec.word_draw
         if source not in tasks:
             tasks[source] = get_task(spec)
         if spec.method in CONTROLS:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,8 +18,9 @@ from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method
 from minipeft.racing.finished import digest, finished
 from minipeft.tasks.hand_written import first_prompt
+from minipeft.tasks.making.drawn import drawn_task
 from minipeft.tasks.own_data import load_jsonl
-from minipeft.tasks.registry import few_shot, load_task
+from minipeft.tasks.registry import few_shot
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import save_adapter
 from minipeft.training.data_parallel import world
@@ -37,6 +38,7 @@ class RunSpec:
     """Everything that decides a run's outcome; `folder` is where its files go.
 
     label: what tables call the run, "" for the method's name. shots: train on so many examples, drawn by the seed.
+    word_draw: which draw of a bundled task's words; 0 is that of its files, and the only one of older results.
     """
 
     folder: str
@@ -56,6 +58,7 @@ class RunSpec:
     label: str = ""
     shots: int | None = None
     max_source_length: int = 256
+    word_draw: int = 0
 
     @property
     def row(self) -> str:
@@ -89,9 +92,14 @@ def own_device(device: str) -> str:
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
 
 
+def with_seed(spec: RunSpec, seed: int) -> RunSpec:
+    """The run with another seed, which also draws the words of a bundled task anew; your own data stay as they are."""
+    return replace(spec, seed=seed, word_draw=seed if spec.data is None else 0)
+
+
 def get_task(spec: RunSpec) -> Task:
     """The bundled task of that name, or the user's own JSONL; of either, with `shots`, a few examples."""
-    task = load_jsonl(spec.data) if spec.data is not None else load_task(spec.task)
+    task = load_jsonl(spec.data) if spec.data is not None else drawn_task(spec.task, spec.word_draw)
     return task if spec.shots is None else few_shot(task, total=spec.shots, seed=spec.seed)
 
 

@@ -12,7 +12,7 @@ from minipeft.paths import DATA
 from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method, parse_entry
 from minipeft.racing.pool import run_all
-from minipeft.racing.runs import RunSpec, folder_name, get_task, new_method
+from minipeft.racing.runs import RunSpec, folder_name, get_task, new_method, with_seed
 
 RESULTS = DATA / "results"
 TUNED = RESULTS / "learning_rates.json"
@@ -51,8 +51,8 @@ def sweep_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
     """One run for each entry of `methods` and rate, scored on dev."""
     folder, task = Path(base.folder) / "sweep", get_task(base)
     return [
-        replace(spec, folder=str(folder / f"{folder_name(spec.row)}-{rate:g}"), learning_rate=rate,
-                seed=SWEEP_SEED, split="dev")
+        replace(with_seed(spec, SWEEP_SEED), folder=str(folder / f"{folder_name(spec.row)}-{rate:g}"),
+                learning_rate=rate, split="dev")
         for spec in entry_specs(base, methods) if spec.method != "untuned"
         for rate in new_method(spec, task).learning_rate_grid  # which may depend on what the method takes from the task
     ]  # fmt: skip

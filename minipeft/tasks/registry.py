@@ -3,6 +3,7 @@
 import difflib
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 
 from minipeft.errors import UserError, excerpt
@@ -32,14 +33,20 @@ def load_task(name: str, train_size: int | None = None) -> Task:
     "sentiment:lettered" has its answers as lettered options in the source, see `lettering.lettered`.
     Raises UserError for an unknown name (with the nearest one) or more examples than there are.
     """
+    return composed(name, lambda part: _bundled(part, train_size))
+
+
+def composed(name: str, one: Callable[[str], Task]) -> Task:
+    """The task of that name, which may be a mixture or have lettered answers; `one` gives each plain task."""
     if "+" in name:
-        return mixture([load_task(part.strip(), train_size) for part in name.split("+")])
+        return mixture([composed(part.strip(), one) for part in name.split("+")])
     if name.endswith(":lettered"):
-        return lettered(load_task(name.removesuffix(":lettered"), train_size))
-    if name not in (known := task_names()):
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
-        raise UserError(f"There is no task '{excerpt(name)}'; {hint}")
+        return lettered(composed(name.removesuffix(":lettered"), one))
+    return one(name)
+
+
+def _bundled(name: str, train_size: int | None) -> Task:
+    check_name(name)
     card = read_card(name)
     splits = {split: tuple(read_jsonl(DATA / "tasks" / name / f"{split}.jsonl")) for split in SPLITS}
     if train_size is not None:
@@ -47,6 +54,14 @@ def load_task(name: str, train_size: int | None = None) -> Task:
             raise UserError(f"Task {name!r} has {len(splits['train'])} training examples; ask for 1 to that many.")
         splits["train"] = splits["train"][:train_size]
     return Task(name, card["description"], card["metric"], tuple(card["labels"]), held_out=card["held_out"], **splits)
+
+
+def check_name(name: str) -> None:
+    """Raise UserError, with the nearest known name, where no bundled task is called so."""
+    if name not in (known := task_names()):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
+        raise UserError(f"There is no task '{excerpt(name)}'; {hint}")
 
 
 def few_shot(task: Task, per_label: int | None = None, total: int | None = None, seed: int = 0) -> Task:

@@ -1,6 +1,6 @@
 """Rebuilds the bundled data bit for bit: `python -m minipeft.tasks.making.build`, or with `--check` only compares.
 
-The files of `data/tasks`, `data/corpus_sample.txt` and `data/prose/prose.jsonl` are made here from the lexicon and the
+The files of `data/tasks` and `data/prose`, and `data/corpus_sample.txt`, are made here from the lexicon and the
 interpreter's own documentation; the tokenizer is rebuilt by `python -m minipeft.pretraining.build_tokenizer`.
 """
 
@@ -14,23 +14,25 @@ from minipeft.paths import DATA
 from minipeft.tasks.jsonl import to_jsonl
 from minipeft.tasks.making.corpus import TRAINING_SEED, documents
 from minipeft.tasks.making.every_recipe import RECIPES, make_card, make_examples
-from minipeft.tasks.making.prose_extraction import EXTRACTED_FROM, extract, version_matches
+from minipeft.tasks.making.prose_extraction import EXTRACTED_FROM, comments, extract, version_matches
 from minipeft.tasks.making.prose_extraction import to_jsonl as prose_to_jsonl
-from minipeft.tasks.task import SPLITS
+from minipeft.tasks.making.recipes import generate_splits
 
 SAMPLE_DOCUMENTS = 1000
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Every file this module makes, with its text. Prose first: passages and docstring tasks are drawn from it."""
+    """Every file this module makes, with its text. Prose first: passages and a task are drawn from it."""
     if version_matches():
-        yield DATA / "prose" / "prose.jsonl", prose_to_jsonl(extract())
+        prose = extract()
+        yield DATA / "prose" / "prose.jsonl", prose_to_jsonl(prose)
+        yield DATA / "prose" / "comments.jsonl", prose_to_jsonl(comments({row["text"] for row in prose}))
     else:
         print(f"Prose is left as it is: it was extracted from Python {EXTRACTED_FROM}, this is another.")
     for name in RECIPES:
         yield DATA / "tasks" / name / "task.json", card_text(name)
-        for split in SPLITS:
-            yield DATA / "tasks" / name / f"{split}.jsonl", build_task(name, split)
+        for split, examples in generate_splits(RECIPES[name]).items():
+            yield DATA / "tasks" / name / f"{split}.jsonl", to_jsonl(examples)
     yield DATA / "corpus_sample.txt", "\n\n".join(documents(TRAINING_SEED, 0, SAMPLE_DOCUMENTS)) + "\n"
 
 

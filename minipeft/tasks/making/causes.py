@@ -9,9 +9,9 @@ The splits use disjoint kinds, with their objects and rules: what follows from w
 """
 
 import random
-from functools import cache
+from functools import lru_cache
 
-from minipeft.tasks.making.lexicon import read_lexicon, split_words
+from minipeft.tasks.making.lexicon import Share, read_lexicon, split_words
 from minipeft.tasks.making.people import NAMES, split_names
 from minipeft.tasks.making.recipes import TaskRecipe
 from minipeft.tasks.making.telling import capital
@@ -57,16 +57,16 @@ def passage(generator: random.Random) -> str:
     return " ".join(sentences)
 
 
-@cache
-def split_kinds(split: str) -> list[str]:
-    """The kinds of objects of one split."""
-    return split_words(KINDS, split, "causes")
+@lru_cache(maxsize=16)
+def split_kinds(share: Share) -> list[str]:
+    """The kinds of objects of one share."""
+    return split_words(KINDS, share, "causes")
 
 
-def _make(generator: random.Random, split: str) -> Example:
-    kind = KINDS[generator.choice(split_kinds(split))]
+def _make(generator: random.Random, share: Share) -> Example:
+    kind = KINDS[generator.choice(split_kinds(share))]
     rules = generator.sample(kind["rules"], 2)
-    noun, name = generator.choice(kind["objects"]), generator.choice(split_names(split))
+    noun, name = generator.choice(kind["objects"]), generator.choice(split_names(share))
     asked, given = generator.choice((("effect", "cause"), ("cause", "effect")))
     event = _draw(generator, given, rules[0], noun, name)
     options = [_draw(generator, asked, rule, noun, name) for rule in rules]

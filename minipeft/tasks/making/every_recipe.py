@@ -1,14 +1,14 @@
 """How every bundled task is made, by name: its examples, and the card that says what the task is."""
 
-from minipeft.tasks.making import causes, meanings, opinions, prose, topics, world_tasks
+from minipeft.tasks.making import causes, meanings, opinions, pair_tasks, prose, topics, world_tasks
 from minipeft.tasks.making.hand_written_prompts import HAND_WRITTEN
-from minipeft.tasks.making.prose import DocumentTask
 from minipeft.tasks.making.recipes import generate
 from minipeft.tasks.task import Example
 
 RECIPES = {
     **world_tasks.TASKS,
     **opinions.TASKS,
+    **pair_tasks.TASKS,
     **meanings.TASKS,
     **causes.TASKS,
     **topics.TASKS,
@@ -16,10 +16,9 @@ RECIPES = {
 }
 
 
-def make_examples(name: str, split: str) -> list[Example]:
-    """The examples of one split of a task."""
-    recipe = RECIPES[name]
-    return recipe.examples(split) if isinstance(recipe, DocumentTask) else generate(recipe, split)
+def make_examples(name: str, split: str, draw: int = 0) -> list[Example]:
+    """The examples of one split of a task, in the given draw of its words."""
+    return generate(RECIPES[name], split, draw)
 
 
 def make_card(name: str) -> dict:

@@ -24,11 +24,6 @@ OPINION = HandWritten(
         {"good": ["good.", "Good.", "great."], "bad": ["bad.", "Bad.", "terrible."]},
     ),
 )
-YES_NO = (
-    {"yes": ["Yes."], "no": ["No."]},
-    {"yes": ["yes."], "no": ["no."]},
-    {"yes": ["Yes.", "yes."], "no": ["No.", "no."]},
-)
 HAND_WRITTEN = {
     "sentiment": OPINION,
     "sentiment_food": OPINION,
@@ -60,28 +55,6 @@ HAND_WRITTEN = {
             {label: [f"{label}.", f"{capital(label)}."] for label in meanings.LABELS},
         ),
     ),
-    "entailment": HandWritten(
-        templates=(
-            "{first} {second} Is that right?",
-            "{first} Check: {second}",
-            "{first} True or false: {second}",
-            "{first} {second} This is",
-        ),
-        verbalizers=(
-            {"yes": ["Yes."], "maybe": ["Maybe."], "no": ["No."]},
-            {"yes": ["True."], "maybe": ["Unknown."], "no": ["False."]},
-            {"yes": ["true."], "maybe": ["unknown."], "no": ["false."]},
-            {"yes": ["Yes.", "True."], "maybe": ["Maybe.", "Unknown."], "no": ["No.", "False."]},
-        ),
-    ),
-    "next_sentence": HandWritten(
-        templates=(
-            "{first} Next: {second} Fits?",
-            "{first} Can this be next? {second}",
-            '{first} Does "{second}" fit?',
-        ),
-        verbalizers=YES_NO,
-    ),
     "where_is": HandWritten(
         templates=(
             "{second} Question: Where is the {first}? Answer:",
@@ -94,13 +67,5 @@ HAND_WRITTEN = {
             {place: [f"{place}."] for place in PHRASES},
             {place: [f"{capital(phrase)}."] for place, phrase in PHRASES.items()},
         ),
-    ),
-    "word_sense": HandWritten(
-        templates=(
-            "{second} Does {first} mean the same in both?",
-            "{second} Same meaning of {first}:",
-            "{second} Is the meaning of {first} the same both times?",
-        ),
-        verbalizers=YES_NO,
     ),
 }

@@ -1,24 +1,24 @@
 """Meanings: what kind of thing a noun names, and which sense of an ambiguous word a sentence holds.
 
-`category` gives a sentence that fits every noun, with one noun that is meant and one that is not ("Anna forgot about
-the hammer and remembered the robin."): the answer takes knowledge of the words, which is worth half of the points
-alone, and those of dev and test are not those of train. `word_sense` gives two sentences with one ambiguous word and
-asks whether it means the same; what stands around it ("asked for a loan", "rowed the boat") belongs to one field of
-life or another, and the splits share neither ambiguous words nor surroundings.
+`category` gives a sentence that fits every noun. In half of them ("knows") the noun stands alone; in the others
+("reads") a second one is turned down ("Anna forgot about the hammer and remembered the robin."), so that knowing the
+words is worth half of their points. The nouns of dev and test are not those of train. Ambiguous words, which mean one
+thing beside "asked for a loan" and another beside "rowed the boat", stand in the pretraining texts alone.
 """
 
 import random
-from functools import cache
+from functools import lru_cache
 
-from minipeft.tasks.making.lexicon import read_lexicon, split_words
+from minipeft.tasks.making.lexicon import Share, read_lexicon, split_words
 from minipeft.tasks.making.people import NAMES, split_names
-from minipeft.tasks.making.recipes import TaskRecipe
+from minipeft.tasks.making.recipes import TaskRecipe, label_and_slice
 from minipeft.tasks.making.telling import capital
 from minipeft.tasks.task import Example
 
 LEXICON = read_lexicon("meanings")
 CATEGORIES, SENSES, FIELDS = LEXICON["categories"], LEXICON["senses"], LEXICON["fields"]
 LABELS = tuple(CATEGORIES)
+SLICES = ("knows", "reads")  # one noun alone, which takes its meaning; one beside another, which takes reading too
 NO_ARTICLE = {
     *CATEGORIES["drink"], "scissors", "pliers", "trousers", "pyjamas", "garlic", "spinach", "broccoli", "asparagus",
     "sweetcorn", "kale", "chard", "watercress", "cress", "fennel", "okra", "chicory", "radicchio", "celeriac",
@@ -155,41 +155,24 @@ def passage(generator: random.Random) -> str:
     return _category_passage(generator) if generator.random() < 0.75 else _sense_passage(generator)
 
 
-@cache
-def split_nouns(split: str) -> dict[str, list[str]]:
-    """The nouns of one split, by category."""
-    return {label: split_words(nouns, split, f"category {label}") for label, nouns in CATEGORIES.items()}
+@lru_cache(maxsize=16)
+def split_nouns(share: Share) -> dict[str, list[str]]:
+    """The nouns of one share, by category."""
+    return {label: split_words(nouns, share, f"category {label}") for label, nouns in CATEGORIES.items()}
 
 
-@cache
-def split_senses(split: str) -> tuple[list[str], dict[str, list[str]]]:
-    """The ambiguous words of one split, and its phrases by field."""
-    phrases = {field: split_words(texts, split, f"field {field}") for field, texts in FIELDS.items()}
-    return split_words(SENSES, split, "senses"), phrases
-
-
-def _make_category(generator: random.Random, split: str) -> Example:
+def _make_category(generator: random.Random, share: Share) -> Example:
     label, wrong = generator.sample(LABELS, 2)
-    nouns = split_nouns(split)
-    name = generator.choice(split_names(split))
-    return Example(_contrast(generator, generator.choice(nouns[label]), generator.choice(nouns[wrong]), name), label)
-
-
-def _make_word_sense(generator: random.Random, split: str) -> Example:
-    words, phrases = split_senses(split)
-    word, answer = generator.choice(words), generator.choice(("yes", "no"))
-    first, second = generator.sample(SENSES[word], 2)
-    fields = (first, first if answer == "yes" else second)
-    texts = [_use_word(generator, word, phrases[field], split_names(split)) for field in fields]
-    return Example(f"{word} | {texts[0]} | {texts[1]}", answer)
+    nouns, kind = split_nouns(share), generator.choice(SLICES)
+    name, noun = generator.choice(split_names(share)), generator.choice(nouns[label])
+    if kind == "knows":
+        return Example(f"{name} {generator.choice(LEXICON['neutral']).replace('{x}', noun)}.", label, slice=kind)
+    return Example(_contrast(generator, noun, generator.choice(nouns[wrong]), name), label, slice=kind)
 
 
 TASKS = {
     "category": TaskRecipe(
-        "category", "What kind of thing is meant?", "accuracy", LABELS, _make_category, "people and nouns"
-    ),
-    "word_sense": TaskRecipe(
-        "word_sense", "Does the marked word mean the same in both sentences?", "accuracy", ("yes", "no"),
-        _make_word_sense, "people, ambiguous words and their surroundings",
+        "category", "What kind of thing is meant?", "accuracy", LABELS, _make_category, "people and nouns",
+        parts=tuple(f"{label} {kind}" for label in LABELS for kind in SLICES), part=label_and_slice,
     ),
 }  # fmt: skip

@@ -10,11 +10,11 @@ test word it knows from pretraining. Films and food share the forms and a few ge
 """
 
 import random
-from functools import cache
+from functools import lru_cache
 
-from minipeft.tasks.making.lexicon import read_lexicon, split_words
+from minipeft.tasks.making.lexicon import Share, read_lexicon, split_words
 from minipeft.tasks.making.people import NAMES, split_names
-from minipeft.tasks.making.recipes import TaskRecipe
+from minipeft.tasks.making.recipes import TaskRecipe, label_and_slice
 from minipeft.tasks.task import Example
 
 OPINIONS = read_lexicon("opinions")
@@ -70,13 +70,13 @@ GLOSSES = (
 )
 
 
-@cache
-def split_adjectives(domain: str, split: str | None) -> dict[str, list[str]]:
-    """The domain's aspects, good and bad adjectives: all of them, or one split's share."""
+@lru_cache(maxsize=32)
+def split_adjectives(domain: str, share: Share | None) -> dict[str, list[str]]:
+    """The domain's aspects, good and bad adjectives: all of them, or one share of them."""
     lists = {part: OPINIONS[domain][part] for part in ("aspects", *LABELS)}
-    if split is None:
+    if share is None:
         return lists
-    return {part: split_words(words, split, f"opinions {domain} {part}") for part, words in lists.items()}
+    return {part: split_words(words, share, f"opinions {domain} {part}") for part, words in lists.items()}
 
 
 def fill(generator: random.Random, words: dict[str, list[str]], label: str, form: str, **more: str) -> str:
@@ -145,16 +145,23 @@ def passage(generator: random.Random) -> str:
 
 
 def _recipe(name: str, domain: str, what: str) -> TaskRecipe:
-    def make(generator: random.Random, split: str) -> Example:
-        label = generator.choice(LABELS)
-        person = generator.choice(split_names(split))
-        thing, seen = generator.choice(OPINIONS[domain]["things"]), generator.choice(OPINIONS[domain]["seen"])
-        return Example(
-            f"{person} {seen} the {thing}. {judgement(generator, split_adjectives(domain, split), label)}", label
-        )
+    def make(generator: random.Random, share: Share) -> Example:
+        label, form = generator.choice(LABELS), generator.choice(tuple(FORMS))
+        sentence = fill(generator, split_adjectives(domain, share), label, generator.choice(FORMS[form]))
+        return Example(f"{_visit(generator, domain, share)} {sentence}", label, slice=form)
 
-    held_out = "people, aspects and adjectives"
-    return TaskRecipe(name, f"Is this opinion on {what} good or bad in the end?", "accuracy", LABELS, make, held_out)
+    return TaskRecipe(
+        name, f"Is this opinion on {what} good or bad in the end?", "accuracy", LABELS, make,
+        "people, aspects and adjectives",
+        parts=tuple(f"{label} {form}" for label in LABELS for form in FORMS), part=label_and_slice,
+    )  # fmt: skip
+
+
+def _visit(generator: random.Random, domain: str, share: Share) -> str:
+    """Who saw what: the sentence before an opinion."""
+    person = generator.choice(split_names(share))
+    thing, seen = generator.choice(OPINIONS[domain]["things"]), generator.choice(OPINIONS[domain]["seen"])
+    return f"{person} {seen} the {thing}."
 
 
 TASKS = {

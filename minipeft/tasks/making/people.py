@@ -1,13 +1,13 @@
 """The people of the tiny world, and which of them each split of a task may speak of."""
 
-from functools import cache
+from functools import lru_cache
 
-from minipeft.tasks.making.lexicon import read_lexicon, split_words
+from minipeft.tasks.making.lexicon import Share, read_lexicon, split_words
 
 NAMES = [person["name"] for person in read_lexicon("world")["people"]]
 
 
-@cache
-def split_names(split: str) -> list[str]:
+@lru_cache(maxsize=16)
+def split_names(share: Share) -> list[str]:
     """The people of one split."""
-    return split_words(NAMES, split, "people")
+    return split_words(NAMES, share, "people")

@@ -1,8 +1,10 @@
-"""Reads the Python documentation that comes with the interpreter, once, into `data/prose/prose.jsonl`.
+"""Reads the prose that comes with the interpreter, once, into `data/prose/prose.jsonl` and `comments.jsonl`.
 
-Sources: the language-reference topics (`pydoc_data.topics`) and the docstrings of the standard library's Python files,
-found by parsing those files, so that nothing is imported and nothing runs. The text is under the PSF licence, which is
-kept beside it. The bundled file was made with the Python of `EXTRACTED_FROM`; another version gives other text.
+Sources of the first: the language-reference topics (`pydoc_data.topics`) and the docstrings of the standard library's
+Python files, found by parsing those files, so that nothing is imported and nothing runs; bases are pretrained on it. Of
+the second: the comments of the same files, which no base ever reads, so that a task can be made of them. The text is
+under the PSF licence, which is kept beside it. The bundled files were made with the Python of `EXTRACTED_FROM`; another
+version gives other text.
 """
 
 import ast
@@ -27,6 +29,8 @@ SKIPPED = {
     "ensurepip",
 }
 CODE_MARKS = (">>>", "...  ", " | ", "+--", "===", "---", " = ", "::=", "http", ".. ", "@", "\n- ", "\n* ")
+COMMENT = re.compile(r"\s*#+ ?(.*)$")
+LEGAL = re.compile("[Cc]opyright|[Ll]icen[cs]e")
 SENTENCE_START = re.compile(r"[A-Z\"'(_a-z]")
 
 
@@ -76,16 +80,44 @@ def _is_prose(block: str, folded: str) -> bool:
     return plain >= 0.7 * len(words)
 
 
-def _docstrings():
-    """(module, qualified name, kind, docstring) of every documented definition, in the order of the files."""
+def comments(read: set[str]) -> list[dict]:
+    """Paragraphs as {"module", "text"}: whole lines of comment that follow each other; none that stands in `read`."""
+    rows, seen = [], set(read)
+    for module, source in _library():
+        for block in _comment_blocks(source):
+            for paragraph in paragraphs(block):
+                if paragraph not in seen and not LEGAL.search(paragraph):
+                    seen.add(paragraph)
+                    rows.append({"module": module, "text": paragraph})
+    return rows
+
+
+def _comment_blocks(source: str) -> list[str]:
+    """The texts of the comments of a file, without their marks; lines that follow each other are one text."""
+    blocks, last = [], None
+    for number, line in enumerate(source.splitlines()):
+        if found := COMMENT.match(line):
+            if last != number - 1:
+                blocks.append([])
+            blocks[-1].append(found[1])
+            last = number
+    return ["\n".join(lines) for lines in blocks]
+
+
+def _library():
+    """(module, source) of the Python files of the standard library, in the order of their paths."""
     root = Path(sysconfig.get_paths()["stdlib"])
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
         if not SKIPPED.isdisjoint(parts) or parts[0] not in sys.stdlib_module_names or parts[0].startswith("_"):
             continue
-        module = ".".join(part for part in parts if part != "__init__")
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        yield from _definitions(tree, module, "")
+        yield ".".join(part for part in parts if part != "__init__"), path.read_text(encoding="utf-8")
+
+
+def _docstrings():
+    """(module, qualified name, kind, docstring) of every documented definition, in the order of the files."""
+    for module, source in _library():
+        yield from _definitions(ast.parse(source), module, "")
 
 
 def _definitions(node, module: str, prefix: str):
@@ -98,7 +130,7 @@ def _definitions(node, module: str, prefix: str):
 
 
 def to_jsonl(rows: list[dict]) -> str:
-    """The text of `prose.jsonl`: one paragraph a line."""
+    """The text of `prose.jsonl` or `comments.jsonl`: one paragraph a line."""
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 

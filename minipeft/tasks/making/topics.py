@@ -2,24 +2,25 @@
 
 The sentences say nothing by themselves ("Anna talked about the flute and the duet."); their nouns do. A passage keeps
 to one subject, so pretraining can learn from company alone which nouns belong together. The splits of the task use
-disjoint nouns, and every source names two nouns of another subject only to turn them down, first or last, so that
-knowing all the nouns is worth half of the points:
+disjoint nouns. Half of the sources ("knows") name nouns of one subject alone; the others ("reads") name two nouns of
+another subject only to turn them down, first or last, so that knowing all the nouns is worth half of their points:
 
     "Anna talked not about the ruler and the desk but about the flute and the duet."      -> music
 """
 
 import random
-from functools import cache
+from functools import lru_cache
 from itertools import cycle
 
-from minipeft.tasks.making.lexicon import read_lexicon, split_words
+from minipeft.tasks.making.lexicon import Share, read_lexicon, split_words
 from minipeft.tasks.making.people import NAMES, split_names
-from minipeft.tasks.making.recipes import TaskRecipe
+from minipeft.tasks.making.recipes import TaskRecipe, label_and_slice
 from minipeft.tasks.task import Example
 
 LEXICON = read_lexicon("topics")
 WORDS, SENTENCES = LEXICON["topics"], LEXICON["sentences"]
 LABELS = tuple(WORDS)
+SLICES = ("knows", "reads")  # one subject alone, which takes its words; one beside another, which takes reading too
 ENDINGS = (
     "Topic: {topic}.",
     "It was all about {topic}.",
@@ -46,10 +47,10 @@ CONTRASTS = (
 )
 
 
-@cache
-def split_nouns(split: str) -> dict[str, list[str]]:
-    """The nouns of one split, by topic."""
-    return {topic: split_words(words, split, f"topic {topic}") for topic, words in WORDS.items()}
+@lru_cache(maxsize=16)
+def split_nouns(share: Share) -> dict[str, list[str]]:
+    """The nouns of one share, by topic."""
+    return {topic: split_words(words, share, f"topic {topic}") for topic, words in WORDS.items()}
 
 
 def sentences(generator: random.Random, nouns: list[str], names: list[str], count: int) -> str:
@@ -85,13 +86,14 @@ def passage(generator: random.Random) -> str:
     return f"{text} {ending.format(topic=topic, Topic=topic.capitalize(), wrong=wrong, word=nouns[-1])}"
 
 
-def _make(generator: random.Random, split: str) -> Example:
+def _make(generator: random.Random, share: Share) -> Example:
     topic, wrong = generator.sample(LABELS, 2)
-    nouns = split_nouns(split)
-    names = generator.sample(split_names(split), 2)
-    return Example(
-        contrast(generator, generator.sample(nouns[topic], 2), generator.sample(nouns[wrong], 2), names), topic
-    )
+    nouns, kind = split_nouns(share), generator.choice(SLICES)
+    names = generator.sample(split_names(share), 2)
+    if kind == "knows":
+        return Example(sentences(generator, generator.sample(nouns[topic], 3), names, 1), topic, slice=kind)
+    pairs = generator.sample(nouns[topic], 2), generator.sample(nouns[wrong], 2)
+    return Example(contrast(generator, *pairs, names), topic, slice=kind)
 
 
 TASKS = {
@@ -102,5 +104,7 @@ TASKS = {
         LABELS,
         _make,
         "people and topic nouns",
+        parts=tuple(f"{label} {kind}" for label in LABELS for kind in SLICES),
+        part=label_and_slice,
     )
 }

@@ -6,10 +6,11 @@ known from pretraining. People have capitals, as everywhere; places, objects and
 
 import random
 
+from minipeft.tasks.making.lexicon import Share
 from minipeft.tasks.making.recipes import TaskRecipe
 from minipeft.tasks.making.telling import article
 from minipeft.tasks.making.world import FEELING_NAMES, PHRASES, PRONOUNS
-from minipeft.tasks.making.world_stories import HELD_OUT, OBJECTS_OF, PEOPLE_OF, PLACES_OF
+from minipeft.tasks.making.tracking_tasks import HELD_OUT, split_world
 from minipeft.tasks.task import Example
 
 SENTENCES = (
@@ -28,11 +29,12 @@ SENTENCES = (
 )
 
 
-def make_tagging(generator: random.Random, split: str) -> Example:
+def make_tagging(generator: random.Random, share: Share) -> Example:
     """A sentence -> `person: Anna; place: kitchen; object: lamp`, in the order of the sentence."""
-    nouns = [generator.choice((("place", PLACES_OF), ("object", OBJECTS_OF))) for _ in "xyz"]
-    words = {slot: generator.choice(pool[split]) for slot, (_, pool) in zip("xyz", nouns, strict=True)}
-    words["A"], words["B"] = generator.sample(PEOPLE_OF[split], 2)
+    people, places, objects = split_world(share)
+    nouns = [generator.choice((("place", places), ("object", objects))) for _ in "xyz"]
+    words = {slot: generator.choice(pool) for slot, (_, pool) in zip("xyz", nouns, strict=True)}
+    words["A"], words["B"] = generator.sample(people, 2)
     words["f"] = generator.choice(FEELING_NAMES)
     kinds = dict(zip("xyz", (kind for kind, _ in nouns), strict=True), A="person", B="person", f="feeling")
     sentence = generator.choice(SENTENCES)
@@ -42,10 +44,10 @@ def make_tagging(generator: random.Random, split: str) -> Example:
     return Example(sentence.format(**words), "; ".join(f"{kinds[slot]}: {words[slot]}" for slot in slots))
 
 
-def make_describe(generator: random.Random, split: str) -> Example:
+def make_describe(generator: random.Random, share: Share) -> Example:
     """Record in any order, `lamp happy Anna hill` -> `Anna is on the hill. She has a lamp and feels happy.`"""
-    person, place = generator.choice(PEOPLE_OF[split]), generator.choice(PLACES_OF[split])
-    thing, feeling = generator.choice(OBJECTS_OF[split]), generator.choice(FEELING_NAMES)
+    person, place, thing = (generator.choice(words) for words in split_world(share))
+    feeling = generator.choice(FEELING_NAMES)
     record = [person, place, thing, feeling]
     generator.shuffle(record)
     they = PRONOUNS[person].capitalize()
@@ -57,6 +59,6 @@ TASKS = {
         "tagging", "The people, places, objects and feelings of a sentence.", "tagging_f1", (), make_tagging, HELD_OUT
     ),
     "describe": TaskRecipe(
-        "describe", "A shuffled record of a state put into two sentences.", "exact_match", (), make_describe, HELD_OUT
+        "describe", "A shuffled record of a state put into two sentences.", "overlap", (), make_describe, HELD_OUT
     ),
 }

@@ -1,5 +1,5 @@
 """The tasks of the tiny world by name; each family is one file."""
 
-from minipeft.tasks.making import pair_tasks, tracking_tasks, word_tasks
+from minipeft.tasks.making import tracking_tasks, word_tasks
 
-TASKS = {**tracking_tasks.TASKS, **pair_tasks.TASKS, **word_tasks.TASKS}
+TASKS = {**tracking_tasks.TASKS, **word_tasks.TASKS}
