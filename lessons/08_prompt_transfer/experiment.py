@@ -13,9 +13,9 @@ from minipeft.files import write_json
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.provenance import provenance
+from minipeft.racing.runs import task_of
 from minipeft.racing.sweep import RESULTS
 from minipeft.racing.table import interval
-from minipeft.tasks.registry import load_task
 from minipeft.tasks.task import Task
 from minipeft.training.adapter_files import load_adapter
 from minipeft.training.evaluating import evaluate
@@ -45,16 +45,22 @@ def evaluate_members(model, ensemble, task: Task, split: str = "test", **reading
 def study(race: Path) -> dict:
     """By "average", "best" and "ensemble": the score of every seed, their mean and its 95% interval."""
     settings = json.loads((race / "result.json").read_text(encoding="utf-8"))
-    task, seeds = load_task(settings["settings"]["task"]), []
+    seeds = []
     for seed in range(settings["seeds"]):
         model = load(settings["settings"]["model"])
-        ensemble = load_adapter(race / "runs" / f"prompt_ensemble-seed{seed}" / "adapter.pt", model, METHODS)
-        seeds.append(evaluate_members(model, ensemble, task))
+        run = race / "runs" / f"prompt_ensemble-seed{seed}"
+        ensemble = load_adapter(run / "adapter.pt", model, METHODS)
+        seeds.append(evaluate_members(model, ensemble, task_of(run)))
     kinds = {kind: [seed[kind] for seed in seeds] for kind in ("average", "best", "ensemble")}
     summary = {
         kind: {"scores": scores, "mean": mean(scores), "interval": interval(scores)} for kind, scores in kinds.items()
     }
-    return {"task": task.name, "seeds": len(seeds), "members": [seed["members"] for seed in seeds], **summary}
+    return {
+        "task": settings["settings"]["task"],
+        "seeds": len(seeds),
+        "members": [seed["members"] for seed in seeds],
+        **summary,
+    }
 
 
 def main() -> None:

@@ -23,10 +23,9 @@ from minipeft.models import load
 from minipeft.provenance import provenance
 from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers, run_all
-from minipeft.racing.runs import RunSpec, get_task
+from minipeft.racing.runs import RunSpec, get_task, task_of, with_seed
 from minipeft.racing.sweep import RESULTS, SWEEP_SEED, bundled_rates, grid
 from minipeft.racing.table import interval, stored, summarise
-from minipeft.tasks.registry import load_task
 from minipeft.training.adapter_files import load_adapter
 from minipeft.training.evaluating import evaluate
 
@@ -42,13 +41,12 @@ def few_shot_specs(base: RunSpec, seed: int, rate: float, own: str = "", sources
     folder = str(Path(base.folder) / f"{label.replace(' ', '_')}-{rate:g}-seed{seed}")
     method, told = ("adapter_fusion", {"adapters": [own, *sources]}) if own else ("pfeiffer", {})
     return replace(
-        base,
+        with_seed(base, seed),
         folder=folder,
         method=method,
         label=label,
         hyperparameters=told,
         learning_rate=rate,
-        seed=seed,
         split=split,
     )
 
@@ -62,19 +60,22 @@ def tune(base: RunSpec, workers: int, own: str = "", sources: tuple[str, ...] = 
 
 
 def as_it_is(base: RunSpec, source: str, file: str, seeds: int) -> list[dict]:
-    """The source's adapter on the target, without training: the same for every seed."""
+    """The source's adapter on the target, without training: one result for the words of every seed."""
     model = load(base.model)
     total = sum(parameter.numel() for parameter in model.parameters())
     method = load_adapter(file, model, METHODS)
-    result = {
-        "spec": asdict(replace(base, label=f"{source} adapter", method="pfeiffer")),
-        "test": evaluate(model, get_task(base), "test")["score"],
-        "trained_parameters": method.stored_count(),
-        "moved_parameters": 0,
-        "total_parameters": total,
-        "adapter_bytes": Path(file).stat().st_size,
-    }
-    return [result] * seeds
+    specs = [with_seed(replace(base, label=f"{source} adapter", method="pfeiffer"), seed) for seed in range(seeds)]
+    return [
+        {
+            "spec": asdict(spec),
+            "test": evaluate(model, get_task(spec), "test")["score"],
+            "trained_parameters": method.stored_count(),
+            "moved_parameters": 0,
+            "total_parameters": total,
+            "adapter_bytes": Path(file).stat().st_size,
+        }
+        for spec in specs
+    ]
 
 
 def add_fusion(parser: argparse.ArgumentParser) -> None:
@@ -137,10 +138,11 @@ def curves(race: Path) -> dict:
     report = json.loads((race / "result.json").read_text(encoding="utf-8"))
     rows = {row["method"]: row for row in report["rows"]}
     specialised = {int(name[4:]): row for name, row in rows.items() if name[:4] == "drop" and name[4:].isdigit()}
-    task, robust = load_task(report["settings"]["task"]), {}
+    robust = {}
     for seed in range(report["seeds"]):
         model = load(report["settings"]["model"])
-        method = load_adapter(race / "runs" / f"robust-seed{seed}" / "adapter.pt", model, METHODS)
+        run = race / "runs" / f"robust-seed{seed}"
+        task, method = task_of(run), load_adapter(run / "adapter.pt", model, METHODS)
         for number in sorted(specialised):
             method.drop(number)
             robust.setdefault(number, []).append(evaluate(model, task, "test")["score"])

@@ -160,12 +160,11 @@ def speed(rows: int, rounds: int = 15) -> dict:
 
 def merges(args, task_name: str) -> list[dict]:
     """Of every seed of QLoRA: the score as trained, and in three ways without the adapter."""
-    task = minipeft.load_task(task_name)
     limit = 100 if args.quick else None
     rows = []
     for seed in range(args.seeds):
-        file = Path(args.out) / task_name / "runs" / f"nf4-seed{seed}" / "adapter.pt"
-        rows.append({way: merged(way, file, task, limit) for way in WAYS})
+        run = Path(args.out) / task_name / "runs" / f"nf4-seed{seed}"
+        rows.append({way: merged(way, run / "adapter.pt", task_of(run), limit) for way in WAYS})
     return rows
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from minipeft.errors import UserError
-from minipeft.files import locked, write_json
+from minipeft.files import locked, read_json, write_json
 from minipeft.memory.counting import step_memory
 from minipeft.methods.method import Method
 from minipeft.models import load, random_init
@@ -101,6 +101,11 @@ def get_task(spec: RunSpec) -> Task:
     """The bundled task of that name, or the user's own JSONL; of either, with `shots`, a few examples."""
     task = load_jsonl(spec.data) if spec.data is not None else drawn_task(spec.task, spec.word_draw)
     return task if spec.shots is None else few_shot(task, total=spec.shots, seed=spec.seed)
+
+
+def task_of(folder: str | Path) -> Task:
+    """The task, with its very words, that the finished run in `folder` was made on."""
+    return get_task(RunSpec(**read_json(Path(folder) / "result.json")["spec"]))
 
 
 def new_method(spec: RunSpec, task: Task) -> Method:

@@ -1,18 +1,18 @@
 """Real prose: paragraphs of the Python documentation, which every base reads, and a task on comments, which none reads.
 
-`gap` hides one word of a comment from the source files of Python's library and asks which of two words of like
-frequency stood there:
+`sentence_end` takes the signs and capitals out of a comment from the source files of Python's library and asks whether
+a sentence ends at the bar:
 
-    "It must be a _ of the class" | instance, function          -> instance
+    "the socket is closed at exit | the caller must open it again"      -> yes
+    "the socket is closed at exit the caller must open | it again"      -> no
 
-The answers of dev and test are other words than those of train, and a passage for training holds none of them, so that
-counting which word follows which teaches nothing about them: what they go with must come from pretraining.
+The word before the bar is never the same in train, dev and test, and for every yes there is a no with the same word
+after the bar, so that what can end a sentence has to be known from pretraining.
 """
 
 import json
 import random
-import re
-from collections import Counter
+from collections import defaultdict
 from functools import cache, lru_cache
 
 from minipeft.paths import DATA
@@ -20,11 +20,10 @@ from minipeft.tasks.making.lexicon import Share, split_words
 from minipeft.tasks.making.recipes import TaskRecipe
 from minipeft.tasks.task import Example
 
-ANSWERS = 200  # the most frequent words of the comments
-REACH = 8  # words shown on either side of a gap
-NEAR = 3  # ranks of frequency between the two words, at most
-PLAIN = re.compile("[a-z]{3,}")
-GAP = "_"
+REACH = 8  # words shown on either side of the bar
+SHORTEST = 3  # words on either side, at least
+SIGNS = "\"'`()[]<>{}*.,;:!?-"
+ENDS = (".", "?", "!", ".)", '."')
 
 
 def _texts(name: str) -> list[str]:
@@ -44,57 +43,47 @@ def passage(generator: random.Random) -> str:
 
 
 @cache
-def comments() -> list[list[str]]:
-    """The words of every comment, with whatever sign is at their side."""
-    return [text.split() for text in _texts("comments.jsonl")]
+def bars() -> dict[str, list[tuple[str, str, str, str]]]:
+    """By the word before it, every place in the comments where a bar can stand: (before, after, next word, label).
 
-
-@cache
-def answers() -> list[str]:
-    """The words that may be hidden, from the most to the least frequent."""
-    counts = Counter(word for text in comments() for word in text if PLAIN.fullmatch(word))
-    return sorted(counts, key=lambda word: (-counts[word], word))[:ANSWERS]
-
-
-@lru_cache(maxsize=16)
-def split_answers(share: Share) -> list[str]:
-    """The answers of one share, from the most to the least frequent."""
-    return sorted(split_words(answers(), share, "gap"), key=answers().index)
-
-
-@lru_cache(maxsize=16)
-def gaps(share: Share) -> dict[str, list[tuple[str, str]]]:
-    """Where each answer of a share stands: the words before and after it.
-
-    Those for training hold no answer of dev and test.
+    A sentence ends where a word with a full stop is followed by one with a capital; where any other sign stands, or a
+    capital without one, nobody can say, and there is no bar.
     """
-    found = {word: [] for word in split_answers(share)}
-    others = {word for split in ("dev", "test") for word in split_answers(Share(split, share.draw))}
-    for text in comments():
-        plain = [word.strip(".,:;!?\"'()").lower() for word in text]
-        for place, word in enumerate(text):
-            if word in found:
-                around = plain[max(0, place - REACH) : place] + plain[place + 1 : place + 1 + REACH]
-                if len(around) >= REACH and (share.split != "train" or others.isdisjoint(around)):
-                    before, after = text[max(0, place - REACH) : place], text[place + 1 : place + 1 + REACH]
-                    found[word].append((" ".join(before), " ".join(after)))
+    found = defaultdict(list)
+    for text in _texts("comments.jsonl"):
+        written = text.split()
+        plain = [word.strip(SIGNS).lower() for word in written]
+        for place in range(SHORTEST, len(written) - SHORTEST + 1):
+            last, following = written[place - 1], written[place]
+            label = "yes" if last.endswith(ENDS) and following[0].isupper() else "no"
+            if label == "no" and (not last.isalnum() or not following.isalnum() or following[0].isupper()):
+                continue
+            if plain[place - 1].isalpha() and plain[place].isalpha():
+                before, after = plain[max(0, place - REACH) : place], plain[place : place + REACH]
+                found[plain[place - 1]].append((" ".join(before), " ".join(after), plain[place], label))
     return found
 
 
+@lru_cache(maxsize=16)
+def pairs(share: Share) -> list[tuple[str, list[str], list[str]]]:
+    """For every word that stands after a bar of both labels: the sources of yes, and those of no."""
+    groups = defaultdict(lambda: {"yes": [], "no": []})
+    for word in split_words(bars(), share, "sentence ends"):
+        for before, after, following, label in bars()[word]:
+            groups[following][label].append(f"{before} | {after}")
+    return [(word, group["yes"], group["no"]) for word, group in sorted(groups.items()) if group["yes"] and group["no"]]
+
+
 def _make(generator: random.Random, share: Share) -> Example:
-    words, places = split_answers(share), gaps(share)
-    while True:
-        rank = generator.randrange(len(words))
-        distance = generator.choice([step for step in range(-NEAR, NEAR + 1) if step])
-        right, wrong = words[rank], words[(rank + distance) % len(words)]  # each is the right one as often
-        if places[right]:
-            before, after = generator.choice(places[right])
-            return Example(f"{before} {GAP} {after}".strip(), right, tuple(sorted((right, wrong))))
+    label = generator.choice(("yes", "no"))
+    found = pairs(share)
+    (_, ends, others) = generator.choices(found, weights=[min(len(ends), len(others)) for _, ends, others in found])[0]
+    return Example(generator.choice(ends if label == "yes" else others), label)
 
 
 TASKS = {
-    "gap": TaskRecipe(
-        "gap", "Which of two words is missing in this comment from a Python file?", "accuracy", (), _make,
-        "the missing words",
+    "sentence_end": TaskRecipe(
+        "sentence_end", "Does a sentence end at the bar? Comments from Python's library, without signs and capitals.",
+        "accuracy", ("yes", "no"), _make, "the words before the bar",
     )
 }  # fmt: skip

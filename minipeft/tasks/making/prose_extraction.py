@@ -81,9 +81,12 @@ def _is_prose(block: str, folded: str) -> bool:
 
 
 def comments(read: set[str]) -> list[dict]:
-    """Paragraphs as {"module", "text"}: whole lines of comment that follow each other; none that stands in `read`."""
+    """Paragraphs as {"module", "text"}: whole lines of comment that follow each other; none that stands in `read`.
+
+    They are few, so the files of Python's own tests count too.
+    """
     rows, seen = [], set(read)
-    for module, source in _library():
+    for module, source in _library(skipped={"site-packages"}):
         for block in _comment_blocks(source):
             for paragraph in paragraphs(block):
                 if paragraph not in seen and not LEGAL.search(paragraph):
@@ -104,20 +107,24 @@ def _comment_blocks(source: str) -> list[str]:
     return ["\n".join(lines) for lines in blocks]
 
 
-def _library():
-    """(module, source) of the Python files of the standard library, in the order of their paths."""
+def _library(skipped: set[str]):
+    """(module, source) of the Python files of the standard library in UTF-8, in the order of their paths."""
     root = Path(sysconfig.get_paths()["stdlib"])
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        if not SKIPPED.isdisjoint(parts) or parts[0] not in sys.stdlib_module_names or parts[0].startswith("_"):
-            continue
-        yield ".".join(part for part in parts if part != "__init__"), path.read_text(encoding="utf-8")
+        if skipped.isdisjoint(parts):
+            try:
+                yield ".".join(part for part in parts if part != "__init__"), path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                continue
 
 
 def _docstrings():
     """(module, qualified name, kind, docstring) of every documented definition, in the order of the files."""
-    for module, source in _library():
-        yield from _definitions(ast.parse(source), module, "")
+    for module, source in _library(skipped=SKIPPED):
+        first = module.partition(".")[0]
+        if first in sys.stdlib_module_names and not first.startswith("_"):
+            yield from _definitions(ast.parse(source), module, "")
 
 
 def _definitions(node, module: str, prefix: str):

@@ -5,6 +5,7 @@ every label has its exact share, so that no model gains by knowing which answer 
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -30,7 +31,8 @@ class TaskRecipe:
     """A generated task: what `Task` says of it, and `make(generator, share) -> Example`, a pure function of its inputs.
 
     `parts` may name finer groups than the labels, such as a label together with the place of the answer in the story;
-    `part(example)` tells the group. All groups get equal shares, which leaves no gain to guessing by position.
+    `part(example)` tells the group. All groups get equal shares, which leaves no gain to guessing by position; one that
+    is named twice gets two.
     """
 
     name: str
@@ -66,7 +68,9 @@ def _draw(recipe: TaskRecipe, share: Share, seen: set[str]) -> list[Example]:
     generator = random.Random(share.seed(f"task {recipe.name} {share.split}"))
     parts = recipe.parts or recipe.labels
     each, rest = divmod(size, len(parts) or 1)
-    wanted = {part: each + (i < rest) for i, part in enumerate(parts)}
+    wanted = Counter()
+    for number, part in enumerate(parts):
+        wanted[part] += each + (number < rest)
     examples: list[Example] = []
     for _ in range(PATIENCE * size):
         if len(examples) == size:

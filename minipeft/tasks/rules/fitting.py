@@ -1,0 +1,59 @@
+"""What rules that do not read are made of: words, places in a text, and ways to fit a rule on train.
+
+A rule is a function that takes the train split and gives back one that answers an example.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+
+from minipeft.tasks.task import Example
+
+Answer = Callable[[Example], str]
+Rule = Callable[[Sequence[Example]], Answer]
+
+
+def words(text: str) -> list[str]:
+    """The words and signs of a text, in small letters."""
+    return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+def with_neighbours(text: str) -> list[str]:
+    """The words of a text and its pairs of words that stand side by side."""
+    own = words(text)
+    return own + [f"{first} {second}" for first, second in zip(own, own[1:], strict=False)]
+
+
+def positions(text: str, word: str) -> list[int]:
+    """Where a word begins in a text, whole words only."""
+    return [match.start() for match in re.finditer(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)]
+
+
+def most_frequent(train: Sequence[Example]) -> Answer:
+    """Always the answer that is the most frequent in train."""
+    ((answer, _),) = Counter(example.target for example in train).most_common(1)
+    return lambda example: answer
+
+
+def by_feature(feature: Callable[[Example], object]) -> Rule:
+    """The rule that looks at one thing only, and says what is the most frequent answer in train where it is so."""
+
+    def fit(train: Sequence[Example]) -> Answer:
+        seen = defaultdict(Counter)
+        for example in train:
+            seen[feature(example)][example.target] += 1
+        usual = most_frequent(train)
+        best = {value: max(sorted(counts), key=counts.get) for value, counts in seen.items()}
+        return lambda example: best.get(feature(example)) or usual(example)
+
+    return fit
+
+
+def better_of(rule: Callable[[Example, int], str]) -> Rule:
+    """The rule with end 0 (the first) or -1 (the last), whichever is right more often in train."""
+
+    def fit(train: Sequence[Example]) -> Answer:
+        end = max((0, -1), key=lambda end: sum(rule(example, end) == example.target for example in train))
+        return lambda example: rule(example, end)
+
+    return fit
