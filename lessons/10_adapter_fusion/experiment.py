@@ -147,7 +147,7 @@ def curves(race: Path) -> dict:
             method.drop(number)
             robust.setdefault(number, []).append(evaluate(model, task, "test")["score"])
     return {
-        "task": task.name,
+        "task": report["settings"]["task"],
         "seeds": report["seeds"],
         "specialised": {number: specialised[number]["scores"] for number in sorted(specialised)},
         "robust": robust,

@@ -21,6 +21,7 @@ from minipeft.pretraining.held_out import held_out_batches, mean_loss
 from minipeft.quantization.blockwise import dequantize, quantize, scale_to_one
 from minipeft.quantization.data_types import LEVELS
 from minipeft.quantization.linear import QuantizedLinear
+from minipeft.racing.runs import task_of
 
 FORMATS = ("nf4", "fp4", "int4", "int8")
 BLOCKS = (16, 32, 64, 128, 256, 512, 1024)

@@ -33,7 +33,7 @@ def by_sentence(example: Example, end: int) -> str:
 
 
 def by_what_follows(example: Example, end: int) -> str:
-    """The first (or last) candidate named after the last mention of what is asked about; without one, as `by_sentence`."""
+    """The first (or last) candidate after the last mention of what is asked about; without one, as `by_sentence`."""
     asked, _, text = example.source.partition(" | ")
     at = (positions(text, asked.split()[0]) or [0])[-1]
     found = sorted((place, word) for word in example.candidates for place in positions(text, word) if place > at)

@@ -9,7 +9,7 @@ from minipeft.tasks.task import Example
 
 
 def naive_bayes(train: Sequence[Example]) -> Answer:
-    """The label that the words and pairs of words of the source speak for, as independent witnesses (add-one counts)."""
+    """The label that the words and pairs of words of the source speak for, each by itself (add-one counts)."""
     labels, counts = Counter(example.target for example in train), defaultdict(Counter)
     for example in train:
         counts[example.target].update(set(with_neighbours(example.source)))

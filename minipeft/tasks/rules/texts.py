@@ -55,10 +55,22 @@ def word_list(train: Sequence[Example]) -> Answer:
     return answer
 
 
+def after_articles(train: Sequence[Example]) -> Answer:
+    """`kind: word` for every word after an article, the kind being the commonest of train."""
+    kinds = Counter(tag.split(": ")[0] for example in train for tag in example.target.split("; ") if ": " in tag)
+    commonest = kinds.most_common(1)[0][0] if kinds else ""
+
+    def answer(example: Example) -> str:
+        return "; ".join(f"{commonest}: {word}" for word in re.findall(r"\b[Tt]he (\w+)", example.source))
+
+    return answer
+
+
 TEXTS: dict[str, Rule] = {
     "the most frequent answer": most_frequent,
     "the answer to the most similar source": nearest,
     "a copy of the source": copied,
     "the usual frame with the words of the source": filled_frame,
     "a list of the words of train": word_list,
+    "a list of what follows an article": after_articles,
 }
