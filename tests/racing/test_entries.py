@@ -1,6 +1,7 @@
 """Races of variants and of few examples: how entries are read, named and kept apart, and what older files still say."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -44,8 +45,11 @@ def test_variants_of_a_method_have_runs_of_their_own():
     specs = make_specs(BASE, ["lora", "low=lora:rank=1", "untuned"], 2, {"lora": 0.5, "low": 0.25})
     assert [(spec.row, spec.method, spec.seed, spec.learning_rate) for spec in specs] == [
         ("lora", "lora", 0, 0.5), ("low", "lora", 0, 0.25), ("untuned", "untuned", 0, None),
-        ("lora", "lora", 1, 0.5), ("low", "lora", 1, 0.25),
+        ("lora", "lora", 1, 0.5), ("low", "lora", 1, 0.25), ("untuned", "untuned", 1, None),
     ]  # fmt: skip
+    assert [spec.word_draw for spec in specs] == [0, 0, 0, 1, 1, 1]  # the untuned base, too, is asked other words
+    own = make_specs(replace(BASE, data="mine.jsonl"), ["lora", "untuned"], 2, {})
+    assert [(spec.row, spec.word_draw) for spec in own] == [("lora", 0), ("untuned", 0), ("lora", 0)]
     assert len({spec.folder for spec in specs}) == 5
     (spec,) = make_specs(BASE, ["low=lora:rank=1"], 1, {"lora": 0.5})
     assert spec.learning_rate == 0.5 and spec.hyperparameters == {"rank": 1}  # its method's rate
@@ -54,16 +58,16 @@ def test_variants_of_a_method_have_runs_of_their_own():
 
 
 def test_labels_come_from_the_task_unless_they_are_given():
-    task = load_task("entailment")
-    spec = RunSpec("", "m", "entailment", "ppt", hyperparameters={"format": "unified"})
-    assert new_method(spec, task).labels == ("yes", "maybe", "no")
-    spec = RunSpec("", "m", "entailment", "prompt_tuning", hyperparameters={"init": "labels"})
-    assert new_method(spec, task).labels == ("yes", "maybe", "no")
-    spec = RunSpec("", "m", "entailment", "ppt", hyperparameters={"format": "unified", "labels": ("no", "yes")})
-    assert new_method(spec, task).labels == ("no", "yes")
+    task = load_task("sentiment")
+    spec = RunSpec("", "m", "sentiment", "ppt", hyperparameters={"format": "unified"})
+    assert new_method(spec, task).labels == ("good", "bad")
+    spec = RunSpec("", "m", "sentiment", "prompt_tuning", hyperparameters={"init": "labels"})
+    assert new_method(spec, task).labels == ("good", "bad")
+    spec = RunSpec("", "m", "sentiment", "ppt", hyperparameters={"format": "unified", "labels": ("bad", "good")})
+    assert new_method(spec, task).labels == ("bad", "good")
     assert new_method(RunSpec("", "m", "", "p_tuning_v2"), task).labels == ()  # there they ask for a head
     asked = RunSpec("", "m", "", "p_tuning_v2", hyperparameters=parse_entry("p_tuning_v2:labels=task").hyperparameters)
-    assert new_method(asked, task).labels == ("yes", "maybe", "no")
+    assert new_method(asked, task).labels == ("good", "bad")
     assert new_method(RunSpec("", "m", "", "random_base"), task).name == "full"
 
 

@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 from collections import Counter
 
 import pytest
@@ -55,7 +54,7 @@ def test_a_task_says_what_it_is_and_its_splits_share_no_source(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_answer_is_much_more_frequent_than_chance(name):
     task = load_task(name)
-    if task.labels and name != "docstring_module":  # its modules are of unequal size
+    if task.labels:
         counts = Counter(example.target for example in task.test)
         assert max(counts.values()) - min(counts.values()) <= 1
 
@@ -69,8 +68,8 @@ def test_no_bundled_example_is_too_long(name):
         assert all(len(encode(text)) < LONGEST_SOURCE for text in texts)
 
 
-def test_there_are_at_least_16_tasks_and_the_data_stays_small():
-    assert len(NAMES) >= 16
+def test_there_are_at_least_10_tasks_and_the_data_stays_small():
+    assert len(NAMES) >= 10
     files = [file for file in DATA.rglob("*") if file.is_file() and not {"checkpoints", "results"} & set(file.parts)]
     assert sum(path.stat().st_size for path in files) < 9_000_000
 
@@ -99,39 +98,49 @@ def test_paragraphs_drop_code_join_short_ones_and_part_long_ones():
     assert third == f"{sentence} {sentence}"
 
 
-def test_docstring_module_hides_every_module_name():
+def test_no_base_has_read_a_comment():
+    """Pretraining draws from `passages`; the task on real prose from comments, which share no paragraph with them."""
+    comments = prose._texts("comments.jsonl")
+    assert len(comments) > 4000 and not set(comments) & set(prose.passages())
+
+
+def test_a_comment_is_whole_lines_that_follow_each_other_without_their_marks():
+    source = "x = 1  # not this\n# First line\n#   and the second.\ny = 2\n    # Another one.\n"
+    assert prose_extraction._comment_blocks(source) == ["First line\n  and the second.", "Another one."]
+
+
+def written(source):
+    """The places in the comments where this source may stand, as (before, after) in the words as they are written."""
+    before, after = (part.split() for part in source.split(" | "))
+    found, wanted = [], before + after
+    for text in prose._texts("comments.jsonl"):
+        spelled = [word for word in text.split() if word.strip(prose.SIGNS)]
+        plain = [word.strip(prose.SIGNS).lower() for word in spelled]
+        for start in range(len(plain) - len(wanted) + 1):
+            if plain[start : start + len(wanted)] == wanted:
+                found.append((spelled[start + len(before) - 1], spelled[start + len(before)]))
+    return found
+
+
+def test_a_sentence_ends_where_the_comment_says_so():
+    for example in load_task("sentence_end").test[:12]:
+        places = written(example.source)
+        assert places
+        ends = [last[-1:] in '.?!)"' and first[0].isupper() for last, first in places]
+        assert any(ends) if example.target == "yes" else not all(ends)
+
+
+def test_the_word_before_the_bar_is_new_and_the_word_after_it_as_often_an_end_as_not():
+    task, last = load_task("sentence_end"), {}
     for split in SPLITS:
-        for example in prose.TASKS["docstring_module"].examples(split):
-            words = set(re.findall(r"[a-z]+", example.source.removeprefix("which module:").lower()))
-            assert words.isdisjoint(prose.MODULES)
-
-
-def test_masking_hides_names_their_parts_and_code():
-    row = {
-        "module": "http.cookiejar",
-        "name": "CookieJar.add_header",
-        "text": "Add a header to cookies via HTTP_x and go().",
-    }
-    assert prose.masked(row) == "_ a _ to _ via _ and _."
-
-
-def test_name_parts_read_both_naming_styles():
-    assert prose.name_parts("HTTPServer.get_request2") == ["http", "server", "get", "request", "2"]
-
-
-def test_docstring_splits_share_no_function():
-    for module in prose.MODULES:
-        names = [{prose.short_name(row) for row in prose._functions(module, split)} for split in SPLITS]
-        assert all(names) and not (names[0] & names[1] or names[0] & names[2] or names[1] & names[2])
-
-
-def test_neither_the_name_nor_the_docstring_alone_tells_the_answer():
-    for split in SPLITS:
-        sides = Counter()
-        for example in prose.TASKS["docstring_name"].examples(split):
-            name, docstring = example.source.split(" docstring: ", 1)
-            sides.update({(name, example.target): 1, (docstring, example.target): 1})
-        assert all(sides[text, "yes"] == sides[text, "no"] for text, _ in sides)
+        rows = getattr(task, split)
+        last[split] = {row.source.split(" | ")[0].split()[-1] for row in rows}
+        after = Counter((row.source.split(" | ")[1].split()[0], row.target) for row in rows)
+        words = {word for word, _ in after}
+        for word in words:
+            yes, no = after[word, "yes"], after[word, "no"]
+            assert abs(yes - no) <= 4 * (yes + no) ** 0.5 + 3
+    assert not (last["train"] & last["dev"] or last["train"] & last["test"] or last["dev"] & last["test"])
 
 
 def test_a_document_depends_on_its_seed_and_number_alone():
@@ -174,7 +183,7 @@ def test_few_shot_draws_the_same_number_of_each_label_for_train_and_dev():
 
 
 def test_few_shot_by_total_spreads_over_labels_and_refuses_too_many():
-    assert sorted(Counter(e.target for e in few_shot(load_task("entailment"), total=8).train).values()) == [2, 3, 3]
+    assert sorted(Counter(e.target for e in few_shot(load_task("topic"), total=25).train).values()) == [2] * 5 + [3] * 5
     assert len(few_shot(load_task("describe"), total=7).train) == 7
     with pytest.raises(UserError, match="are needed"):
         few_shot(load_task("sentiment"), per_label=10_000)

@@ -158,11 +158,11 @@ def test_a_task_with_candidates_becomes_one_of_letters():
 
 
 def test_a_task_with_labels_becomes_one_of_letters_by_its_name():
-    task, plain = load_task("entailment:lettered", train_size=7), load_task("entailment")
-    assert task.name == "entailment:lettered" and task.labels == ("A", "B", "C") and len(task.train) == 7
+    task, plain = load_task("sentiment:lettered", train_size=7), load_task("sentiment")
+    assert task.name == "sentiment:lettered" and task.labels == ("A", "B") and len(task.train) == 7
     for before, example in zip(plain.test, task.test, strict=True):
-        assert example.source == f"{before.source} ? A. yes B. maybe C. no ."
-        assert example.target == {"yes": "A", "maybe": "B", "no": "C"}[before.target]
+        assert example.source == f"{before.source} ? A. good B. bad ."
+        assert example.target == {"good": "A", "bad": "B"}[before.target]
     with pytest.raises(UserError, match="0 options"):
         load_task("describe:lettered")
 

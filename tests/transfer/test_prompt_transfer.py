@@ -131,23 +131,23 @@ def test_transfer_tunes_sources_measures_retrieves_and_keeps_finished_runs(base_
         made.extend(missing := [spec for spec in specs if not finished(spec)])
         results = [run(spec) if spec in missing else finished(spec) for spec in specs]
         for spec, result in zip(specs, results, strict=True):  # dev and test disagree on which source is best
-            good = "word_sense" in spec.hyperparameters.get("source", "")
+            good = "topic" in spec.hyperparameters.get("source", "")
             result |= {"dev": 70.0 + good, "test": 60.0 - good}
         return results
 
     monkeypatch.setattr("minipeft.commands.transfer.run_all", in_this_process)
     flags = ["--model", base_folder, "--steps", "2", "--prompt-length", "3", "--shots", "8", "--workers", "1"]
-    command = ["transfer", "--sources", "sentiment_food,word_sense", "--target", "sentiment", *flags]
+    command = ["transfer", "--sources", "sentiment_food,topic", "--target", "sentiment", *flags]
     command += ["--out", str(tmp_path), "--similarity", "tokens"]
     assert main([*command, "--k", "2", "--retrieval", "best,average,mixture"]) == 0
     report = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     rows = {row["start"]: row for row in report["rows"]}
     (best,) = [name for name in rows if name.startswith("best of 2 on dev: from ")]
-    assert set(rows) == {"no transfer", "from sentiment_food", "from word_sense", "average of 2", "mixture of 2", best}
-    assert best.endswith("from word_sense") and (rows[best]["dev"], rows[best]["test"]) == (71.0, 59.0)
+    assert set(rows) == {"no transfer", "from sentiment_food", "from topic", "average of 2", "mixture of 2", best}
+    assert best.endswith("from topic") and (rows[best]["dev"], rows[best]["test"]) == (71.0, 59.0)
     started = {Path(spec.hyperparameters["source"]).stem for spec in made if spec.method == "spot"}
     together = "+".join(report["similarities"]["tokens"])
-    assert started == {"sentiment_food", "word_sense", "average", together}
+    assert started == {"sentiment_food", "topic", "average", together}
     assert set(report["similarities"]) == {"means", "tokens"}
     # The average on disk is that of the files on disk, weighted by the similarities in the report.
     weights = report["similarities"]["tokens"]

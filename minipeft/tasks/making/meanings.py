@@ -170,21 +170,9 @@ def _make_category(generator: random.Random, share: Share) -> Example:
     return Example(_contrast(generator, noun, generator.choice(nouns[wrong]), name), label, slice=kind)
 
 
-def _make_which(generator: random.Random, share: Share) -> Example:
-    label, wrong = generator.sample(LABELS, 2)
-    pair = [generator.choice(split_nouns(share)[each]) for each in (label, wrong)]
-    target = pair[0]
-    generator.shuffle(pair)
-    return Example(f"{label} | {pair[0]} | {pair[1]}", target, tuple(pair))
-
-
 TASKS = {
     "category": TaskRecipe(
         "category", "What kind of thing is meant?", "accuracy", LABELS, _make_category, "people and nouns",
-        parts=tuple(f"{label} {kind}" for label in LABELS for kind in SLICES), part=label_and_slice,
-    ),
-    "which_is": TaskRecipe(
-        "which_is", "Which of two nouns is of this kind?", "accuracy", (), _make_which, "nouns",
-        parts=("0", "1"), part=lambda example: str(example.candidates.index(example.target)),
+        parts=tuple(f"{label} {kind}" for kind in SLICES for label in LABELS), part=label_and_slice,
     ),
 }  # fmt: skip

@@ -153,7 +153,7 @@ def _recipe(name: str, domain: str, what: str) -> TaskRecipe:
     return TaskRecipe(
         name, f"Is this opinion on {what} good or bad in the end?", "accuracy", LABELS, make,
         "people, aspects and adjectives",
-        parts=tuple(f"{label} {form}" for label in LABELS for form in FORMS), part=label_and_slice,
+        parts=tuple(f"{label} {form}" for form in FORMS for label in LABELS), part=label_and_slice,
     )  # fmt: skip
 
 

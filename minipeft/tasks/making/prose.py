@@ -51,7 +51,7 @@ def bars() -> dict[str, list[tuple[str, str, str, str]]]:
     """
     found = defaultdict(list)
     for text in _texts("comments.jsonl"):
-        written = text.split()
+        written = [word for word in text.split() if word.strip(SIGNS)]
         plain = [word.strip(SIGNS).lower() for word in written]
         for place in range(SHORTEST, len(written) - SHORTEST + 1):
             last, following = written[place - 1], written[place]

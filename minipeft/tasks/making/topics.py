@@ -104,7 +104,7 @@ TASKS = {
         LABELS,
         _make,
         "people and topic nouns",
-        parts=tuple(f"{label} {kind}" for label in LABELS for kind in SLICES),
+        parts=tuple(f"{label} {kind}" for kind in SLICES for label in LABELS),
         part=label_and_slice,
     )
 }

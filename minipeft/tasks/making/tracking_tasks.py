@@ -1,10 +1,10 @@
-"""State-tracking tasks on short stories: where is a thing, and is it at that place?
+"""State-tracking tasks on short stories: where is a thing, and where is a person?
 
 Every source is "question | story" in a clipped form that no pretraining story uses, so a base has the skill but not the
-format. Half of the examples ("named") are answered by the last sentence that names the thing: it lies there, or was put
-down there. In the others ("moved") somebody has carried it on since, and the places in that sentence, and mostly also
-the first one after it, are wrong. Words of dev and test never occur in train. Answers are read off the simulator's
-state.
+format. Half of the examples ("named") are answered by the last sentence that names what is asked about: there it lies,
+or was put down, or went. In the others ("moved") it was carried on since, or has gone on as "she" or "he", and the
+place in that sentence is the wrong one, or one that is not asked for. Words of dev and test never occur in train.
+Answers are read off the simulator's state.
 """
 
 import random
@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from minipeft.tasks.making.lexicon import Share, split_words
 from minipeft.tasks.making.people import split_names
-from minipeft.tasks.making.recipes import TaskRecipe, label_and_slice
+from minipeft.tasks.making.recipes import TaskRecipe
 from minipeft.tasks.making.telling import Teller
 from minipeft.tasks.making.world import OBJECTS, PLACES, Event, World
 from minipeft.tasks.task import Example
@@ -35,6 +35,19 @@ def split_world(share: Share) -> tuple[list[str], list[str], list[str]]:
 def last_place(text: str, word: str) -> int:
     """Where a word stands last in a text, -1 for nowhere; whole words only."""
     return f" {re.sub('[^A-Za-z]', ' ', text)} ".lower().rfind(f" {word.lower()} ")
+
+
+def last_sentence(story: str, word: str) -> str:
+    """The last sentence that names a word."""
+    return next(sentence for sentence in reversed(story.split(". ")) if last_place(sentence, word) >= 0)
+
+
+def told(generator: random.Random, people: list[str], places: list[str], things: list[str], events) -> str:
+    """The story of these events. Raises ValueError where one of them cannot happen."""
+    world = World(generator, people, places, things)
+    for event in events:
+        world.apply(event)
+    return " ".join(Teller(world, plain=1.0).tell_all(events))
 
 
 def moved_events(generator: random.Random, people: list[str], places: list[str], things: list[str]) -> list[Event]:
@@ -75,12 +88,9 @@ def draw(generator: random.Random, share: Share) -> tuple[str, str, list[str], s
         events = (moved_events if kind == "moved" else named_events)(generator, people, places, things)
         if generator.random() < 0.75:  # something else at a place of the question, to be the last word on places
             events.append(Event("lie", thing=things[1], place=places[kind == "moved"]))
-        world = World(generator, people, places, things)
-        for event in events:
-            world.apply(event)
-        story = " ".join(Teller(world, plain=1.0).tell_all(events))
-        told = next(sentence for sentence in reversed(story.split(". ")) if last_place(sentence, things[0]) >= 0)
-        answers_itself = last_place(told, places[0]) >= 0  # "took the lamp and went to the garden" does, too
+        story = told(generator, people, places, things, events)
+        # "took the lamp and went to the garden" answers itself, too
+        answers_itself = last_place(last_sentence(story, things[0]), places[0]) >= 0
         if last_place(story, places[1]) >= 0 and answers_itself == (kind == "named"):
             return things[0], story, places, kind
 
@@ -91,14 +101,27 @@ def make_where_is(generator: random.Random, share: Share) -> Example:
     return Example(f"{thing} | {story}", places[0], tuple(sorted(places[:2])), kind)
 
 
-def make_is_there(generator: random.Random, share: Share) -> Example:
-    """`lamp kitchen | story` -> is the lamp there?"""
-    thing, story, places, kind = draw(generator, share)
-    label = generator.choice(("yes", "no"))
-    wrong = places[1]
-    if kind == "moved" and last_place(story, places[2]) >= 0 and generator.random() < 0.5:
-        wrong = places[2]  # where it was when its name last fell
-    return Example(f"{thing} {places[0] if label == 'yes' else wrong} | {story}", label, slice=kind)
+def make_whereabouts(generator: random.Random, share: Share) -> Example:
+    """`Anna | story` -> the place where Anna is, or another place of the story: a bystander's, or her own before."""
+    while True:
+        people, places, things = (
+            generator.sample(words, count) for words, count in zip(split_world(share), (2, 3, 2), strict=True)
+        )
+        (person, other), (end, elsewhere, start) = people, places
+        own = [Event("stand", person, place=start), Event("go", person, place=end)]
+        if generator.random() < 0.5:
+            own.insert(generator.randrange(3), Event("hold", person, things[0]))
+        passed, reached = generator.sample((start, elsewhere), 2)
+        others = [Event("stand", other, place=passed), Event("go", other, place=reached)]
+        events = own + others if generator.random() < 0.5 else others + own
+        if generator.random() < 0.5:  # something at the place that was left, to be the last word on places
+            events.append(Event("lie", thing=things[1], place=start))
+        story = told(generator, people, places, things, events)
+        sentence = last_sentence(story, person)
+        kind = SLICES[last_place(sentence, end) < 0]
+        wrong = start if kind == "moved" else elsewhere
+        if kind == "named" or last_place(sentence, start) >= 0:
+            return Example(f"{person} | {story}", end, tuple(sorted((end, wrong))), kind)
 
 
 def slice_and_order(example: Example) -> str:
@@ -113,8 +136,8 @@ TASKS = {
         "where_is", "Where a thing is at the end of a story.", "accuracy", (), make_where_is, HELD_OUT,
         parts=SHARES, part=slice_and_order,
     ),
-    "is_there": TaskRecipe(
-        "is_there", "Whether a thing is at a place at the end of a story.", "accuracy", ("yes", "no"), make_is_there,
-        HELD_OUT, parts=tuple(f"{label} {kind}" for label in ("yes", "no") for kind in SLICES), part=label_and_slice,
+    "whereabouts": TaskRecipe(
+        "whereabouts", "Where a person is at the end of a story.", "accuracy", (), make_whereabouts, HELD_OUT,
+        parts=SHARES, part=slice_and_order,
     ),
 }  # fmt: skip

@@ -1,15 +1,13 @@
-"""Tasks that are answered by writing: tag the things in a sentence, tag what is praised, put a record into sentences.
+"""Tasks that are answered by writing: name the kinds of the things in a sentence; put a record into sentences.
 
-Things of all kinds stand in the same positions, good and bad words too, and records are shuffled, so what a word means
-that was never seen in fine-tuning must be known from pretraining.
+Things of all kinds stand in the same positions, and records are shuffled, so the kind of a word never seen in
+fine-tuning must be known from pretraining.
 """
 
 import random
-import re
 
 from minipeft.tasks.making.lexicon import Share
 from minipeft.tasks.making.meanings import split_nouns
-from minipeft.tasks.making.opinions import FORMS, LABELS, OPPOSITE, fill, split_adjectives
 from minipeft.tasks.making.people import split_names
 from minipeft.tasks.making.recipes import TaskRecipe
 from minipeft.tasks.making.telling import article
@@ -42,18 +40,6 @@ def make_tagging(generator: random.Random, share: Share) -> Example:
     return Example(sentence.format(A=person, B=other, **things), target)
 
 
-def make_praise(generator: random.Random, share: Share) -> Example:
-    """An opinion -> `bad: plot; good: acting`, in the order of the opinion."""
-    words, label, kind = split_adjectives("films", share), generator.choice(LABELS), generator.choice(tuple(FORMS))
-    form = generator.choice(FORMS[kind])
-    text = fill(generator, words, label, form)
-    found = [word for word in re.findall(r"\w+", text) if word in words["aspects"]]
-    slots = sorted((slot for slot in ("{a}", "{b}") if slot in form), key=form.index)
-    judged = {"{a}": OPPOSITE[label] if kind == "contrast" else label, "{b}": label}
-    tags = [f"{judged[slot]}: {aspect}" for slot, aspect in zip(slots, found, strict=True)]
-    return Example(text, "; ".join(tags), slice=kind)
-
-
 def make_describe(generator: random.Random, share: Share) -> Example:
     """Record in any order, `lamp happy Anna hill` -> `Anna is on the hill. She has a lamp and feels happy.`"""
     person, place, thing = (generator.choice(words) for words in split_world(share))
@@ -67,16 +53,6 @@ def make_describe(generator: random.Random, share: Share) -> Example:
 TASKS = {
     "tagging": TaskRecipe(
         "tagging", "The things in a sentence, each with its kind.", "tagging_f1", (), make_tagging, "people and nouns"
-    ),
-    "praise": TaskRecipe(
-        "praise",
-        "What is good and what is bad about a film?",
-        "tagging_f1",
-        (),
-        make_praise,
-        "aspects and adjectives",
-        parts=tuple(FORMS),
-        part=lambda example: example.slice,
     ),
     "describe": TaskRecipe(
         "describe", "A shuffled record of a state put into two sentences.", "overlap", (), make_describe, HELD_OUT

@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from minipeft.tasks.making import causes, meanings, opinions, topics
-from minipeft.tasks.making.lexicon import read_lexicon
+from minipeft.tasks.making.lexicon import Share, read_lexicon
 from minipeft.tasks.making.people import split_names
 from minipeft.tasks.making.recipes import generate
 from minipeft.tasks.task import SPLITS
@@ -61,10 +61,6 @@ def accuracy_of_counting(name, view, keep=lambda example: True):
     return 100 * right / len(test)
 
 
-def part(*numbers):
-    return lambda source: " | ".join(source.split(" | ")[number] for number in numbers)
-
-
 @pytest.mark.parametrize(
     ("name", "view", "limit"),
     [
@@ -72,10 +68,6 @@ def part(*numbers):
         ("sentiment_food", str, 62),
         ("category", str, 16),
         ("topic", str, 22),
-        ("word_sense", str, 60),
-        ("word_sense", part(0), 57),
-        ("word_sense", part(0, 1), 57),
-        ("word_sense", part(0, 2), 57),
     ],
 )
 def test_counting_words_seen_in_training_stays_near_chance_on_test(name, view, limit):
@@ -92,14 +84,15 @@ def test_the_counting_baseline_can_find_a_shortcut_where_there_is_one():
 @pytest.mark.parametrize(("name", "domain"), [("sentiment", "films"), ("sentiment_food", "food")])
 def test_knowing_every_adjective_does_not_help_a_counter_on_reversals(name, domain):
     kinds = {word: sign for label, sign in (("good", 1), ("bad", -1)) for word in opinions.OPINIONS[domain][label]}
-    test, balance = examples(name, "test"), []
-    for example in test:
+    for example in examples(name, "test"):
         signs = [kinds[word] for word in words(example.source) if word in kinds]
-        assert signs
-        if {1, -1} <= set(signs):
-            balance.append(sum(signs))
-    assert len(balance) >= len(test) / 2
-    assert set(balance) == {0}  # one word of each kind: nothing to count
+        meant = 1 if example.target == "good" else -1
+        if example.slice == "plain":
+            assert set(signs) == {meant}
+        elif example.slice == "contrast":
+            assert sorted(signs) == [-1, 1]  # one word of each kind: nothing to count
+        else:
+            assert sum(signs) in (0, -meant)  # counting is no help, or it misleads
 
 
 @pytest.mark.parametrize("name", ["sentiment", "sentiment_food"])
@@ -110,7 +103,8 @@ def test_a_position_alone_does_not_decide_a_reversal(name):
     for example in examples(name, "test"):
         found = [word for word in words(example.source) if word in domain["good"] + domain["bad"]]
         kinds = {word in domain["good"] for word in found}
-        if len(kinds) == 2:
+        if example.slice == "contrast":
+            assert len(kinds) == 2
             last.append((found[-1] in domain["good"]) == (example.target == "good"))
     assert 0.45 <= sum(last) / len(last) <= 0.65
 
@@ -124,13 +118,22 @@ def kinds_of(name, text):
 
 @pytest.mark.parametrize("name", ["topic", "category"])
 def test_the_answer_and_one_other_kind_are_named_and_neither_the_first_nor_the_last_is_favoured(name):
-    rows = examples(name, "test")
+    rows = [row for row in examples(name, "test") if row.slice == "reads"]
     first = 0
     for row in rows:
         kinds = kinds_of(name, row.source)
         assert len(kinds) == 2 and row.target in kinds
         first += kinds[0] == row.target
-    assert 0.45 <= first / len(rows) <= 0.55
+    assert 0.43 <= first / len(rows) <= 0.57
+    alone = [(row.target, *kinds_of(name, row.source)) for row in examples(name, "test") if row.slice == "knows"]
+    assert all(target in kinds for target, *kinds in alone)  # "saw", which is a tool, is a verb as well
+    assert sum(len(kinds) > 1 for _, *kinds in alone) < 0.1 * len(alone)
+
+
+@pytest.mark.parametrize("name", ["sentiment", "sentiment_food", "topic", "category"])
+def test_every_label_is_as_frequent_in_every_slice(name):
+    counts = Counter((row.target, row.slice) for row in examples(name, "test"))
+    assert len(counts) == len(RECIPES[name].parts) and max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_the_two_answers_of_cause_effect_cannot_be_told_apart_without_the_event():
@@ -168,21 +171,25 @@ def test_overlap_with_the_event_does_not_answer_cause_effect():
     assert 0.42 <= won / len(rows) <= 0.58
 
 
-def split_lists():
+def split_lists(draw):
     """What each task promises not to share: name -> split -> words."""
-    yield "people", {split: split_names(split) for split in SPLITS}
+    shares = {split: Share(split, draw) for split in SPLITS}
+    yield "people", {split: split_names(share) for split, share in shares.items()}
     for domain in opinions.DOMAINS:
         for kind in ("aspects", "good", "bad"):
-            yield f"{domain} {kind}", {split: opinions.split_adjectives(domain, split)[kind] for split in SPLITS}
-    yield "category", {split: sum(meanings.split_nouns(split).values(), []) for split in SPLITS}
-    yield "senses", {split: meanings.split_senses(split)[0] for split in SPLITS}
-    yield "phrases", {split: sum(meanings.split_senses(split)[1].values(), []) for split in SPLITS}
-    yield "topics", {split: sum(topics.split_nouns(split).values(), []) for split in SPLITS}
-    yield "causes", {split: causes.split_kinds(split) for split in SPLITS}
+            yield (
+                f"{domain} {kind}",
+                {split: opinions.split_adjectives(domain, share)[kind] for split, share in shares.items()},
+            )
+    yield "category", {split: sum(meanings.split_nouns(share).values(), []) for split, share in shares.items()}
+    yield "topics", {split: sum(topics.split_nouns(share).values(), []) for split, share in shares.items()}
+    yield "causes", {split: causes.split_kinds(share) for split, share in shares.items()}
 
 
-@pytest.mark.parametrize(("what", "lists"), list(split_lists()), ids=lambda value: value if type(value) is str else "")
-def test_splits_share_no_words(what, lists):
+@pytest.mark.parametrize("draw", [0, 7])
+@pytest.mark.parametrize("what", [what for what, _ in split_lists(0)])
+def test_splits_share_no_words(what, draw):
+    lists = dict(split_lists(draw))[what]
     everything = sum(lists.values(), [])
     assert len(everything) == len(set(everything)) and all(lists.values())
 
@@ -210,4 +217,4 @@ def test_every_word_of_a_task_is_taught_in_pretraining(name):
     taught = passage_words(module)
     used = {word for split in SPLITS for row in examples(name, split) for word in words(row.source)} - {"|"}
     used -= {person["name"].lower() for person in read_lexicon("world")["people"]}
-    assert not {word for word in used if taught[word] < 5}
+    assert not {word for word in used if not taught[word]}

@@ -1,0 +1,58 @@
+"""Words drawn anew: draw 0 is what is bundled, another draw tests other words and stays as fair."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from minipeft.errors import UserError
+from minipeft.tasks.making import opinions
+from minipeft.tasks.making.drawn import drawn_task
+from minipeft.tasks.making.lexicon import Share, split_words
+from minipeft.tasks.registry import load_task, task_names
+from minipeft.tasks.task import SPLITS
+
+
+@pytest.mark.parametrize("name", ["sentiment", "sentiment+topic", "topic:lettered"])
+def test_draw_0_is_the_bundled_task(name):
+    assert drawn_task(name, 0) == load_task(name)
+
+
+def test_a_draw_is_the_same_every_time_and_another_draw_is_another():
+    words = [f"word{number}" for number in range(100)]
+    first, second = (split_words(words, Share("test", draw), "salt") for draw in (1, 2))
+    assert first == split_words(reversed(words), Share("test", 1), "salt") and len(first) == 20
+    assert len(set(first) & set(second)) < 12, "two draws share a fifth of their test words, give or take"
+    parts = [set(split_words(words, Share(split, 1), "salt")) for split in SPLITS]
+    assert sum(map(len, parts)) == 100 and set.union(*parts) == set(words)
+
+
+def test_a_drawn_task_judges_by_the_adjectives_of_its_own_split():
+    task = drawn_task("sentiment", 4)
+    adjectives = {word for label in opinions.LABELS for word in opinions.OPINIONS["films"][label]}
+    used = {}
+    for split in SPLITS:
+        text = " ".join(example.source.lower() for example in getattr(task, split))
+        used[split] = adjectives & set(re.findall(r"\w+", text))
+    assert not (used["train"] & used["test"] or used["train"] & used["dev"] or used["dev"] & used["test"])
+    bundled = {word for word in adjectives if f" {word}" in " ".join(e.source for e in load_task("sentiment").test)}
+    assert used["test"] != bundled
+    assert set(Counter(example.target for example in task.test).values()) == {300}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", task_names())
+def test_every_task_can_be_drawn_again(name):
+    task, bundled = drawn_task(name, 1001), load_task(name)
+    assert (task.name, task.metric, task.labels, task.held_out) == (
+        bundled.name, bundled.metric, bundled.labels, bundled.held_out,
+    )  # fmt: skip
+    sources = [{example.source for example in getattr(task, split)} for split in SPLITS]
+    assert [len(part) for part in sources] == [1500, 300, 600] and len(set.union(*sources)) == 2400
+    assert len({example.source for example in bundled.test} & sources[2]) < 60
+    assert {example.slice for example in task.test} == {example.slice for example in bundled.test}
+
+
+def test_an_unknown_task_names_the_nearest_one_in_any_draw():
+    with pytest.raises(UserError, match="did you mean 'sentiment'"):
+        drawn_task("sentimant", 3)
