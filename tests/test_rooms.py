@@ -35,7 +35,10 @@ ALLOWED = {
         "minipeft.methods.hyperparameter_types",
     ),
     "memory": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training"),
-    "pretraining": ("minipeft.transformer", "minipeft.tasks", "minipeft.training.optimizers"),
+    "pretraining": (
+        *("minipeft.transformer", "minipeft.tasks", "minipeft.training.optimizers"),
+        "minipeft.models",
+    ),
     "racing": (
         *("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training", "minipeft.memory"),
         "minipeft.models",

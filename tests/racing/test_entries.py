@@ -50,7 +50,7 @@ def test_variants_of_a_method_have_runs_of_their_own():
     assert [spec.word_draw for spec in specs] == [0, 0, 0, 1, 1, 1]  # the untuned base, too, is asked other words
     own = make_specs(replace(BASE, data="mine.jsonl"), ["lora", "untuned"], 2, {})
     assert [(spec.row, spec.word_draw) for spec in own] == [("lora", 0), ("untuned", 0), ("lora", 0)]
-    assert len({spec.folder for spec in specs}) == 5
+    assert len({spec.folder for spec in specs}) == 6
     (spec,) = make_specs(BASE, ["low=lora:rank=1"], 1, {"lora": 0.5})
     assert spec.learning_rate == 0.5 and spec.hyperparameters == {"rank": 1}  # its method's rate
     with pytest.raises(UserError, match="Two rows would be called 'lora'"):
