@@ -17,7 +17,9 @@ from minipeft.models import load, random_init
 from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method
 from minipeft.racing.finished import digest, finished
+from minipeft.tasks.answers import marked
 from minipeft.tasks.hand_written import first_prompt
+from minipeft.tasks.metrics import RANKED
 from minipeft.tasks.own_data import load_jsonl
 from minipeft.tasks.registry import few_shot, load_task
 from minipeft.tasks.task import Task
@@ -127,11 +129,23 @@ def make(spec: RunSpec, progress: bool) -> dict:
     else:
         result |= train(spec, task, model, settings, progress)
     result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
-    reading = {"limit": spec.test_limit, "max_source_length": spec.max_source_length}
-    result[spec.split] = evaluate(model, task, spec.split, **reading)["score"]
+    result |= read_split(spec, task, model)
     if is_first_process():
         write_json(spec.result_file, result)
     return result
+
+
+def read_split(spec: RunSpec, task: Task, model) -> dict:
+    """The score on the run's split, that of each slice, and what was answered: a mark a text (`tasks/answers.py`).
+
+    Answers that were written are kept as "texts" beside their marks.
+    """
+    reading = {"limit": spec.test_limit, "max_source_length": spec.max_source_length}
+    found = evaluate(model, task, spec.split, predictions=True, **reading)
+    texts = found["predictions"]
+    result = {spec.split: found["score"], "slices": found.get("slices", {})}
+    result["predictions"] = marked(task, getattr(task, spec.split)[: spec.test_limit], texts)
+    return result if task.metric in RANKED else {**result, "texts": texts}
 
 
 def training_settings(spec: RunSpec) -> TrainingSettings:

@@ -21,6 +21,8 @@ def interval(values: list[float]) -> float:
 def summarise(results: list[dict], split: str = "test") -> list[dict]:
     """One row per method, best first: scores over seeds, the costs of its first run, and the time of its fastest one.
 
+    slices: the mean score of each. runs: for every seed its score, those of its slices, and its predictions, a mark a
+    text, as `tasks/answers.py` writes them; older files have neither.
     trained: the parameters that training moves. stored: those of the adapter file; `percent` of the base's. What is not
     known, as the interval of one score, is None. Other work on the machine only adds to a run's time, so the fastest
     run is the one it disturbed least.
@@ -41,6 +43,8 @@ def summarise(results: list[dict], split: str = "test") -> list[dict]:
                 "stored": stored,
                 "percent": 100 * stored / runs[0]["total_parameters"],
                 "scores": scores,
+                "slices": mean_slices(runs),
+                "runs": [kept_of_run(run, split) for run in runs],
                 "mean": mean(scores),
                 "interval": interval(scores) if len(scores) > 1 else None,
                 "of_full": 100 * mean(scores) / full if full else None,
@@ -50,6 +54,19 @@ def summarise(results: list[dict], split: str = "test") -> list[dict]:
             }
         )
     return sorted(rows, key=lambda row: -row["mean"])
+
+
+def mean_slices(runs: list[dict]) -> dict[str, float]:
+    """The mean over the runs of the score of each slice."""
+    names = runs[0].get("slices", {})
+    return {name: round(mean(run["slices"][name] for run in runs if name in run["slices"]), 2) for name in names}
+
+
+def kept_of_run(run: dict, split: str) -> dict:
+    """What a report keeps of one run: about 600 characters for 600 texts."""
+    slices = {name: round(score, 2) for name, score in run.get("slices", {}).items()}
+    return {"seed": run["spec"].get("seed", 0), "score": run[split], "slices": slices,
+            "predictions": run.get("predictions", "")}  # fmt: skip
 
 
 def known(value: float | None) -> bool:

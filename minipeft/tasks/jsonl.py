@@ -1,4 +1,7 @@
-"""Examples as JSONL: one `{"source": ..., "target": ...}` a line, with "candidates" where one of them is the answer."""
+"""Examples as JSONL: one `{"source": ..., "target": ...}` a line, with "candidates" where one of them is the answer.
+
+A line may name its "slice", the sort of example that it is: "negation".
+"""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,7 +13,8 @@ from minipeft.tasks.metrics import folded
 from minipeft.tasks.task import Example
 
 LONGEST_LINE = 1_000_000  # bytes: far more than any model reads, and less than what fills a memory
-KEYS = ("source", "target", "candidates")
+LONGEST_SLICE = 40  # characters: a name, which tables and result files show
+KEYS = ("source", "target", "candidates", "slice")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ def to_jsonl(examples: Iterable[Example]) -> str:
         row = {"source": example.source, "target": example.target}
         if example.candidates:
             row["candidates"] = list(example.candidates)
+        if example.slice:
+            row["slice"] = example.slice
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)
 
@@ -80,7 +86,7 @@ def _parse(line: str, place: str) -> LocatedExample:
             raise UserError(f'{place}: "{key}" is empty.')
     candidates = _candidates(row, place)
     target = folded(row["target"]) if candidates else row["target"]
-    return LocatedExample(row["source"], target, candidates, place)
+    return LocatedExample(row["source"], target, candidates, _slice(row, place), place)
 
 
 def _row(line: str, place: str) -> dict:
@@ -96,9 +102,8 @@ def _row(line: str, place: str) -> dict:
     if not isinstance(row, dict):
         raise UserError(f'{place}: expected an object {{"source": ..., "target": ...}}, got {type(row).__name__}.')
     if unknown := sorted(row.keys() - {*KEYS}):
-        raise UserError(
-            f'{place}: unknown key "{excerpt(unknown[0])}"; only "source", "target", "candidates" are known.'
-        )
+        known = ", ".join(f'"{key}"' for key in KEYS)
+        raise UserError(f'{place}: unknown key "{excerpt(unknown[0])}"; only {known} are known.')
     if "\\u" in line:  # half an emoji can stand in UTF-8 as an escape only
         for key, value in row.items():
             require_text(value, f'{place}: "{key}"')
@@ -131,6 +136,18 @@ def _candidates(row: dict, place: str) -> tuple[str, ...]:
     if twice := next((answer for answer in answers if answers.count(answer) > 1), None):
         raise UserError(f'{place}: "candidates" holds {excerpt(twice)!r} twice (white space does not count).')
     return tuple(answers)
+
+
+def _slice(row: dict, place: str) -> str:
+    """The name of the line's slice, white space folded; "" where it has none."""
+    name = row.get("slice", "")
+    if not isinstance(name, str):
+        raise UserError(f'{place}: "slice" must be a string, got {type(name).__name__}.')
+    if "slice" in row and not name.strip():
+        raise UserError(f'{place}: "slice" is empty: name it, or leave the key out.')
+    if len(folded(name)) > LONGEST_SLICE:
+        raise UserError(f'{place}: "slice" is longer than {LONGEST_SLICE} characters: give it a shorter name.')
+    return folded(name)
 
 
 def _shown(path: Path) -> str:

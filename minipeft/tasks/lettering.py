@@ -35,8 +35,9 @@ def _letter(example: Example, task: Task) -> Example:
         raise UserError(f"Task {task.name!r} has {len(options)} options; 2 to {len(LETTERS)} can have letters.")
     query = example.source.removesuffix(SEPARATOR + SEPARATOR.join(example.candidates))
     letters = tuple(LETTERS[: len(options)])
-    return Example(
-        lettered_question(query, options),
-        letters[options.index(example.target)],
-        letters if example.candidates else (),
+    return replace(
+        example,
+        source=lettered_question(query, options),
+        target=letters[options.index(example.target)],
+        candidates=letters if example.candidates else (),
     )

@@ -16,11 +16,15 @@ METRICS = ("accuracy", "exact_match", "tagging_f1", "overlap")
 
 @dataclass(frozen=True)
 class Example:
-    """One pair of texts. `candidates` are the answers to choose from where they differ from example to example."""
+    """One pair of texts. `candidates` are the answers to choose from where they differ from example to example.
+
+    slice: what sort of example it is, in a word of the task's author ("negation"); each slice gets a score of its own.
+    """
 
     source: str
     target: str
     candidates: tuple[str, ...] = ()
+    slice: str = ""
 
 
 @dataclass(frozen=True)

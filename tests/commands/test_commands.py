@@ -77,6 +77,8 @@ def test_train_evaluate_and_generate_work_on_own_data(capsys, base_folder, own_d
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     # Query and value of three attentions, each 8 x 8 with rank 2: 3 * 2 * 2 * (8 + 8) numbers.
     assert result["trained_parameters"] == 192
+    right = 100 * result["predictions"].count(".") / len(result["predictions"])
+    assert result["test"] == pytest.approx(right) and set(result["predictions"]) <= {".", "0", "1"}
     assert f"trained {192:,} parameters" in capsys.readouterr().out
     assert main(["evaluate", *flags, "--adapter", str(out / "adapter.pt")]) == 0
     assert f"{result['test']:.1f}%" in capsys.readouterr().out
