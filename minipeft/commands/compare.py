@@ -17,6 +17,8 @@ from minipeft.errors import UserError
 from minipeft.files import locked, write_json, write_text
 from minipeft.methods.registry import METHODS
 from minipeft.provenance import provenance
+from minipeft.racing.differences import as_json, differences
+from minipeft.racing.differences_table import told
 from minipeft.racing.entries import nearest, split_entries
 from minipeft.racing.every_method import fitting, with_bundled_starts
 from minipeft.racing.finished import check_report
@@ -116,6 +118,9 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
     table = markdown(report["rows"])
     print(f"\n{table}\n\nScore: {report['metric']} on {base.split}, in percent. Memory: MB at one training step.")
     print("Trained: the parameters that training moves. Stored: those of the adapter file.")
+    if pairs := differences(report["rows"]):
+        print(f"\nDoes a row differ from {pairs[0].against}?\n\n{told(pairs)}")
+    report["differences"] = as_json(pairs)
     write_json(file, report)
     write_text(Path(base.folder) / "table.md", table + "\n")
     path = Path(base.folder) / "picture.png"
