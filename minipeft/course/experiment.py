@@ -101,7 +101,8 @@ def race(
     settle(Path(base.folder), asdict(replace(base, folder="", method="")))
     print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
     report = racing.race(base, entries, args.seeds, args.workers, tune=not args.quick)
-    return {key: report[key] for key in ("rows", "learning_rates", "sweep", "settings", "chance", "commits")}
+    told = ("rows", "learning_rates", "sweep", "sweep_runs", "settings", "chance", "commits")
+    return {key: report[key] for key in told}
 
 
 def kept(args: argparse.Namespace, name: str, measure_part: Callable[[], Any]) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from minipeft.errors import UserError
+from minipeft.errors import TrainingFailed, UserError
 from minipeft.files import locked, write_json
 from minipeft.memory.counting import step_memory
 from minipeft.methods.method import Method
@@ -32,6 +32,8 @@ CONTROLS = {
     "untuned": "the frozen base as it is: no training",
     "random_base": "full tuning of the same network from random weights: what pretraining is worth",
 }
+
+UNTRAINED = {"trained_parameters": 0, "moved_parameters": 0, "adapter_bytes": 0}
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,24 @@ def make(spec: RunSpec, progress: bool) -> dict:
     result = {"spec": asdict(spec), "metric": task.metric, "chance": task.chance, "provenance": provenance()}
     if spec.data is not None:
         result["data_sha256"] = digest(spec.data)
-    if spec.method == "untuned":
-        result |= {"trained_parameters": 0, "moved_parameters": 0, "adapter_bytes": 0}
-    else:
-        result |= train(spec, task, model, settings, progress)
+    try:
+        result |= UNTRAINED if spec.method == "untuned" else train(spec, task, model, settings, progress)
+    except TrainingFailed as error:
+        if spec.split != "dev":
+            raise
+        return failed(spec, result, error)
     result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
     result |= read_split(spec, task, model)
     if is_first_process():
         write_json(spec.result_file, result)
+    return result
+
+
+def failed(spec: RunSpec, result: dict, error: TrainingFailed) -> dict:
+    """A sweep goes on where a rate was too high: that is the run's result, and its score 0."""
+    result |= {**UNTRAINED, "failed": str(error), "dev": 0.0}
+    write_json(spec.result_file, result)
+    (Path(spec.folder) / "resume.pt").unlink(missing_ok=True)
     return result
 
 

@@ -15,7 +15,7 @@ from minipeft.methods.registry import METHODS
 from minipeft.racing.entries import parse_hyperparameters
 from minipeft.racing.every_method import fitting, with_bundled_starts
 from minipeft.racing.runs import CONTROLS, RunSpec
-from minipeft.racing.sweep import grid, sweep, sweep_specs
+from minipeft.racing.sweep import SWEEP_SEEDS, grid, sweep, sweep_specs
 from minipeft.racing.table import interval, markdown, summarise
 
 
@@ -144,16 +144,18 @@ def test_tuning_takes_the_rate_that_is_best_on_dev(base_folder, own_data, tmp_pa
     asked = []
 
     def pretend(specs, workers, description, done=None):
-        """Dev scores that favour the second rate of every grid."""
+        """Dev scores that favour the third rate of every grid."""
         asked.extend(specs)
-        return [{"dev": 50.0 + (spec.learning_rate == grid(spec.method)[1])} for spec in specs]
+        return [{"dev": 50.0 + (spec.learning_rate == grid(spec.method)[2])} for spec in specs]
 
     monkeypatch.setattr("minipeft.racing.sweep.run_all", pretend)
     base = RunSpec(folder=str(tmp_path), model=base_folder, task="", method="", data=own_data)
     best, tried = sweep(base, ["untuned", "lora", "random_base"], workers=1)
-    assert best == {"lora": grid("lora")[1], "random_base": grid("full")[1]}
+    assert best == {"lora": grid("lora")[2], "random_base": grid("full")[2]}
+    assert all(row["inside"] and len(row["dev"]) == 4 for row in tried.values())
     assert {spec.split for spec in asked} == {"dev"}, "tuning must not read the test split"
-    assert len(asked) == len(grid("lora")) + len(grid("full"))
+    assert len(asked) == 3 * len(grid("lora")) + 3 * len(grid("full"))
+    assert {spec.seed for spec in asked} == set(SWEEP_SEEDS) and len({spec.folder for spec in asked}) == len(asked)
 
 
 def test_the_rates_to_try_are_those_of_the_way_a_method_is_used():
@@ -165,7 +167,7 @@ def test_the_rates_to_try_are_those_of_the_way_a_method_is_used():
 
 def test_what_a_method_takes_from_the_task_is_there_when_it_is_tuned():
     specs = sweep_specs(RunSpec("x", "t5-0.8m", "topic", ""), ["prompt_tuning:init=labels"])
-    assert [spec.learning_rate for spec in specs] == list(grid("prompt_tuning"))
+    assert [spec.learning_rate for spec in specs] == [rate for rate in grid("prompt_tuning") for _ in SWEEP_SEEDS]
 
 
 def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own_data, tmp_path):
