@@ -1,9 +1,11 @@
 """`python -m minipeft.racing.tables`: fills the tables of data/results/README.md from the result files.
 
-Three kinds of line ask for a table below them:
+Five kinds of line ask for a table below them:
 
     [//]: # (table of data/results/topic.json)                               one race, with its costs
     [//]: # (scores of data/results/topic.json, data/results/category.json)  methods by tasks, scores only
+    [//]: # (differences of data/results/topic.json against full)            its rows against one of them
+    [//]: # (claims of data/results/claims.json)                             what papers claim, and the verdicts
     [//]: # (ratios of tests/benchmarks/step_time.json)                      a step here against one of peft
 """
 
@@ -13,25 +15,50 @@ from pathlib import Path
 
 from minipeft.files import write_text
 from minipeft.paths import DATA, REPOSITORY
+from minipeft.racing import differences_table
+from minipeft.racing.differences import differences
 from minipeft.racing.table import across_tasks, markdown
 
 ROOT = REPOSITORY
 PAGE = DATA / "results" / "README.md"
-MARK = re.compile(r"(\[//\]: # \((table|scores|ratios) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
+MARK = re.compile(r"(\[//\]: # \((table|scores|differences|claims|ratios) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
 
 
 def fill(text: str) -> str:
     """`text` with every table that it asks for made from the files as they are now."""
 
     def table(match: re.Match) -> str:
-        reports = [json.loads((ROOT / name.strip()).read_text(encoding="utf-8")) for name in match[3].split(",")]
-        if match[2] == "table":
-            return f"{match[1]}{markdown(reports[0]['rows'])}\n\n"
-        if match[2] == "ratios":
-            return f"{match[1]}{ratios(reports[0]['results'])}\n\n"
-        return f"{match[1]}{across_tasks({report['settings']['task']: report for report in reports})}\n\n"
+        return f"{match[1]}{MAKERS[match[2]](match[3])}\n\n"
 
     return MARK.sub(table, text)
+
+
+def report(name: str) -> dict:
+    """The content of a result file, named from the repository's folder."""
+    return json.loads((ROOT / name.strip()).read_text(encoding="utf-8"))
+
+
+def scores(names: str) -> str:
+    """Methods by tasks, of several files with commas between."""
+    reports = map(report, names.split(","))
+    return across_tasks({found["settings"]["task"]: found for found in reports})
+
+
+def against(text: str) -> str:
+    """The differences of "file against row"."""
+    name, row = text.split(" against ")
+    return differences_table.markdown(differences(report(name)["rows"], row))
+
+
+def claims(found: list[dict]) -> str:
+    """A line for each claim, with what its first comparison gave: seeds, difference and interval."""
+    lines = ["| | claim | source | verdict | n | difference |", "|---:|---|---|---|---:|---|"]
+    for claim in found:
+        ends = claim["interval"]
+        measured = f"{claim['difference']:+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]" if ends else "-"
+        cells = [claim["claim"], claim["source"], claim["verdict"], claim["n"] or "-", measured]
+        lines.append(f"| {claim['number']} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
 
 
 def ratios(results: list[dict]) -> str:
@@ -44,6 +71,15 @@ def ratios(results: list[dict]) -> str:
         cells = [f"{row['time_ratio'][1]:.2f}, {row['memory_ratio']:.2f}" if row else "-" for row in rows]
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+MAKERS = {
+    "table": lambda name: markdown(report(name)["rows"]),
+    "scores": scores,
+    "differences": against,
+    "claims": lambda name: claims(report(name)["claims"]),
+    "ratios": lambda name: ratios(report(name)["results"]),
+}
 
 
 def main(page: Path = PAGE) -> None:
