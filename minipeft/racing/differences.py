@@ -23,6 +23,7 @@ from statistics import mean, variance
 
 from minipeft.errors import UserError
 from minipeft.racing.student_t import two_sided_p, two_sided_point
+from minipeft.racing.text_spread import text_interval
 
 LEVEL_WITHIN = 2.0  # points: what is smaller matters to nobody who chooses a method
 ALPHA = 0.05
@@ -35,7 +36,8 @@ class Difference:
     """A row's mean score minus another's, in points. What is not known, as the interval of two fixed rows, is None.
 
     n: seeds, the fewer of the two rows'. low, high: the 95% interval. p: two-sided, of this pair alone. holm: p
-    corrected for the other pairs of the table. kind: "paired", "Welch", "one fixed" or "both fixed".
+    corrected for the other pairs of the table. kind: "paired", "Welch", "one fixed" or "both fixed". texts: the 95%
+    interval over seeds and texts (`text_spread.py`), where the rows have their answers.
     """
 
     row: str
@@ -48,6 +50,7 @@ class Difference:
     kind: str
     holm: float | None = None
     verdict: str = "open"
+    texts: tuple[float, float] | None = None
 
 
 def fixed(scores: list[float]) -> bool:
@@ -100,21 +103,24 @@ def judged(pairs: list[Difference]) -> list[Difference]:
     return [replace(pair, verdict=verdict(pair)) for pair in pairs]
 
 
-def differences(rows: list[dict], reference: str | None = None) -> list[Difference]:
+def differences(rows: list[dict], reference: str | None = None, common_texts: bool = True) -> list[Difference]:
     """Every row of a race minus the reference row, in the order of the rows; [] where there is none, or too few seeds.
 
     reference: a row's name; None for full tuning, or LoRA where that was not raced. The rows of one race have the same
-    seeds in the same order. Raises UserError for a name that no row has.
+    seeds in the same order. common_texts: and all seeds the same test texts. Raises UserError for an unknown name.
     """
-    by_name = {row["method"]: row["scores"] for row in rows}
+    by_name = {row["method"]: row for row in rows}
     if reference is None:
         reference = next((name for name in REFERENCES if name in by_name), None)
     elif reference not in by_name:
         raise UserError(f"There is no row {reference!r} to compare with. The rows are: {', '.join(by_name)}.")
-    if reference is None or max(map(len, by_name.values())) < FEWEST_SEEDS:
+    if reference is None or max(len(row["scores"]) for row in rows) < FEWEST_SEEDS:
         return []
-    theirs = by_name.pop(reference)
-    return judged([difference(name, ours, reference, theirs, paired=True) for name, ours in by_name.items()])
+    theirs, pairs = by_name.pop(reference), []
+    for name, ours in by_name.items():
+        found = difference(name, ours["scores"], reference, theirs["scores"], paired=True)
+        pairs.append(replace(found, texts=text_interval(ours, theirs) if common_texts else None))
+    return judged(pairs)
 
 
 def as_json(pairs: list[Difference]) -> list[dict]:
