@@ -38,6 +38,10 @@ BEST = "data/results/{}-ensemble.json: best"
      ("topic-quantized", "loftq", "qlora", "LoftQ is 0.8 below ("),
      ("topic-rank_budget", "adalora1", "lora1", "(0.6 above, "),
      ("sentiment-few_shot", "ppt", "prompt_tuning", "stays open ("),
+     ("sentiment-fusion", "fusion", "own adapter", "the target's own adapter stays open ("),
+     ("topic-adapter_drop", "drop0", "robust", "by 1.6 points with all adapters ("),
+     ("topic-drop_curve", "data/results/topic-drop_curve.json: specialised: 1",
+      "data/results/topic-drop_curve.json: robust: 1", "by 10.3 with one layer dropped ("),
      ("sentiment_food-few_shot", "ppt", "prompt_tuning", "[-3.7, 4.1] and ")],
 )  # fmt: skip
 def test_an_interval_on_the_page_is_that_of_its_rows(file, ours, theirs, words):
