@@ -103,11 +103,11 @@ def judged(pairs: list[Difference]) -> list[Difference]:
     return [replace(pair, verdict=verdict(pair)) for pair in pairs]
 
 
-def differences(rows: list[dict], reference: str | None = None, common_texts: bool = True) -> list[Difference]:
+def differences(rows: list[dict], reference: str | None = None) -> list[Difference]:
     """Every row of a race minus the reference row, in the order of the rows; [] where there is none, or too few seeds.
 
     reference: a row's name; None for full tuning, or LoRA where that was not raced. The rows of one race have the same
-    seeds in the same order. common_texts: and all seeds the same test texts. Raises UserError for an unknown name.
+    seeds in the same order. Raises UserError for a name that no row has.
     """
     by_name = {row["method"]: row for row in rows}
     if reference is None:
@@ -119,7 +119,7 @@ def differences(rows: list[dict], reference: str | None = None, common_texts: bo
     theirs, pairs = by_name.pop(reference), []
     for name, ours in by_name.items():
         found = difference(name, ours["scores"], reference, theirs["scores"], paired=True)
-        pairs.append(replace(found, texts=text_interval(ours, theirs) if common_texts else None))
+        pairs.append(replace(found, texts=text_interval(ours, theirs)))
     return judged(pairs)
 
 

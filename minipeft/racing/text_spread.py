@@ -22,10 +22,13 @@ from minipeft.tasks.answers import RIGHT
 
 
 def rightness(row: dict) -> np.ndarray | None:
-    """(seeds, texts), 1 where the answer is right; None where a row has no answers, or a score that is no mean of them.
+    """(seeds, texts), 1 where the answer is right; None where that cannot be told.
 
-    Files from before answers were kept have none; F1 and overlap are no means over texts.
+    Files from before answers were kept have none, F1 and overlap are no means over texts, and a seed that draws words
+    of its own (`word_draw`) is tested on texts of its own.
     """
+    if len({run.get("word_draw", 0) for run in row.get("runs", ())}) > 1:
+        return None
     marks = [run.get("predictions", "") for run in row.get("runs", ())]
     if not marks or not marks[0] or len(set(map(len, marks))) > 1:
         return None
