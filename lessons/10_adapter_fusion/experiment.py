@@ -27,7 +27,7 @@ from minipeft.racing.pool import default_workers, run_all
 from minipeft.racing.rates import winner
 from minipeft.racing.runs import RunSpec, get_task
 from minipeft.racing.sweep import RESULTS, SWEEP_SEEDS, bundled_rates, grid
-from minipeft.racing.table import interval, stored, summarise
+from minipeft.racing.table import interval, score_cell, stored, summarise
 from minipeft.tasks.registry import load_task
 from minipeft.training.adapter_files import load_adapter
 from minipeft.training.evaluating import evaluate
@@ -135,7 +135,7 @@ def fusion(args: argparse.Namespace) -> None:
     write_json(RESULTS / f"{args.target}-fusion.json", report)
     picture(report, RESULTS / f"{args.target}-fusion.png")
     for row in report["rows"]:
-        print(f"{row['method']:>24}  {row['mean']:.1f} +- {row['interval']:.1f}")
+        print(f"{row['method']:>24}  {score_cell(row)}")
 
 
 def curves(race: Path) -> dict:

@@ -15,6 +15,7 @@ from minipeft.memory.counting import step_memory
 from minipeft.methods.method import Method
 from minipeft.models import load, random_init
 from minipeft.provenance import provenance
+from minipeft.racing.beside_the_score import forgotten, steps_to_learn
 from minipeft.racing.entries import make_method
 from minipeft.racing.finished import digest, finished
 from minipeft.tasks.answers import marked
@@ -32,7 +33,7 @@ CONTROLS = {
     "untuned": "the frozen base as it is: no training",
     "random_base": "full tuning of the same network from random weights: what pretraining is worth",
 }
-
+EVALUATE_EVERY = 50  # steps: to which it is known how soon a run has learned
 UNTRAINED = {"trained_parameters": 0, "moved_parameters": 0, "adapter_bytes": 0}
 
 
@@ -41,6 +42,7 @@ class RunSpec:
     """Everything that decides a run's outcome; `folder` is where its files go.
 
     label: what tables call the run, "" for the method's name. shots: train on so many examples, drawn by the seed.
+    schedule: of the learning rate, one of `training/schedules.py`.
     """
 
     folder: str
@@ -60,6 +62,7 @@ class RunSpec:
     label: str = ""
     shots: int | None = None
     max_source_length: int = 256
+    schedule: str = "linear"
 
     @property
     def row(self) -> str:
@@ -134,6 +137,8 @@ def make(spec: RunSpec, progress: bool) -> dict:
         return failed(spec, result, error)
     result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
     result |= read_split(spec, task, model)
+    if spec.split != "dev" and spec.method != "random_base":  # which has nothing to forget
+        result["forgotten"] = forgotten(model, spec.model)
     if is_first_process():
         write_json(spec.result_file, result)
     return result
@@ -162,14 +167,9 @@ def read_split(spec: RunSpec, task: Task, model) -> dict:
 
 def training_settings(spec: RunSpec) -> TrainingSettings:
     """How the run is trained. Raises UserError for what nothing can be learned with."""
-    return TrainingSettings(
-        steps=spec.steps,
-        batch_size=spec.batch_size,
-        learning_rate=spec.learning_rate,
-        patience=spec.patience,
-        seed=spec.seed,
-        max_source_length=spec.max_source_length,
-    )
+    names = ("steps", "batch_size", "learning_rate", "schedule", "patience", "seed", "max_source_length")
+    told = {name: getattr(spec, name) for name in names}
+    return TrainingSettings(**told, evaluate_every=EVALUATE_EVERY)
 
 
 def train(spec: RunSpec, task: Task, model, settings: TrainingSettings, progress: bool) -> dict:
@@ -185,6 +185,8 @@ def train(spec: RunSpec, task: Task, model, settings: TrainingSettings, progress
         save_adapter(adapter, model, method)
     return {
         "dev": outcome.best_dev,
+        "dev_scores": outcome.dev_scores,
+        "steps_to_90": steps_to_learn(outcome.dev_scores, task.chance),
         "trained_parameters": method.stored_count(),
         "moved_parameters": moved,
         "seconds_per_step": outcome.seconds_per_step,

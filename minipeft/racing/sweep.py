@@ -10,6 +10,11 @@ from statistics import mean
 
 from minipeft.errors import UserError
 from minipeft.files import read_json, write_json
+from minipeft.methods.prompts.embedding_size import embedding_size
+from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.registry import METHODS
+from minipeft.methods.selective.full import Full
+from minipeft.models import load
 from minipeft.paths import DATA
 from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method, parse_entry
@@ -20,13 +25,26 @@ from minipeft.racing.runs import RunSpec, folder_name, get_task, new_method
 RESULTS = DATA / "results"
 TUNED = RESULTS / "learning_rates.json"
 SWEEP_SEEDS = (1000, 1001, 1002)  # apart from the seeds 0, 1, 2, ... that are reported
+UNIT = "unit of prompts"  # what a file of rates says of them
 WIDENINGS = 4  # how often a grid may grow
 
 
 def bundled_rates(model: str, task: str) -> dict[str, float]:
     """The rates that won our own sweep for this model and task, by method; empty where there was none."""
-    rates = read_json(TUNED) if TUNED.exists() else {}
-    return rates.get(model, {}).get(task, {})
+    return read_rates(TUNED).get(model, {}).get(task, {})
+
+
+def read_rates(file: Path) -> dict:
+    """A file of rates by model, task and method. In older ones those of prompts are not in units of the embeddings."""
+    rates = read_json(file) if file.exists() else {}
+    if UNIT not in rates:
+        for model, tasks in rates.items():
+            size = float(embedding_size(load(model)))
+            for found in tasks.values():
+                prompts = [name for name in found if issubclass(METHODS.get(name, Full), PromptTuning)]
+                found.update({name: float(f"{found[name] / size:.3g}") for name in prompts})
+        rates[UNIT] = "the r.m.s. of the base's embeddings"
+    return rates
 
 
 def grid(method: str, hyperparameters: dict | None = None) -> tuple[float, ...]:

@@ -120,13 +120,13 @@ def test_compare_makes_a_table_and_keeps_finished_runs(capsys, base_folder, own_
 
 
 def test_patience_ends_the_runs_of_train_and_compare_early(base_folder, own_data, tmp_path, monkeypatch):
-    """At a rate of nearly zero the dev score never rises, so the second evaluation, at step 200, is the last."""
+    """At a rate of nearly zero the dev score never rises, so the second evaluation, at step 100, is the last."""
     flags = ["--model", base_folder, "--data", own_data, "--steps", "230", "--patience", "1"]
     assert (
         main(["train", *flags, "--learning-rate", "1e-12", "--batch-size", "2", "--out", str(tmp_path / "train")]) == 0
     )
     result = json.loads((tmp_path / "train" / "result.json").read_text(encoding="utf-8"))
-    assert result["spec"]["patience"] == 1 and len(result["losses"]) == 50  # every fourth of 200
+    assert result["spec"]["patience"] == 1 and len(result["losses"]) == 50  # every second of 100
     asked = []
     monkeypatch.setattr("minipeft.commands.compare.compare", lambda spec, *rest: asked.append(spec))
     assert main(["compare", "--methods", "lora", *flags]) == 0

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from minipeft.errors import TrainingFailed, UserError
+from minipeft.models import load
 from minipeft.racing import runs, sweep
 from minipeft.racing.rates import is_inside, next_rate, value, winner
 from minipeft.racing.runs import RunSpec
-from minipeft.racing.sweep import SWEEP_SEEDS, WIDENINGS, dev_means, grid
+from minipeft.racing.sweep import SWEEP_SEEDS, WIDENINGS, dev_means, grid, read_rates
 
 
 def test_a_rate_is_worth_its_mean_less_its_spread():
@@ -48,6 +49,16 @@ def test_a_grid_grows_by_its_own_factor():
     rates = dict.fromkeys((0.01, 0.03, 0.1, 0.3), [])
     assert next_rate(rates, 0.3) == 0.9 and next_rate(rates, 0.01) == 0.00333
     assert is_inside(rates, 0.03) and not is_inside(rates, 0.3) and not is_inside(rates, 0.01)
+
+
+def test_rates_of_prompts_in_older_files_are_read_in_units_of_the_embeddings(tmp_path):
+    file, older = tmp_path / "rates.json", {"t5-0.8m": {"topic": {"spot": 3.0, "lora": 0.5, "random_base": 0.2}}}
+    file.write_text(json.dumps(older), encoding="utf-8")
+    size = load("t5-0.8m").embedding.weight.square().mean().sqrt().item()
+    read = read_rates(file)
+    assert read["t5-0.8m"]["topic"] == {"spot": pytest.approx(3.0 / size, rel=0.01), "lora": 0.5, "random_base": 0.2}
+    file.write_text(json.dumps(read), encoding="utf-8")
+    assert read_rates(file) == read, "once"
 
 
 @pytest.fixture
