@@ -26,6 +26,7 @@ from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers
 from minipeft.racing.race import race
 from minipeft.racing.runs import CONTROLS, RunSpec, folder_name, get_task
+from minipeft.racing.slices_table import slices_table
 from minipeft.racing.sweep import bundled_rates, entry_specs
 from minipeft.racing.table import growing_header, growing_line, markdown
 
@@ -120,6 +121,8 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
     print("Behind the score, ± or in brackets: its 95% interval over seeds, of rows that train nothing over texts.")
     print("Trained: the parameters that training moves. Stored: those of the adapter file. Forgotten: by how many nats")
     print("a token the base's own held-out loss rose. Steps to 90%: of the way from chance to the best dev score.")
+    if slices := slices_table(report["rows"]):
+        print(f"\nThe mean score on each slice of the texts:\n\n{slices}")
     if pairs := differences(report["rows"]):
         print(f"\nDoes a row differ from {pairs[0].against}?\n\n{told(pairs)}")
     report["differences"] = as_json(pairs)

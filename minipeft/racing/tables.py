@@ -1,9 +1,10 @@
 """`python -m minipeft.racing.tables`: fills the tables of data/results/README.md from the result files.
 
-Five kinds of line ask for a table below them:
+Six kinds of line ask for a table below them:
 
     [//]: # (table of data/results/topic.json)                               one race, with its costs
     [//]: # (scores of data/results/topic.json, data/results/category.json)  methods by tasks, scores only
+    [//]: # (slices of data/results/sentiment.json)                          its rows on each sort of text
     [//]: # (differences of data/results/topic.json against full)            its rows against one of them
     [//]: # (claims of data/results/claims.json)                             what papers claim, and the verdicts
     [//]: # (ratios of tests/benchmarks/step_time.json)                      a step here against one of peft
@@ -17,11 +18,12 @@ from minipeft.files import write_text
 from minipeft.paths import DATA, REPOSITORY
 from minipeft.racing import differences_table
 from minipeft.racing.differences import differences
+from minipeft.racing.slices_table import slices_table
 from minipeft.racing.table import across_tasks, markdown
 
 ROOT = REPOSITORY
 PAGE = DATA / "results" / "README.md"
-MARK = re.compile(r"(\[//\]: # \((table|scores|differences|claims|ratios) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
+MARK = re.compile(r"(\[//\]: # \((table|scores|slices|differences|claims|ratios) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
 
 
 def fill(text: str) -> str:
@@ -76,6 +78,7 @@ def ratios(results: list[dict]) -> str:
 MAKERS = {
     "table": lambda name: markdown(report(name)["rows"]),
     "scores": scores,
+    "slices": lambda name: slices_table(report(name)["rows"]),
     "differences": against,
     "claims": lambda name: claims(report(name)["claims"]),
     "ratios": lambda name: ratios(report(name)["results"]),
