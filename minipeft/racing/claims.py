@@ -80,6 +80,7 @@ def judged(asked: dict) -> dict:
         "files": files_of([entry[side] for entry in comparisons for side in ("first", "second")]),
         "settled_by": asked.get("settled_by"),
         "untested_part": asked.get("untested"),
+        "test_bed": asked.get("test_bed", False),  # whether our base, grid or data explain the verdict, not the claim
         **{key: main.get(key) for key in ("n", "difference", "interval")},
         "comparisons": comparisons,
         "note": asked["note"],

@@ -3,8 +3,9 @@
     P(|T| >= t) = 2 c * integral of sin(x)^(v - 1) over x from 0 to arctan(sqrt(v) / t),
     c = Gamma((v + 1) / 2) / (sqrt(pi) Gamma(v / 2))
 
-v: the degrees of freedom, any number from 1 on. It is the density's own integral from t on, where T = sqrt(v) / tan(x)
-makes the infinite tail a finite stretch. Gauss-Legendre quadrature takes it to six digits or more.
+v: the degrees of freedom, any number from 1 to 100,000. It is the density's own integral from t on, where
+T = sqrt(v) / tan(x) makes the infinite tail a finite stretch. Gauss-Legendre quadrature takes it to four digits or
+more.
 
 Source: "Student", The probable error of a mean (Biometrika, 1908).
 """

@@ -53,12 +53,15 @@ def against(text: str) -> str:
 
 
 def claims(found: list[dict]) -> str:
-    """A line for each claim, with what its first comparison gave: seeds, difference and interval."""
-    lines = ["| | claim | source | verdict | n | difference |", "|---:|---|---|---|---:|---|"]
+    """A line for each claim: how many comparisons say yes, no and open, and what the first one gave."""
+    lines = ["| | claim | source | verdict | yes, no, open | n | difference |", "|---:|---|---|---|---|---:|---|"]
     for claim in found:
+        outcomes = [entry["outcome"] for entry in claim["comparisons"]]
+        counts = ", ".join(str(outcomes.count(said)) for said in ("yes", "no", "open")) if outcomes else "-"
+        verdict = claim["verdict"] + (" (test bed)" if claim["test_bed"] else "")
         ends = claim["interval"]
         measured = f"{claim['difference']:+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]" if ends else "-"
-        cells = [claim["claim"], claim["source"], claim["verdict"], claim["n"] or "-", measured]
+        cells = [claim["claim"], claim["source"], verdict, counts, claim["n"] or "-", measured]
         lines.append(f"| {claim['number']} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

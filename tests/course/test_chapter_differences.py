@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from minipeft.racing.addresses import numbers_at
-from minipeft.racing.differences import difference, judged
+from minipeft.racing.differences import LEVEL_WITHIN, difference, judged
 
 ADAPTED = "02_span_corruption/results.json: runs/races/t5-0.8m: prompt_tuning"
 SPAN = "02_span_corruption/results.json: runs/races/t5-0.8m-span"
@@ -61,6 +61,15 @@ def test_the_gap_on_the_third_base_of_chapter_05_is_wider():
 def test_no_rank_of_chapter_13_can_be_told_from_full_tuning():
     found = verdicts(*((f"{RANKS}: rank {rank}", f"{RANKS}: full") for rank in (1, 2, 4, 8, 16, 32)))
     assert found[0] == "level" and set(found) <= {"level", "open"}
+
+
+def test_values_and_outputs_do_better_than_queries_and_keys_in_chapter_13():
+    places = [
+        (f"{RANKS}: {better}", f"{RANKS}: {worse}") for better in ("value", "output") for worse in ("query", "key")
+    ]
+    assert verdicts(*places) == ["higher"] * 4
+    both = pair(f"{RANKS}: query, value", f"{RANKS}: rank 1")
+    assert both.low > -LEVEL_WITHIN, "queries with values are as good as everything"
 
 
 def test_the_shapes_of_chapter_13_lie_within_four_points():

@@ -49,7 +49,7 @@ def test_every_file_is_there_and_every_law_has_its_test():
 def test_what_is_typed_holds_no_number_that_is_computed():
     typed = json.loads(ASKED.read_text(encoding="utf-8"))["claims"]
     assert {key for claim in typed for key in claim} <= {
-        *("number", "claim", "source", "compare", "settled_by", "untested", "note"),
+        *("number", "claim", "source", "compare", "settled_by", "untested", "test_bed", "note"),
     }
     assert {key for claim in typed for entry in claim.get("compare", ()) for key in entry} == {
         *("first", "second", "expect"),
