@@ -77,7 +77,8 @@ def mean_slices(runs: list[dict]) -> dict[str, float]:
 def kept_of_run(run: dict, split: str) -> dict:
     """What a report keeps of one run: about 600 characters for 600 texts."""
     slices = {name: round(score, 2) for name, score in run.get("slices", {}).items()}
-    kept = {"seed": run["spec"].get("seed", 0), "score": run[split], "slices": slices}
+    told = {name: run["spec"].get(name, 0) for name in ("seed", "word_draw")}
+    kept = {**told, "score": run[split], "slices": slices}
     kept |= {name: run[name] for name in ("forgotten", "steps_to_90") if known(run.get(name))}
     return {**kept, "predictions": run.get("predictions", "")}
 

@@ -5,6 +5,7 @@ import pytest
 
 from minipeft.racing.differences import difference, differences
 from minipeft.racing.differences_table import markdown, told
+from minipeft.racing.table import summarise
 from minipeft.racing.text_spread import rightness, text_interval, two_way_error
 
 
@@ -59,6 +60,13 @@ def test_where_seeds_do_not_matter_it_is_the_error_of_a_share():
 
 def test_where_every_text_is_answered_alike_there_is_no_spread():
     assert text_interval(row(np.ones((3, 4))), row(np.zeros((3, 4)))) == (100, 100)
+
+
+def test_a_row_of_a_race_keeps_which_words_a_run_drew():
+    run = {"spec": {"method": "lora", "seed": 1}, "test": 50.0, "predictions": ".1", "trained_parameters": 1,
+           "total_parameters": 9, "adapter_bytes": 9}  # fmt: skip
+    assert summarise([run])[0]["runs"][0]["word_draw"] == 0, "the words of the task's files"
+    assert summarise([run | {"spec": {**run["spec"], "word_draw": 3}}])[0]["runs"][0]["word_draw"] == 3
 
 
 def test_a_single_run_stands_beside_every_seed_of_the_other_row():

@@ -83,6 +83,6 @@ def test_a_row_keeps_its_runs_and_the_mean_of_each_slice():
     found = {"slices": {"plain": 90.0, "negation": 30.0}, "predictions": "..0"}
     (row,) = summarise([result(0, 60.0, **found), result(1, 70.0, slices={"plain": 80.0, "negation": 60.0})])
     assert row["slices"] == {"plain": 85.0, "negation": 45.0}
-    assert row["runs"][0] == {"seed": 0, "score": 60.0, **found}
+    assert row["runs"][0] == {"seed": 0, "word_draw": 0, "score": 60.0, **found}
     (older,) = summarise([result(0, 60.0), result(1, 70.0)])
     assert older["slices"] == {} and [run["predictions"] for run in older["runs"]] == ["", ""]
