@@ -12,6 +12,10 @@ class UserError(ValueError):
     """Raised for bad input; the command line prints its sentence alone and exits with status 2."""
 
 
+class TrainingFailed(UserError):
+    """The loss is no number any more: the learning rate was too high."""
+
+
 def one_line(error: Exception) -> str:
     """What any error says, on one line of a length that can be read: it may quote all of somebody's file."""
     text = " ".join(str(error).split())

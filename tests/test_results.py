@@ -36,6 +36,7 @@ def race(name):
     return {row["method"]: row for row in report["rows"]}
 
 
+PAGE = (DATA / "results" / "README.md").read_text(encoding="utf-8")
 INPUT_PROMPTS = ("prompt_tuning", "spot", "ppt", "p_tuning", "prompt_ensemble", "embedding_prefix")
 
 
@@ -62,8 +63,6 @@ def test_what_is_said_of_p_tuning_v2():
     for name, apart in (("sentiment-prompts", 15), ("topic-prompts", 7)):
         rows = race(name)
         assert round(max(rows["p_tuning_v2"]["scores"]) - min(rows["p_tuning_v2"]["scores"])) == apart
-    topic = race("topic-prompts")
-    assert topic["p_tuning_v2"]["mean"] + topic["p_tuning_v2"]["interval"] > topic["prefix_tuning"]["mean"]
 
 
 def test_bitfit_is_as_good_as_full_tuning_on_gpt2():
@@ -74,10 +73,11 @@ def test_bitfit_is_as_good_as_full_tuning_on_gpt2():
 @pytest.mark.parametrize("name", ("sentiment-few_shot", "sentiment_food-few_shot"))
 def test_with_few_examples_a_prompt_from_a_related_task_decides(name):
     rows = race(name)
-    lowest = rows["spot"]["mean"] - rows["spot"]["interval"]
-    others = [row for method, row in rows.items() if method != "spot"]
-    assert all(lowest > row["mean"] + (0 if row["method"] == "untuned" else row["interval"]) for row in others)
-    assert all(row["mean"] < 63 for row in others)
+    assert all(row["mean"] < 63 for method, row in rows.items() if method != "spot")
+    task = name.partition("-")[0]
+    sources = json.loads((DATA / "results" / "source_prompts.json").read_text(encoding="utf-8"))["tasks"]
+    assert abs(sources[task]["score"] - rows["spot"]["mean"]) < 2.5, "as it is, it has as much"
+    assert f"{sources[task]['score']:.1f} on `{task}`" in " ".join(PAGE.split())
 
 
 def test_what_is_said_of_prompts_from_unlabelled_text():
@@ -92,6 +92,11 @@ def test_what_is_said_of_prompts_from_unlabelled_text():
         assert "pretrained=ppt-single" in command, "the prompt raced is the one from graded reviews"
 
 
+def moved_by(row):
+    """The parameters that training moves: one gradient of four bytes each."""
+    return row["memory"]["gradients"] / 4
+
+
 TASKS_OF_METHODS = pytest.mark.parametrize("task", ("sentiment", "topic"))
 CONTROLS = ("random_base", "untuned")
 
@@ -99,7 +104,8 @@ CONTROLS = ("random_base", "untuned")
 @TASKS_OF_METHODS
 def test_what_is_said_of_adapters(task):
     rows = race(f"{task}-adapters")
-    assert abs(rows["mam"]["mean"] - rows["full"]["mean"]) < 1 and 2 <= rows["mam"]["percent"] < 2.5
+    assert 2 <= rows["mam"]["percent"] < 2.5
+    assert round(100 * moved_by(rows["mam"]) / moved_by(rows["full"])) == 69
     if task == "sentiment":
         report = json.loads((DATA / "results" / "sentiment-adapters.json").read_text(encoding="utf-8"))
         rates = [float(rate) for rate in report["sweep"]["pfeiffer"]]
@@ -117,18 +123,12 @@ def test_what_is_said_of_low_rank(task):
     means = [row["mean"] for row in rows.values()]
     assert all(abs(mean - full) < 2 for mean in means) and max(means) - min(means) < 2.5
     assert (rows["vera"]["trained"], rows["oft"]["trained"], rows["lora"]["trained"]) == (5344, 9856, 46848)
-    lora = rows.pop("lora")
-    apart = [name for name, row in rows.items() if abs(row["mean"] - lora["mean"]) > row["interval"] + lora["interval"]]
-    assert apart == (["pissa"] if task == "topic" else [])
-    assert task == "sentiment" or round(lora["mean"] - rows["pissa"]["mean"]) == 1
 
 
 def test_what_is_said_of_a_budget_of_ranks():
     rows = race("topic-rank_budget")
     for low, high in (("lora1", "adalora1"), ("lora4", "adalora4")):
         assert abs(rows[low]["trained"] - rows[high]["trained"]) < 0.01 * rows["lora4"]["trained"], "an equal budget"
-    ends = [(row["mean"] - row["interval"], row["mean"] + row["interval"]) for row in rows.values()]
-    assert max(low for low, _ in ends) <= min(high for _, high in ends), "the intervals of all four overlap"
 
 
 @pytest.mark.parametrize("row, rank", [("adalora1", 1), ("adalora4", 4)])
@@ -146,7 +146,6 @@ def test_what_is_said_of_where_an_adapter_stands():
     means = {name: row["mean"] for name, row in rows.items()}
     best, sequential = rows["large parallel ffn"], rows["large sequential ffn"]
     assert best["mean"] == max(means.values()) and f"{best['mean'] - sequential['mean']:.1f}" == "1.6"
-    assert best["mean"] - best["interval"] < sequential["mean"] + sequential["interval"], "the intervals touch"
     assert means["large parallel attention"] < means["large sequential attention"]
     kinds = {name.split(" ", 1)[1] for name in rows}
     losses = [means[f"large {kind}"] - means[f"small {kind}"] for kind in kinds]
@@ -161,8 +160,7 @@ def test_what_is_said_of_where_an_adapter_stands():
 def test_what_is_said_of_adapter_fusion():
     rows = race("sentiment-fusion")
     fusion, food, own = (rows[name] for name in ("fusion", "sentiment_food adapter", "own adapter"))
-    page = (DATA / "results" / "README.md").read_text(encoding="utf-8")
-    assert f"alone has {food['mean']:.1f}, the fusion with it {fusion['mean']:.1f} ± {fusion['interval']:.1f}" in page
+    assert f"alone has {food['mean']:.1f}, the fusion with it {fusion['mean']:.1f} ± {fusion['interval']:.1f}" in PAGE
     assert max(rows, key=lambda name: rows[name]["mean"]) == "sentiment_food adapter"
     assert food["mean"] >= race("sentiment-prompts")["full"]["mean"]
     assert own["mean"] < fusion["mean"] < food["mean"] - fusion["interval"]
@@ -218,17 +216,10 @@ def test_what_is_said_of_four_bits():
     sentiment, ten = race("sentiment-quantized"), race("sentiment-quantized_10")
     assert f"{sentiment['lora']['mean'] - sentiment['qlora']['mean']:.1f}" == "1.8"
     assert f"{ten['lora']['mean'] - ten['qlora']['mean']:.1f}" == "0.5"
-    assert [f"{ten[row]['mean']:.1f} ± {ten[row]['interval']:.1f}" for row in ("qlora", "lora")] == [
-        "97.8 ± 1.4",
-        "98.3 ± 0.7",
-    ]
     topic = race("topic-quantized")
-    assert abs(topic["lora"]["mean"] - topic["qlora"]["mean"]) < 0.1, "as much as LoRA"
     for rows in (sentiment, topic):
         four = [rows[row] for row in ("qlora", "loftq", "qpissa", "int8")]
         assert all(abs(row["mean"] - rows["full"]["mean"]) < 2 for row in four)
-        ends = [(row["mean"] - row["interval"], row["mean"] + row["interval"]) for row in four]
-        assert max(low for low, _ in ends) <= min(high for _, high in ends), "all intervals overlap"
     rows = race("sentiment-all")
     assert 3.5 < rows["qlora"]["memory"]["activations"] / rows["qlora"]["memory"]["weights"] < 4.5
     assert 1.25 < rows["qlora"]["seconds_per_step"] / rows["lora"]["seconds_per_step"] < 1.45

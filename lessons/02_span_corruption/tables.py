@@ -3,7 +3,7 @@
 from statistics import mean
 
 from minipeft.course.chapters import beside
-from minipeft.course.experiment import Summary, table, together
+from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.racing.table import score_cell
 
 experiment = beside(__file__)
@@ -68,16 +68,19 @@ def costs(measured: dict) -> tuple[dict, dict]:
 
 
 def tuned_prompts(measured: dict) -> tuple[dict, dict]:
-    """Prompts tuned on each base, with the answers chosen and written."""
+    """Prompts tuned on each base, with the answers chosen and written, and the adapted base's score minus each."""
     rows, numbers = [], {}
+    adapted = by_row(measured["races"]["t5-0.8m"])["prompt_tuning"]["scores"]
     for base in STEPS:
         raced = measured["races"][base]
         for row in raced["rows"]:
             form, rate = ROWS[row["method"]], raced["learning_rates"][row["method"]]
             scores, labels = (mean(text[kind] for text in row["written"]) for kind in ("score", "label"))
             told = [score_cell(row), f"{scores:.1f}", f"{labels:.0f}%", f"{rate:g}" if rate else "-"]
-            rows.append([f"`{base}`", FORMS[form], *told])
+            ahead = "-" if base == "t5-0.8m" else apart(adapted, row["scores"])
+            rows.append([f"`{base}`", FORMS[form], *told, ahead])
             name = f"{short(base)}_{form}_prompt"
             numbers |= {"trained": row["trained"], "parameters": 100 * row["trained"] / row["percent"]}
             numbers |= {name: row["mean"], f"{name}_written": scores, f"{name}_interval": row["interval"] or 0.0}
-    return table(["base", "answer", "chosen", "written", "labels written", "best rate"], rows), numbers
+    columns = ["base", "answer", "chosen", "written", "labels written", "best rate", "`t5-0.8m` minus it"]
+    return table(columns, rows), numbers

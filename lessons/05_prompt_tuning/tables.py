@@ -4,7 +4,7 @@ import math
 import statistics
 
 from minipeft.course.chapters import beside
-from minipeft.course.experiment import Summary, by_row, table, together
+from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.racing.table import interval, plus_minus, score_cell
 
@@ -26,7 +26,7 @@ def summary(measured: dict) -> Summary:
         "ladder": ladder(measured, races),
         "lengths": lengths(measured, races),
         "starts": starts(measured, races),
-        "ensembles": ensembles(measured["bundled"]["votes"]),
+        "ensembles": ensembles(measured["bundled"]),
         "batches": mixed_batches(measured["batches"]),
         "bases": untuned_bases(measured["bases"]),
     }
@@ -59,16 +59,19 @@ def ladder(measured: dict, races: dict) -> tuple[dict, dict]:
 
 
 def lengths(measured: dict, races: dict) -> tuple[dict, dict]:
-    """What a longer prompt costs and brings."""
+    """What a longer prompt costs and brings, and how far it is above the one before."""
     by_length = {f"length {PromptTuning.prompt_length}": races[BASE]["prompt_tuning"]} | races["lengths"]
-    rows, numbers = [], {}
+    rows, numbers, shorter = [], {}, None
     for length, found in measured["memory"].items():
         row = by_length[f"length {length}"]
+        gained = apart(row["scores"], shorter["scores"]) if shorter else "-"
         small = [f"{found[part] / 1e3:.1f}" for part in ("gradients", "optimizer")]
-        rows.append([length, f"{row['trained']:,}", *small, f"{found['activations'] / 1e6:.1f}", score_cell(row)])
+        activations, shorter = f"{found['activations'] / 1e6:.1f}", row
+        rows.append([length, f"{row['trained']:,}", *small, activations, score_cell(row), gained])
         numbers[f"length_{length}"] = row["mean"]
         numbers[f"activations_{length}"] = found["activations"] / measured["memory"]["1"]["activations"]
-    return table(["vectors", "trained", "gradients, kB", "optimizer, kB", "activations, MB", "score"], rows), numbers
+    columns = ["vectors", "trained", "gradients, kB", "optimizer, kB", "activations, MB", "score", "gained"]
+    return table(columns, rows), numbers
 
 
 def starts(measured: dict, races: dict) -> tuple[dict, dict]:
@@ -81,17 +84,32 @@ def starts(measured: dict, races: dict) -> tuple[dict, dict]:
     for name, by_rate in sweeps.items():
         if by_rate:  # --quick does not tune
             numbers |= {f"{name}_worst_rate": min(by_rate.values()), f"{name}_best_rate": max(by_rate.values())}
-    return table(["start", "score"], [[name, score_cell(row)] for name, row in found.items()]), numbers
+    rows = []
+    for name, row in found.items():
+        others = [apart(row["scores"], other["scores"]) if other is not row else "-"
+                  for other in list(found.values())[:2]]  # fmt: skip
+        rows.append([name, score_cell(row), *others])
+    return table(["start", "score", "minus uniform", "minus tokens"], rows), numbers
 
 
-def ensembles(votes: dict) -> tuple[dict, dict]:
-    """Five prompts that vote, beside their members."""
+def ensembles(bundled: dict) -> tuple[dict, dict]:
+    """Five prompts that vote, beside their members and one prompt alone."""
     rows, numbers = [], {}
-    for task, found in votes.items():
-        rows.append([task, *(plus_minus(found[kind]["scores"]) for kind in ("average", "best", "ensemble"))])
+    for task, found in bundled["votes"].items():
+        average, best, vote = (found[kind]["scores"] for kind in ("average", "best", "ensemble"))
+        alone = bundled["scores"][task]["prompt_tuning"]["scores"]
+        rows.append([task, *map(plus_minus, (average, best, vote)), apart(vote, best), apart(alone, vote)])
         gain, half = gap(found["ensemble"], found["average"])
         numbers |= {f"vote_gain_{task}": gain, f"vote_gain_interval_{task}": half}
-    return table(["task", "average member", "best member on dev", "vote of five"], rows), numbers
+    columns = [
+        "task",
+        "average member",
+        "best member on dev",
+        "vote of five",
+        "vote minus best",
+        "one alone minus vote",
+    ]
+    return table(columns, rows), numbers
 
 
 def mixed_batches(measured: dict) -> tuple[dict, dict]:

@@ -2,7 +2,7 @@
 
 fusion: does AdapterFusion beat its best single adapter where examples are few? Stage 1 trains a Pfeiffer adapter on
 each source task, and one on the few examples of the target; stage 2 fuses them all on the same few examples. Learning
-rates of both stages are chosen on the target's dev split by a seed apart. Rows: the target's own adapter, that of every
+rates of both stages are chosen on the target's dev split by seeds apart. Rows: the target's own adapter, that of every
 source as it is, the fusion. Goes to `data/results/<target>-fusion.json`; can be killed and run again.
 
 drop: AdapterDrop's accuracy and speed by layers, from the adapters that a race has left (--race). Rows "drop0",
@@ -15,6 +15,7 @@ import json
 import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import mean
 
 from minipeft.commands.arguments import DEFAULT_MODEL, whole
 from minipeft.files import write_json
@@ -23,9 +24,10 @@ from minipeft.models import load
 from minipeft.provenance import provenance
 from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers, run_all
+from minipeft.racing.rates import winner
 from minipeft.racing.runs import RunSpec, get_task, task_of, with_seed
-from minipeft.racing.sweep import RESULTS, SWEEP_SEED, bundled_rates, grid
-from minipeft.racing.table import interval, stored, summarise
+from minipeft.racing.sweep import RESULTS, SWEEP_SEEDS, bundled_rates, grid
+from minipeft.racing.table import interval, score_cell, stored, summarise
 from minipeft.training.adapter_files import load_adapter
 from minipeft.training.evaluating import evaluate
 
@@ -37,7 +39,7 @@ def adapter_file(folder: Path | str) -> str:
 
 def few_shot_specs(base: RunSpec, seed: int, rate: float, own: str = "", sources: tuple[str, ...] = ()) -> RunSpec:
     """A run of the target with its few examples: its own adapter, or with `own` the fusion of that and the sources'."""
-    label, split = ("fusion" if own else "own adapter"), ("dev" if seed == SWEEP_SEED else "test")
+    label, split = ("fusion" if own else "own adapter"), ("dev" if seed in SWEEP_SEEDS else "test")
     folder = str(Path(base.folder) / f"{label.replace(' ', '_')}-{rate:g}-seed{seed}")
     method, told = ("adapter_fusion", {"adapters": [own, *sources]}) if own else ("pfeiffer", {})
     return replace(
@@ -51,12 +53,17 @@ def few_shot_specs(base: RunSpec, seed: int, rate: float, own: str = "", sources
     )
 
 
-def tune(base: RunSpec, workers: int, own: str = "", sources: tuple[str, ...] = ()) -> tuple[dict[float, float], float]:
-    """Dev scores by rate, and the rate that is best."""
-    rates = grid("adapter_fusion" if own else "pfeiffer")
-    results = run_all([few_shot_specs(base, SWEEP_SEED, rate, own, sources) for rate in rates], workers, "sweep on dev")
-    scores = {rate: result["dev"] for rate, result in zip(rates, results, strict=True)}
-    return scores, max(scores, key=scores.get)
+def tune(base: RunSpec, workers: int, own_rate: float = 0.0, sources: tuple[str, ...] = ()) -> tuple[dict, float]:
+    """Mean dev scores by rate, and the rate that wins; with `own_rate` of the fusion, which reads adapters of it."""
+    specs = []
+    for rate in grid("adapter_fusion" if own_rate else "pfeiffer"):
+        for seed in SWEEP_SEEDS:
+            own = adapter_file(few_shot_specs(base, seed, own_rate).folder) if own_rate else ""
+            specs.append(few_shot_specs(base, seed, rate, own, sources))
+    dev: dict[float, list[float]] = {}
+    for spec, result in zip(specs, run_all(specs, workers, "sweep on dev"), strict=True):
+        dev.setdefault(spec.learning_rate, []).append(result["dev"])
+    return {rate: mean(scores) for rate, scores in dev.items()}, winner(dev)
 
 
 def as_it_is(base: RunSpec, source: str, file: str, seeds: int) -> list[dict]:
@@ -107,8 +114,7 @@ def fusion(args: argparse.Namespace) -> None:
     own_scores, own_rate = tune(base, workers)
     own_specs = [few_shot_specs(base, seed, own_rate) for seed in seeds]
     own = run_all(own_specs, workers, "own adapter")
-    swept = adapter_file(few_shot_specs(base, SWEEP_SEED, own_rate).folder)
-    fusion_scores, fusion_rate = tune(base, workers, swept, files)
+    fusion_scores, fusion_rate = tune(base, workers, own_rate, files)
     fused_specs = [
         few_shot_specs(base, seed, fusion_rate, adapter_file(spec.folder), files)
         for seed, spec in zip(seeds, own_specs, strict=True)
@@ -130,7 +136,7 @@ def fusion(args: argparse.Namespace) -> None:
     write_json(RESULTS / f"{args.target}-fusion.json", report)
     picture(report, RESULTS / f"{args.target}-fusion.png")
     for row in report["rows"]:
-        print(f"{row['method']:>24}  {row['mean']:.1f} +- {row['interval']:.1f}")
+        print(f"{row['method']:>24}  {score_cell(row)}")
 
 
 def curves(race: Path) -> dict:

@@ -3,7 +3,7 @@
 from statistics import mean
 
 from minipeft.course.chapters import beside
-from minipeft.course.experiment import Summary, by_row, table, together
+from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.racing.table import interval, plus_minus
 
 experiment = beside(__file__)
@@ -43,14 +43,15 @@ def ranks(raced: dict, rows: dict) -> tuple[dict, dict]:
         row, rank = rows[name], name.removeprefix("rank ")
         paper = PAPER_FULL if name == "full" else PAPER_RANKS.get(int(rank), "-")
         rate = f"{raced['learning_rates'][name] or 0:g}"
-        cells.append([rank, f"{row['trained']:,}", plus_minus(row["scores"]), rate, paper])
+        ahead = "-" if name == "full" else apart(row["scores"], rows["full"]["scores"])
+        cells.append([rank, f"{row['trained']:,}", plus_minus(row["scores"]), ahead, rate, paper])
         if name != "full":
             numbers |= {f"rank{rank}": row["mean"], f"rank{rank}_interval": row["interval"] or 0.0}
             numbers[f"rank{rank}_trained"] = row["trained"]
     for rank in (1, 32):  # empty after --quick, which does not tune
         dev = raced["sweep"].get(f"rank {rank}", {})
         numbers |= {f"rank{rank} dev at {rate}": score for rate, score in dev.items()}
-    return table(["rank", "trained", "test", "best rate", "GPT-3, paper"], cells), numbers
+    return table(["rank", "trained", "test", "minus full", "best rate", "GPT-3, paper"], cells), numbers
 
 
 def places(rows: dict) -> tuple[dict, dict]:

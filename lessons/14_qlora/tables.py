@@ -4,7 +4,7 @@ import math
 from statistics import mean
 
 from minipeft.course.chapters import beside
-from minipeft.course.experiment import Summary, by_row, table, together
+from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.racing.table import interval, plus_minus
 
 experiment = beside(__file__)
@@ -63,34 +63,47 @@ def risen(values: list[float]) -> str:
 
 def losses(measured: dict) -> tuple[dict, dict]:
     rows, numbers = [["as it is", *(f"{mean(found['exact']):.3f}" for found in measured.values())]], {}
+    fewer = (("nf4", "fp4"), ("nf4", "int4"), ("int4", "fp4"))
     for name in FORMATS:
         rises = [rise(found[name], found["exact"]) for found in measured.values()]
         rows.append([name, *map(risen, rises)])
         numbers[f"{name}_loss_rise"] = mean(map(mean, rises))
+    for ours, theirs in fewer:
+        rows.append([f"{ours} minus {theirs}", *(apart(found[ours], found[theirs], 3) for found in measured.values())])
     return table(["format", *measured], rows), numbers
 
 
 def starts_table(measured: dict) -> dict:
-    """Percent of the weights' size, and the rise of the loss, on each base."""
+    """Percent of the weights' size, the rise of the loss on each base, and how much lower it is than QLoRA's."""
     labels = {"qlora": "QLoRA", "loftq1": "LoftQ, 1 round", "loftq5": "LoftQ, 5 rounds", "qpissa": "QPiSSA"}
     rows = []
     for name, label in labels.items():
         cells = [(f"{100 * base[name]['error']:.2f}", risen(rise(base[name]["loss"], base["exact"]["loss"])))
                  for base in measured.values()]  # fmt: skip
-        rows.append([label, *(cell for pair in cells for cell in pair)])
-    return table(["start", *(f"{base}: {what}" for base in measured for what in ("error %", "loss"))], rows)
+        saved = [apart(base[name]["loss"], base["qlora"]["loss"], 3) if name != "qlora" else "-"
+                 for base in measured.values()]  # fmt: skip
+        rows.append([label, *(cell for pair in cells for cell in pair), *saved])
+    columns = [*(f"{base}: {what}" for base in measured for what in ("error %", "loss")),
+               *(f"{base}: minus QLoRA" for base in measured)]  # fmt: skip
+    return table(["start", *columns], rows)
 
 
 def races(measured: dict) -> tuple[dict, dict]:
-    """Scores on both tasks, and the megabytes of the weights on the first."""
+    """Scores on both tasks, the difference to LoRA on the base in 32 bits, and the megabytes on the first task."""
     tasks = {task: by_row(measured[task]) for task in ("sentiment", "topic")}
     rows = []
     for name, label in NAMES.items():
         scores = [plus_minus(raced[name]["scores"]) if name in raced else "-" for raced in tasks.values()]
         memory = tasks["sentiment"][name]["memory"]
-        rows.append([label, *scores, *(f"{memory[part] / 1e6:.2f}" for part in ("weights", "gradients", "optimizer"))])
+        ahead = [apart(raced[name]["scores"], raced["lora"]["scores"]) if name in raced and name != "lora" else "-"
+                 for raced in tasks.values()]  # fmt: skip
+        rows.append(
+            [label, *scores, *ahead, *(f"{memory[part] / 1e6:.2f}" for part in ("weights", "gradients", "optimizer"))]
+        )
     numbers = {f"{task}_{name}": mean(row["scores"]) for task, raced in tasks.items() for name, row in raced.items()}
-    return table(["method", "sentiment", "topic", "weights MB", "gradients MB", "optimizer MB"], rows), numbers
+    columns = ["method", "sentiment", "topic", "minus LoRA, sentiment", "minus LoRA, topic",
+               *(f"{part} MB" for part in ("weights", "gradients", "optimizer"))]  # fmt: skip
+    return table(columns, rows), numbers
 
 
 def merging(measured: dict) -> tuple[dict, dict]:

@@ -32,17 +32,18 @@ BUDGETS = [
     "lora1=lora:rank=1:alpha=2",
     "lora2=lora:rank=2:alpha=4",
     "lora4=lora:rank=4:alpha=8",
-    "adalora1=adalora:rank=2:target_rank=1:alpha=4",
-    "adalora2=adalora:rank=3:target_rank=2:alpha=6",
-    "adalora4=adalora:rank=6:target_rank=4:alpha=12",
+    "adalora1=adalora:rank=2:target_rank=1:alpha=4:averaged=false",
+    "adalora2=adalora:rank=3:target_rank=2:alpha=6:averaged=false",
+    "adalora4=adalora:rank=6:target_rank=4:alpha=12:averaged=false",
 ]
 CHOICES = [
-    "adalora=adalora:rank=4:target_rank=1:alpha=8",
-    "sensitivity=adalora:rank=4:target_rank=1:alpha=8:criterion=sensitivity",
-    "magnitude=adalora:rank=4:target_rank=1:alpha=8:criterion=magnitude",
-    "at_once=adalora:rank=4:target_rank=1:alpha=8:final=0.9",
+    "adalora=adalora:rank=4:target_rank=1:alpha=8:averaged=false",
+    "sensitivity=adalora:rank=4:target_rank=1:alpha=8:criterion=sensitivity:averaged=false",
+    "magnitude=adalora:rank=4:target_rank=1:alpha=8:criterion=magnitude:averaged=false",
+    "at_once=adalora:rank=4:target_rank=1:alpha=8:final=0.9:averaged=false",
     "no_penalty=adalora:rank=4:target_rank=1:alpha=8:orthogonality=0",
-    "averaged=adalora:rank=4:target_rank=1:alpha=8:orthogonality=0.0014",  # 0.1 / 72: a mean over all P and Q
+    # 0.1 / 72, which is a mean over all P and Q:
+    "averaged=adalora:rank=4:target_rank=1:alpha=8:orthogonality=0.0014:averaged=false",
 ]
 CUTS, TRIPLETS = (108, 72, 36, 18, 9), 144  # triplets left, and all there are
 CRITERIA = ("sensitivity_uncertainty", "sensitivity", "magnitude", "equal", "random")
@@ -110,13 +111,13 @@ def trained(args: argparse.Namespace, seed: int, method: AdaLoRA):
     model, task = load(MODEL).to(args.device), load_task(TASK)
     method.attach(model)
     steps = 20 if args.quick else STEPS
-    fine_tune(model, method, task, TrainingSettings(steps, seed=seed, evaluate_every=steps))
+    fine_tune(model, method, task, TrainingSettings(steps, schedule="constant", seed=seed, evaluate_every=steps))
     return model, task
 
 
 def cut(args: argparse.Namespace, seed: int, gamma: float) -> dict:
     """Test scores of a trained, unpruned AdaLoRA as triplets are taken away by each criterion, without training on."""
-    method = AdaLoRA(rank=4, target_rank=4, alpha=8.0, final=0.0, orthogonality=gamma)
+    method = AdaLoRA(rank=4, target_rank=4, alpha=8.0, final=0.0, orthogonality=gamma, averaged=False)
     model, task = trained(args, seed, method)
     layers, limit = method.layers(), 100 if args.quick else None
     importance = measured_importance(model, method, task, seed)
@@ -169,7 +170,7 @@ def measured_importance(model, method: AdaLoRA, task, seed: int) -> Importance:
 
 def moves(args: argparse.Namespace, seed: int) -> dict:
     """One training run: at every pruning the triplets left in each matrix, and how many came and went."""
-    method, record, choice = AdaLoRA(rank=4, target_rank=1, alpha=8.0), [], {}
+    method, record, choice = AdaLoRA(rank=4, target_rank=1, alpha=8.0, averaged=False), [], {}
 
     def watched(step: int, total: int, act=method.after_step) -> None:
         if not choice:

@@ -6,7 +6,7 @@ from statistics import mean
 import torch
 
 from minipeft.course.chapters import beside
-from minipeft.course.experiment import Summary, by_row, table, together
+from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.methods.low_rank.adalora import AdaLoRA
 from minipeft.racing.table import interval, plus_minus, stored
 
@@ -60,31 +60,40 @@ def summary(measured: dict) -> Summary:
 
 
 def raced(found: dict, entries: list[str]) -> tuple[dict, dict]:
-    """A race of this chapter, in the order of its entries."""
+    """A race, in the order of its entries, with AdaLoRA minus LoRA of its rank, or minus AdaLoRA as it is."""
     rows, cells, numbers = by_row(found), [], {}
     for name in (entry.partition("=")[0] for entry in entries):
         row, rate = rows[name], f"{found['learning_rates'][name] or 0:g}"
-        cells.append([label(name), f"{moved(name):,}", f"{stored(row):,}", rate, plus_minus(row["scores"])])
+        beside = name.replace("adalora", "lora") if name[-1].isdigit() else "adalora"
+        ahead = apart(row["scores"], rows[beside]["scores"]) if beside != name else "-"
+        cells.append([label(name), f"{moved(name):,}", f"{stored(row):,}", rate, plus_minus(row["scores"]), ahead])
         numbers[f"{name}_score"] = row["mean"]
         if len(row["scores"]) > 1:
             numbers[f"{name}_interval"] = interval(row["scores"])
-    return table(["", "trained", "stored", "learning rate", "test accuracy, %"], cells), numbers
+    other = "minus LoRA of its rank" if "lora1" in rows else "minus AdaLoRA"
+    return table(["", "trained", "stored", "learning rate", "test accuracy, %", other], cells), numbers
 
 
 def topic(rows: dict) -> dict:
     """The longer race on topic."""
-    cells = [[label(row), f"{rows[row]['stored']:,}", plus_minus(rows[row]["scores"])] for row in sorted(rows)[::-1]]
-    return table(["600 steps on topic", "stored", "test accuracy, %"], cells)
+    cells = []
+    for name in sorted(rows)[::-1]:
+        scores, beside = rows[name]["scores"], name.replace("adalora", "lora")
+        ahead = apart(scores, rows[beside]["scores"]) if beside != name else "-"
+        cells.append([label(name), f"{rows[name]['stored']:,}", plus_minus(scores), ahead])
+    return table(["600 steps on topic", "stored", "test accuracy, %", "minus LoRA of its rank"], cells)
 
 
 def cuts(kind: str, seeds: list[dict]) -> tuple[dict, dict]:
     """Scores by the number of triplets left, one row for each way of choosing them."""
     rows, numbers = [], {f"cut_{kind}_whole": mean(seed["144"] for seed in seeds)}
+    first = [seed[CRITERIA[0]]["36"] for seed in seeds]
     for name in CRITERIA:
         columns = [[seed[name].get(str(left)) for seed in seeds] for left in CUTS]
-        rows.append([NAMES[name], *("-" if None in scores else plus_minus(scores) for scores in columns)])
+        ahead = apart([seed[name]["36"] for seed in seeds], first) if name != CRITERIA[0] else "-"
+        rows.append([NAMES[name], *("-" if None in scores else plus_minus(scores) for scores in columns), ahead])
         numbers |= {f"cut_{kind}_{name}_{left}": mean(seed[name][left] for seed in seeds) for left in seeds[0][name]}
-    return table(["triplets left of 144, chosen by", *map(str, CUTS)], rows), numbers
+    return table(["triplets left of 144, chosen by", *map(str, CUTS), "at 36, minus the first"], rows), numbers
 
 
 def rank_at_start(row: str) -> int:

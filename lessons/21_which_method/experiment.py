@@ -6,7 +6,6 @@ that another race has made already are kept.
 """
 
 import argparse
-import json
 import shlex
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from minipeft.racing.every_method import fitting, with_bundled_starts
 from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers
 from minipeft.racing.runs import CONTROLS, RunSpec
-from minipeft.racing.sweep import RESULTS, TUNED
+from minipeft.racing.sweep import RESULTS, TUNED, read_rates
 
 FIRST_RACE = ("full", "bitfit", "norm_tuning", "lora", "houlsby", "prompt_tuning", "prefix_tuning")  # one of each kind
 TASKS = ("sentiment", "sentiment_food", "topic", "category")
@@ -31,7 +30,7 @@ def accept(base: RunSpec, methods: list[str], seeds: int, workers: int, name: st
     report["command"] = command
     write_json(RESULTS / f"{name}.json", report)
     if not base.shots:
-        rates = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {}
+        rates = read_rates(TUNED)
         won = {row: rate for row, rate in report["learning_rates"].items() if rate and row in {*METHODS, *CONTROLS}}
         rates.setdefault(base.model, {}).setdefault(base.task, {}).update(won)
         write_json(TUNED, rates)

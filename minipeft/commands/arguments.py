@@ -131,7 +131,7 @@ def add_task(parser: argparse.ArgumentParser, flag: str = "--task") -> None:
 
 
 def add_patience(parser: argparse.ArgumentParser) -> None:
-    words = "stop after so many dev scores (one every 100 steps) without a better one (default: train all steps)"
+    words = "stop after so many dev scores (one every 50 steps) without a better one (default: train all steps)"
     parser.add_argument("--patience", type=whole(), help=words)
 
 

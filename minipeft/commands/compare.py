@@ -17,6 +17,8 @@ from minipeft.errors import UserError
 from minipeft.files import locked, write_json, write_text
 from minipeft.methods.registry import METHODS
 from minipeft.provenance import provenance
+from minipeft.racing.differences import as_json, differences
+from minipeft.racing.differences_table import told
 from minipeft.racing.entries import nearest, split_entries
 from minipeft.racing.every_method import fitting, with_bundled_starts
 from minipeft.racing.finished import check_report
@@ -24,6 +26,7 @@ from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers
 from minipeft.racing.race import race
 from minipeft.racing.runs import CONTROLS, RunSpec, folder_name, get_task
+from minipeft.racing.slices_table import slices_table
 from minipeft.racing.sweep import bundled_rates, entry_specs
 from minipeft.racing.table import growing_header, growing_line, markdown
 
@@ -115,7 +118,14 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
     report["seconds"] = round(time.time() - started, 1)
     table = markdown(report["rows"])
     print(f"\n{table}\n\nScore: {report['metric']} on {base.split}, in percent. Memory: MB at one training step.")
-    print("Trained: the parameters that training moves. Stored: those of the adapter file.")
+    print("Behind the score, ± or in brackets: its 95% interval over seeds, of rows that train nothing over texts.")
+    print("Trained: the parameters that training moves. Stored: those of the adapter file. Forgotten: by how many nats")
+    print("a token the base's own held-out loss rose. Steps to 90%: of the way from chance to the best dev score.")
+    if slices := slices_table(report["rows"]):
+        print(f"\nThe mean score on each slice of the texts:\n\n{slices}")
+    if pairs := differences(report["rows"]):
+        print(f"\nDoes a row differ from {pairs[0].against}?\n\n{told(pairs)}")
+    report["differences"] = as_json(pairs)
     write_json(file, report)
     write_text(Path(base.folder) / "table.md", table + "\n")
     path = Path(base.folder) / "picture.png"

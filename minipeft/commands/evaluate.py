@@ -26,6 +26,8 @@ def run(args) -> None:
     task = get_task(spec_from(args))
     result = evaluate(loaded(args), task, args.split, max_source_length=args.max_source_length)
     print(f"{task.name} {args.split}: {result['metric']} {result['score']:.1f}% on {result['n']} examples")
+    for name, score in result.get("slices", {}).items():
+        print(f"  {name}: {score:.1f}%")
 
 
 def loaded(args):

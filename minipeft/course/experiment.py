@@ -19,6 +19,7 @@ from minipeft.course.figures import draw_figures
 from minipeft.files import write_json
 from minipeft.provenance import provenance
 from minipeft.racing import race as racing
+from minipeft.racing.differences import difference
 from minipeft.racing.pool import default_workers
 from minipeft.racing.runs import RunSpec
 
@@ -101,7 +102,8 @@ def race(
     settle(Path(base.folder), asdict(replace(base, folder="", method="")))
     print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
     report = racing.race(base, entries, args.seeds, args.workers, tune=not args.quick)
-    return {key: report[key] for key in ("rows", "learning_rates", "sweep", "settings", "chance", "commits")}
+    told = ("rows", "learning_rates", "sweep", "sweep_runs", "settings", "chance", "commits")
+    return {key: report[key] for key in told}
 
 
 def kept(args: argparse.Namespace, name: str, measure_part: Callable[[], Any]) -> Any:
@@ -124,6 +126,13 @@ def together(parts: dict[str, tuple[dict, dict[str, float]]]) -> Summary:
     for _, found in parts.values():
         numbers |= found
     return {name: content for name, (content, _) in parts.items()}, numbers
+
+
+def apart(ours: list[float], theirs: list[float], digits: int = 1) -> str:
+    """A cell: how far two rows are apart, paired by seed (or batch), and the 95% interval of the difference."""
+    found = difference("", ours, "", theirs, paired=True)
+    ends = "" if found.low is None else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    return f"{found.difference:+.{digits}f}{ends}"
 
 
 def by_row(raced: dict) -> dict[str, dict]:

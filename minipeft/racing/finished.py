@@ -26,7 +26,8 @@ def finished(spec) -> dict | None:
         return None
     result = read_json(spec.result_file, ELSEWHERE)
     try:
-        earlier = type(spec)(**result["spec"])  # an older file lacks the fields that came later: their defaults
+        # An older file lacks the fields that came later: their defaults, but for the rate, which never fell then.
+        earlier = type(spec)(**{"schedule": "constant", **result["spec"]})
         whole = all(isinstance(result[name], int | float) for name in (spec.split, "trained_parameters"))
     except (KeyError, TypeError):
         whole = False

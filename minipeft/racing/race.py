@@ -16,7 +16,7 @@ from minipeft.racing.finished import finished
 from minipeft.racing.pool import run_all
 from minipeft.racing.rehearsal import rehearse
 from minipeft.racing.runs import RunSpec, folder_name, get_task, with_seed
-from minipeft.racing.sweep import entry_specs, sweep, sweep_specs
+from minipeft.racing.sweep import dev_means, entry_specs, sweep, sweep_specs
 from minipeft.racing.table import summarise
 from minipeft.training.settings import TrainingSettings
 from minipeft.training.trainer import fine_tune
@@ -42,7 +42,7 @@ def race(
     rehearse(entry_specs(base, entries))
     tried = {}
     if tune:
-        print(f"Learning rates on dev: {forecast(sweep_specs(base, entries), workers)}", flush=True)
+        print(f"Learning rates on dev, at first: {forecast(sweep_specs(base, entries), workers)}", flush=True)
         rates, tried = sweep(base, entries, workers)
     specs = make_specs(base, entries, seeds, rates or {})
     print(f"The race: {forecast(specs, workers)}", flush=True)
@@ -59,7 +59,8 @@ def race(
         "settings": asdict(replace(base, folder="", method="")),
         "seeds": seeds,
         "learning_rates": {spec.row: spec.learning_rate for spec in specs},
-        "sweep": tried,
+        "sweep": {row: dev_means(outcome) for row, outcome in tried.items()},
+        "sweep_runs": tried,
         "commits": sorted({result["provenance"]["commit"] for result in results}),  # runs may be older than the report
         "rows": summarise(results, base.split),
     }

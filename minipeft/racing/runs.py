@@ -9,16 +9,19 @@ from pathlib import Path
 
 import torch
 
-from minipeft.errors import UserError
+from minipeft.errors import TrainingFailed, UserError
 from minipeft.files import locked, read_json, write_json
 from minipeft.memory.counting import step_memory
 from minipeft.methods.method import Method
 from minipeft.models import load, random_init
 from minipeft.provenance import provenance
+from minipeft.racing.beside_the_score import forgotten, steps_to_learn
 from minipeft.racing.entries import make_method
 from minipeft.racing.finished import digest, finished
+from minipeft.tasks.answers import marked
 from minipeft.tasks.hand_written import first_prompt
 from minipeft.tasks.making.drawn import drawn_task
+from minipeft.tasks.metrics import RANKED
 from minipeft.tasks.own_data import load_jsonl
 from minipeft.tasks.registry import few_shot
 from minipeft.tasks.task import Task
@@ -31,6 +34,8 @@ CONTROLS = {
     "untuned": "the frozen base as it is: no training",
     "random_base": "full tuning of the same network from random weights: what pretraining is worth",
 }
+EVALUATE_EVERY = 50  # steps: to which it is known how soon a run has learned
+UNTRAINED = {"trained_parameters": 0, "moved_parameters": 0, "adapter_bytes": 0}
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class RunSpec:
 
     label: what tables call the run, "" for the method's name. shots: train on so many examples, drawn by the seed.
     word_draw: which draw of a bundled task's words; 0 is that of its files, and the only one of older results.
+    schedule: of the learning rate, one of `training/schedules.py`.
     """
 
     folder: str
@@ -59,6 +65,7 @@ class RunSpec:
     shots: int | None = None
     max_source_length: int = 256
     word_draw: int = 0
+    schedule: str = "linear"
 
     @property
     def row(self) -> str:
@@ -135,28 +142,47 @@ def make(spec: RunSpec, progress: bool) -> dict:
     result = {"spec": asdict(spec), "metric": task.metric, "chance": task.chance, "provenance": provenance()}
     if spec.data is not None:
         result["data_sha256"] = digest(spec.data)
-    if spec.method == "untuned":
-        result |= {"trained_parameters": 0, "moved_parameters": 0, "adapter_bytes": 0}
-    else:
-        result |= train(spec, task, model, settings, progress)
+    try:
+        result |= UNTRAINED if spec.method == "untuned" else train(spec, task, model, settings, progress)
+    except TrainingFailed as error:
+        if spec.split != "dev":
+            raise
+        return failed(spec, result, error)
     result["total_parameters"] = sum(parameter.numel() for parameter in load(spec.model).parameters())
-    reading = {"limit": spec.test_limit, "max_source_length": spec.max_source_length}
-    result[spec.split] = evaluate(model, task, spec.split, **reading)["score"]
+    result |= read_split(spec, task, model)
+    if spec.split != "dev" and spec.method != "random_base":  # which has nothing to forget
+        result["forgotten"] = forgotten(model, spec.model)
     if is_first_process():
         write_json(spec.result_file, result)
     return result
 
 
+def failed(spec: RunSpec, result: dict, error: TrainingFailed) -> dict:
+    """A sweep goes on where a rate was too high: that is the run's result, and its score 0."""
+    result |= {**UNTRAINED, "failed": str(error), "dev": 0.0}
+    write_json(spec.result_file, result)
+    (Path(spec.folder) / "resume.pt").unlink(missing_ok=True)
+    return result
+
+
+def read_split(spec: RunSpec, task: Task, model) -> dict:
+    """The score on the run's split, that of each slice, and what was answered: a mark a text (`tasks/answers.py`).
+
+    Answers that were written are kept as "texts" beside their marks.
+    """
+    reading = {"limit": spec.test_limit, "max_source_length": spec.max_source_length}
+    found = evaluate(model, task, spec.split, predictions=True, **reading)
+    texts = found["predictions"]
+    result = {spec.split: found["score"], "slices": found.get("slices", {})}
+    result["predictions"] = marked(task, getattr(task, spec.split)[: spec.test_limit], texts)
+    return result if task.metric in RANKED else {**result, "texts": texts}
+
+
 def training_settings(spec: RunSpec) -> TrainingSettings:
     """How the run is trained. Raises UserError for what nothing can be learned with."""
-    return TrainingSettings(
-        steps=spec.steps,
-        batch_size=spec.batch_size,
-        learning_rate=spec.learning_rate,
-        patience=spec.patience,
-        seed=spec.seed,
-        max_source_length=spec.max_source_length,
-    )
+    names = ("steps", "batch_size", "learning_rate", "schedule", "patience", "seed", "max_source_length")
+    told = {name: getattr(spec, name) for name in names}
+    return TrainingSettings(**told, evaluate_every=EVALUATE_EVERY)
 
 
 def train(spec: RunSpec, task: Task, model, settings: TrainingSettings, progress: bool) -> dict:
@@ -172,6 +198,8 @@ def train(spec: RunSpec, task: Task, model, settings: TrainingSettings, progress
         save_adapter(adapter, model, method)
     return {
         "dev": outcome.best_dev,
+        "dev_scores": outcome.dev_scores,
+        "steps_to_90": steps_to_learn(outcome.dev_scores, task.chance),
         "trained_parameters": method.stored_count(),
         "moved_parameters": moved,
         "seconds_per_step": outcome.seconds_per_step,

@@ -1,28 +1,50 @@
-"""Equal tuning effort: every method gets its own grid of four learning rates, judged on dev by one extra seed.
+"""Equal tuning effort: every method gets its own grid of four learning rates, judged on dev by three extra seeds.
 
-A ranking of methods at one rate each is a ranking of rates. The test split is not read here.
+A ranking of methods at one rate each is a ranking of rates. Grids grow until their winners stand inside (`rates.py`
+says how one wins). The test split is not read here.
 """
 
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 from minipeft.errors import UserError
 from minipeft.files import read_json, write_json
+from minipeft.methods.prompts.embedding_size import embedding_size
+from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.registry import METHODS
+from minipeft.methods.selective.full import Full
+from minipeft.models import load
 from minipeft.paths import DATA
 from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method, parse_entry
 from minipeft.racing.pool import run_all
+from minipeft.racing.rates import Scores, is_inside, next_rate, value, winner
 from minipeft.racing.runs import RunSpec, folder_name, get_task, new_method, with_seed
 
 RESULTS = DATA / "results"
 TUNED = RESULTS / "learning_rates.json"
-SWEEP_SEED = 1000  # apart from the seeds 0, 1, 2, ... that are reported
+SWEEP_SEEDS = (1000, 1001, 1002)  # apart from the seeds 0, 1, 2, ... that are reported
+UNIT = "unit of prompts"  # what a file of rates says of them
+WIDENINGS = 4  # how often a grid may grow
 
 
 def bundled_rates(model: str, task: str) -> dict[str, float]:
     """The rates that won our own sweep for this model and task, by method; empty where there was none."""
-    rates = read_json(TUNED) if TUNED.exists() else {}
-    return rates.get(model, {}).get(task, {})
+    return read_rates(TUNED).get(model, {}).get(task, {})
+
+
+def read_rates(file: Path) -> dict:
+    """A file of rates by model, task and method. In older ones those of prompts are not in units of the embeddings."""
+    rates = read_json(file) if file.exists() else {}
+    if UNIT not in rates:
+        for model, tasks in rates.items():
+            size = float(embedding_size(load(model)))
+            for found in tasks.values():
+                prompts = [name for name in found if issubclass(METHODS.get(name, Full), PromptTuning)]
+                found.update({name: float(f"{found[name] / size:.3g}") for name in prompts})
+        rates[UNIT] = "the r.m.s. of the base's embeddings"
+    return rates
 
 
 def grid(method: str, hyperparameters: dict | None = None) -> tuple[float, ...]:
@@ -48,24 +70,68 @@ def entry_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
 
 
 def sweep_specs(base: RunSpec, methods: list[str]) -> list[RunSpec]:
-    """One run for each entry of `methods` and rate, scored on dev."""
-    folder, task = Path(base.folder) / "sweep", get_task(base)
+    """The runs of all grids as they are at first: one for each entry of `methods`, rate and seed, scored on dev."""
+    task = get_task(base)
     return [
-        replace(with_seed(spec, SWEEP_SEED), folder=str(folder / f"{folder_name(spec.row)}-{rate:g}"),
-                learning_rate=rate, split="dev")
+        run
         for spec in entry_specs(base, methods) if spec.method != "untuned"
         for rate in new_method(spec, task).learning_rate_grid  # which may depend on what the method takes from the task
+        for run in runs_at(spec, rate)
     ]  # fmt: skip
 
 
-def sweep(base: RunSpec, methods: list[str], workers: int) -> tuple[dict[str, float], dict[str, dict[float, float]]]:
-    """Run the grid; the best rate of each row, and the dev score of every rate. Both are kept in `sweep.json`."""
+def runs_at(spec: RunSpec, rate: float) -> list[RunSpec]:
+    """The runs of one row at one rate."""
+    folder = Path(spec.folder) / "sweep"
+    return [
+        replace(
+            with_seed(spec, seed),
+            folder=str(folder / f"{folder_name(spec.row)}-{rate:g}-seed{seed}"),
+            learning_rate=rate,
+            split="dev",
+        )
+        for seed in SWEEP_SEEDS
+    ]
+
+
+def sweep(base: RunSpec, methods: list[str], workers: int) -> tuple[dict[str, float], dict[str, dict]]:
+    """Run the grids, and what they grow by: the best rate of each row, and how it came about. `sweep.json` keeps both.
+
+    Of each row: "dev", the scores of every rate, null where training failed; "rate", the winner; "inside", whether
+    lower and higher ones were tried. Raises UserError where training fails at all rates of a row.
+    """
+    rows = {spec.row: spec for spec in entry_specs(base, methods)}
+    dev: dict[str, Scores] = {}
     specs = sweep_specs(base, methods)
-    scores: dict[str, dict[float, float]] = {}
-    for spec, result in zip(specs, run_all(specs, workers, "sweep on dev"), strict=True):
-        scores.setdefault(spec.row, {})[spec.learning_rate] = result["dev"]
-    best = {method: max(by_rate, key=by_rate.get) for method, by_rate in scores.items()}
-    write_json(Path(base.folder) / "sweep.json", {"best": best, "dev_scores": scores, "provenance": provenance()})
-    for method, rate in best.items():
-        print(f"  {method}: learning rate {rate:g}, dev {scores[method][rate]:.1f}")
-    return best, scores
+    for grown in range(WIDENINGS + 1):
+        for spec, result in zip(specs, run_all(specs, workers, "sweep on dev"), strict=True):
+            score = None if "failed" in result else result["dev"]
+            dev.setdefault(spec.row, {}).setdefault(spec.learning_rate, []).append(score)
+        best = {row: winner(scores) for row, scores in dev.items()}
+        edges = {row: rate for row, rate in best.items() if not is_inside(dev[row], rate) and len(dev[row]) > 1}
+        if not edges or grown == WIDENINGS:
+            break
+        specs = [run for row, rate in edges.items() for run in runs_at(rows[row], next_rate(dev[row], rate))]
+    found = {
+        row: {"rate": best[row], "inside": is_inside(scores, best[row]), "dev": dict(sorted(scores.items()))}
+        for row, scores in dev.items()
+    }
+    write_json(Path(base.folder) / "sweep.json", {"rows": found, "provenance": provenance()})
+    for row, outcome in found.items():
+        print(f"  {in_words(row, outcome)}")
+    return best, found
+
+
+def in_words(row: str, outcome: dict) -> str:
+    """The winner of a row's sweep and how it stands. Raises UserError where there is none."""
+    rate, dev = outcome["rate"], outcome["dev"]
+    tried = f"{min(dev):g} to {max(dev):g}"
+    if None in dev[rate]:
+        raise UserError(f"{row}: training fails at every learning rate from {tried}: the loss is no number.")
+    place = "" if outcome["inside"] else f", at the edge of {tried}"
+    return f"{row}: learning rate {rate:g}, dev {mean(dev[rate]):.1f}, less its spread {value(dev[rate]):.1f}{place}"
+
+
+def dev_means(outcome: dict) -> dict[float, float]:
+    """The mean dev score at each rate; a run that failed counts as 0."""
+    return {rate: mean(score or 0.0 for score in scores) for rate, scores in outcome["dev"].items()}

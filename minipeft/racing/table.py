@@ -4,10 +4,13 @@ import math
 from statistics import mean, stdev
 
 from minipeft.racing.families import family_of
+from minipeft.tasks.answers import RIGHT
 
 # Two-sided 95% points of Student's t by degrees of freedom: how far the mean of few seeds may be off.
 STUDENT_T = (math.inf, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-HEADER = ("method", "trained", "stored", "stored %", "score", "of full", "s/step")
+HEADER = ("method", "trained", "stored", "stored %", "score", "of full")
+BESIDE = ("forgotten", "steps to 90%")  # columns of tables whose rows tell them: older files do not
+NORMAL = 1.96  # two-sided 95% point of the normal distribution
 MEMORY = ("weights", "gradients", "optimizer", "activations")
 
 
@@ -21,9 +24,11 @@ def interval(values: list[float]) -> float:
 def summarise(results: list[dict], split: str = "test") -> list[dict]:
     """One row per method, best first: scores over seeds, the costs of its first run, and the time of its fastest one.
 
+    interval: half the width of the mean's over the seeds, None for one score and for copied runs. slices: the mean
+    score of each. runs: what is kept of every seed, its predictions a mark a text (`tasks/answers.py`). forgotten, in
+    nats a token, and steps_to_90: means of what `beside_the_score.py` measures.
     trained: the parameters that training moves. stored: those of the adapter file; `percent` of the base's. What is not
-    known, as the interval of one score, is None. Other work on the machine only adds to a run's time, so the fastest
-    run is the one it disturbed least.
+    known is None. Other work on the machine only adds to a run's time: the fastest run is what it disturbed least.
     """
     by_method: dict[str, list[dict]] = {}
     for result in results:
@@ -33,16 +38,21 @@ def summarise(results: list[dict], split: str = "test") -> list[dict]:
     for method, runs in by_method.items():
         scores, stored = [run[split] for run in runs], runs[0]["trained_parameters"]
         seconds = [run["seconds_per_step"] for run in runs if known(run.get("seconds_per_step"))]
+        moved = runs[0].get("moved_parameters", stored)
         rows.append(
             {
                 "method": method,
                 "family": family_of(runs[0]["spec"].get("method", "")),
-                "trained": runs[0].get("moved_parameters", stored),
+                "trained": moved,
                 "stored": stored,
                 "percent": 100 * stored / runs[0]["total_parameters"],
                 "scores": scores,
+                "forgotten": mean_known(runs, "forgotten"),
+                "steps_to_90": mean_known(runs, "steps_to_90"),
+                "slices": mean_slices(runs),
+                "runs": [kept_of_run(run, split) for run in runs],
                 "mean": mean(scores),
-                "interval": interval(scores) if len(scores) > 1 else None,
+                "interval": interval(scores) if len(scores) > 1 and not copied(moved, scores) else None,
                 "of_full": 100 * mean(scores) / full if full else None,
                 "seconds_per_step": min(seconds, default=None),
                 "memory": runs[0].get("memory", {}),
@@ -50,6 +60,27 @@ def summarise(results: list[dict], split: str = "test") -> list[dict]:
             }
         )
     return sorted(rows, key=lambda row: -row["mean"])
+
+
+def mean_known(runs: list[dict], name: str) -> float | None:
+    """The mean over the runs that know it."""
+    values = [run[name] for run in runs if known(run.get(name))]
+    return mean(values) if values else None
+
+
+def mean_slices(runs: list[dict]) -> dict[str, float]:
+    """The mean over the runs of the score of each slice."""
+    names = runs[0].get("slices", {})
+    return {name: round(mean(run["slices"][name] for run in runs if name in run["slices"]), 2) for name in names}
+
+
+def kept_of_run(run: dict, split: str) -> dict:
+    """What a report keeps of one run: about 600 characters for 600 texts."""
+    slices = {name: round(score, 2) for name, score in run.get("slices", {}).items()}
+    told = {name: run["spec"].get(name, 0) for name in ("seed", "word_draw")}
+    kept = {**told, "score": run[split], "slices": slices}
+    kept |= {name: run[name] for name in ("forgotten", "steps_to_90") if known(run.get(name))}
+    return {**kept, "predictions": run.get("predictions", "")}
 
 
 def known(value: float | None) -> bool:
@@ -77,9 +108,32 @@ def plus_minus(values: list[float], digits: int = 1) -> str:
     return f"{mean(values):.{digits}f}{spread}"
 
 
+def copied(trained: int, scores: list[float]) -> bool:
+    """Whether nothing is trained, and the runs of all seeds are one: they tell nothing of seeds."""
+    return not trained and len(set(scores)) == 1
+
+
+def wilson(share: float, texts: int) -> tuple[float, float]:
+    """The 95% interval, in percent, of a share of texts, itself in percent: what other texts might have given."""
+    p, z = share / 100, NORMAL**2 / texts
+    middle, half = p + z / 2, math.sqrt(z * p * (1 - p) + z * z / 4)
+    return 100 * (middle - half) / (1 + z), 100 * (middle + half) / (1 + z)
+
+
 def score_cell(row: dict) -> str:
-    """A row's score with its interval over the seeds."""
-    return plus_minus(row["scores"])
+    """A row's score with its interval over the seeds, written by its ends where the upper one is 100.
+
+    What trains nothing has the same score with every seed: its interval is over the texts, where the score is a share
+    of them and their number is known.
+    """
+    scores = row["scores"]
+    if copied(trained(row), scores):
+        marks = row["runs"][0]["predictions"] if row.get("runs") else ""
+        is_share = marks and math.isclose(scores[0], 100 * marks.count(RIGHT) / len(marks), abs_tol=0.01)
+        return f"{scores[0]:.1f}" + (" [{:.1f}, {:.1f}]".format(*wilson(scores[0], len(marks))) if is_share else "")
+    if len(scores) > 1 and mean(scores) + interval(scores) > 100:
+        return f"{mean(scores):.1f} [{mean(scores) - interval(scores):.1f}, 100]"
+    return plus_minus(scores)
 
 
 def cells(row: dict) -> list[str]:
@@ -92,6 +146,8 @@ def cells(row: dict) -> list[str]:
         f"{row['percent']:.2f}",
         score_cell(row),
         f"{row['of_full']:.0f}%" if known(row["of_full"]) else "-",
+        f"{row['forgotten']:+.2f}" if known(row.get("forgotten")) else "-",
+        f"{row['steps_to_90']:.0f}" if known(row.get("steps_to_90")) else "-",
         f"{seconds:.3f}" if known(seconds) and seconds > 0 else "-",  # 0: no step was made
         *(megabytes(row["memory"].get(part)) for part in MEMORY),
         megabytes(row["adapter_bytes"]),
@@ -100,18 +156,21 @@ def cells(row: dict) -> list[str]:
 
 def growing_header() -> str:
     """The head of the table that grows while a race runs."""
-    return f"{'method':28} {'trained':>11} {'stored':>11} {'score':>12} {'s/step':>7}"
+    return f"{'method':28} {'trained':>11} {'stored':>11} {'score':>18} {'forgotten':>9} {'s/step':>7}"
 
 
 def growing_line(row: dict) -> str:
     """A row that is done, before the others are known."""
-    method, trained, stored, _, score, _, seconds, *_ = cells(row)
-    return f"{method:28} {trained:>11} {stored:>11} {score:>12} {seconds:>7}"
+    method, trained, stored, _, score, _, forgotten, _, seconds, *_ = cells(row)
+    return f"{method:28} {trained:>11} {stored:>11} {score:>18} {forgotten:>9} {seconds:>7}"
 
 
 def markdown(rows: list[dict]) -> str:
     """The table, readable in a terminal and as Markdown. Memory columns are MB at one training step."""
-    lines = [[*HEADER, *MEMORY, "file MB"], *(cells(row) for row in rows)]
+    lines = [[*HEADER, *BESIDE, "s/step", *MEMORY, "file MB"], *(cells(row) for row in rows)]
+    if not any(known(row.get(name)) for row in rows for name in ("forgotten", "steps_to_90")):
+        start = len(HEADER)
+        lines = [line[:start] + line[start + len(BESIDE) :] for line in lines]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = []
     for number, line in enumerate(lines):

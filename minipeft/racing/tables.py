@@ -1,9 +1,12 @@
 """`python -m minipeft.racing.tables`: fills the tables of the pages of data/ from the result files.
 
-Four kinds of line ask for a table below them:
+Seven kinds of line ask for a table below them:
 
     [//]: # (table of data/results/topic.json)                               one race, with its costs
     [//]: # (scores of data/results/topic.json, data/results/category.json)  methods by tasks, scores only
+    [//]: # (slices of data/results/sentiment.json)                          its rows on each sort of text
+    [//]: # (differences of data/results/topic.json against full)            its rows against one of them
+    [//]: # (claims of data/results/claims.json)                             what papers claim, and the verdicts
     [//]: # (ratios of tests/benchmarks/step_time.json)                      a step here against one of peft
     [//]: # (tasks of data/results/tasks.json)                               what each task asks, and what tuning makes
 """
@@ -14,31 +17,59 @@ from pathlib import Path
 
 from minipeft.files import write_text
 from minipeft.paths import DATA, REPOSITORY
-from minipeft.racing import task_table
+from minipeft.racing import differences_table, task_table
+from minipeft.racing.differences import differences
+from minipeft.racing.slices_table import slices_table
 from minipeft.racing.table import across_tasks, markdown
 
 ROOT = REPOSITORY
 PAGE = DATA / "results" / "README.md"
 PAGES = (PAGE, DATA / "README.md")
-MARK = re.compile(r"(\[//\]: # \((table|scores|ratios|tasks) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
+KINDS = "table|scores|slices|differences|claims|ratios|tasks"
+MARK = re.compile(rf"(\[//\]: # \(({KINDS}) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
+FILES = re.compile(r"[^\s,]+\.json")
 
 
 def fill(text: str) -> str:
     """`text` with every table that it asks for made from the files as they are now."""
 
     def table(match: re.Match) -> str:
-        if not all((ROOT / name.strip()).exists() for name in match[3].split(",")):
+        if not all((ROOT / name.strip()).exists() for name in FILES.findall(match[3])):
             return match[0]  # what is not measured yet stays as it is
-        reports = [json.loads((ROOT / name.strip()).read_text(encoding="utf-8")) for name in match[3].split(",")]
-        if match[2] == "table":
-            return f"{match[1]}{markdown(reports[0]['rows'])}\n\n"
-        if match[2] == "tasks":
-            return f"{match[1]}{task_table.markdown(reports[0])}\n\n"
-        if match[2] == "ratios":
-            return f"{match[1]}{ratios(reports[0]['results'])}\n\n"
-        return f"{match[1]}{across_tasks({report['settings']['task']: report for report in reports})}\n\n"
+        return f"{match[1]}{MAKERS[match[2]](match[3])}\n\n"
 
     return MARK.sub(table, text)
+
+
+def report(name: str) -> dict:
+    """The content of a result file, named from the repository's folder."""
+    return json.loads((ROOT / name.strip()).read_text(encoding="utf-8"))
+
+
+def scores(names: str) -> str:
+    """Methods by tasks, of several files with commas between."""
+    reports = map(report, names.split(","))
+    return across_tasks({found["settings"]["task"]: found for found in reports})
+
+
+def against(text: str) -> str:
+    """The differences of "file against row"."""
+    name, row = text.split(" against ")
+    return differences_table.markdown(differences(report(name)["rows"], row))
+
+
+def claims(found: list[dict]) -> str:
+    """A line for each claim: how many comparisons say yes, no and open, and what the first one gave."""
+    lines = ["| | claim | source | verdict | yes, no, open | n | difference |", "|---:|---|---|---|---|---:|---|"]
+    for claim in found:
+        outcomes = [entry["outcome"] for entry in claim["comparisons"]]
+        counts = ", ".join(str(outcomes.count(said)) for said in ("yes", "no", "open")) if outcomes else "-"
+        verdict = claim["verdict"] + (" (test bed)" if claim["test_bed"] else "")
+        ends = claim["interval"]
+        measured = f"{claim['difference']:+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]" if ends else "-"
+        cells = [claim["claim"], claim["source"], verdict, counts, claim["n"] or "-", measured]
+        lines.append(f"| {claim['number']} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
 
 
 def ratios(results: list[dict]) -> str:
@@ -51,6 +82,17 @@ def ratios(results: list[dict]) -> str:
         cells = [f"{row['time_ratio'][1]:.2f}, {row['memory_ratio']:.2f}" if row else "-" for row in rows]
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+MAKERS = {
+    "table": lambda name: markdown(report(name)["rows"]),
+    "scores": scores,
+    "slices": lambda name: slices_table(report(name)["rows"]),
+    "differences": against,
+    "claims": lambda name: claims(report(name)["claims"]),
+    "tasks": lambda name: task_table.markdown(report(name)),
+    "ratios": lambda name: ratios(report(name)["results"]),
+}
 
 
 def main(*pages: Path) -> None:

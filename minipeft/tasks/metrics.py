@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 LONGEST_NGRAM = 4
+RANKED = ("accuracy", "macro_f1")  # metrics of tasks that are answered by choosing; the others by writing
 
 
 def accuracy(predictions: Sequence[str], targets: Sequence[str]) -> float:

@@ -5,8 +5,8 @@
 
 Every source starts with the name of its task, every example carries the labels of its task as candidates. Sizes are
 balanced: train is as long for every task as for the largest, the others going round again; of dev and test every task
-gives its first examples, as many as the smallest has, so that accuracy is the mean of the tasks'. Name first, then
-text: T5 was fine-tuned on its tasks in this way (Raffel et al. 2019, arXiv:1910.10683).
+gives its first examples, as many as the smallest has, so that accuracy is the mean of the tasks'. Each task is a slice.
+Name first, then text: T5 was fine-tuned on its tasks in this way (Raffel et al. 2019, arXiv:1910.10683).
 """
 
 import itertools
@@ -40,7 +40,7 @@ def mixture(tasks: Sequence[Task]) -> Task:
         raise UserError(f"These tasks have no score in common ({told}): mix tasks of one metric.")
     splits = {}
     for split in SPLITS:
-        parts = [with_candidates(prefixed(task), split) for task in tasks]
+        parts = [as_part(prefixed(task), split) for task in tasks]
         if not all(parts):
             raise UserError(f"The {split} split of {names[parts.index(())]} is empty: leave it out of the mixture.")
         size = (max if split == "train" else min)(map(len, parts))
@@ -51,6 +51,16 @@ def mixture(tasks: Sequence[Task]) -> Task:
     return Task("+".join(names), described, metrics.pop(), labels=(), held_out=held_out, **splits)
 
 
-def with_candidates(task: Task, split: str) -> tuple[Example, ...]:
-    """The examples of a split, each with the labels of the task as its candidates where it has none of its own."""
-    return tuple(replace(example, candidates=example.candidates or task.labels) for example in getattr(task, split))
+def as_part(task: Task, split: str) -> tuple[Example, ...]:
+    """The examples of a split, each with the task's labels as candidates where it has none of its own.
+
+    The task's name becomes the slice of all, before what slice they have, so each task gets its score.
+    """
+    return tuple(
+        replace(
+            example,
+            candidates=example.candidates or task.labels,
+            slice=f"{task.name}: {example.slice}" if example.slice else task.name,
+        )
+        for example in getattr(task, split)
+    )

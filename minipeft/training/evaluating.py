@@ -4,6 +4,8 @@ import torch
 
 from minipeft.errors import UserError
 from minipeft.ranges import COUNT, checked
+from minipeft.tasks.answers import slice_scores
+from minipeft.tasks.metrics import RANKED
 from minipeft.tasks.metrics import score as metric_score
 from minipeft.tasks.task import SPLITS, Example, Task
 from minipeft.training.batches import (
@@ -19,7 +21,6 @@ from minipeft.training.batches import (
 from minipeft.transformer.batch import Batch, pad
 from minipeft.transformer.text_joints import decode_written
 
-RANKED = ("accuracy", "macro_f1")  # metrics of tasks that are answered by choosing; the others by writing
 EXTRA_TOKENS = 8  # a written answer may be this much longer than the longest true one
 
 
@@ -34,9 +35,10 @@ def evaluate(
 ) -> dict:
     """The score of `model` on a split of `task` (its first `limit` examples).
 
-    Returns {"score": percent, "metric", "n"} and with `predictions` the list of predicted texts. Tasks measured by
-    accuracy or macro F1 take the likeliest of their labels (or of the example's candidates), end-of-sequence included;
-    all others write greedily. Raises UserError for an unknown split and for whatever `check_split` refuses.
+    Returns {"score": percent, "metric", "n"}, "slices" with the score of each where examples have one, and with
+    `predictions` the list of predicted texts. Tasks measured by accuracy or macro F1 take the likeliest of their labels
+    (or of the example's candidates), end-of-sequence included; all others write greedily. Raises UserError for an
+    unknown split and for whatever `check_split` refuses.
     """
     for name, value in (("batch_size", batch_size), ("limit", limit), ("max_source_length", max_source_length)):
         if not (name == "limit" and value is None):
@@ -50,6 +52,8 @@ def evaluate(
         model.train(training)
     score = metric_score(task.metric, predicted, [example.target for example in examples])
     result = {"score": score, "metric": task.metric, "n": len(examples)}
+    if slices := slice_scores(task.metric, examples, predicted):
+        result["slices"] = slices
     return {**result, "predictions": predicted} if predictions else result
 
 

@@ -27,7 +27,8 @@ NAMES = {"schedule": tuple(SCHEDULES), "optimizer": tuple(OPTIMIZERS), "dtype": 
 class TrainingSettings:
     """How to train. None for `learning_rate` and `optimizer` means the method's suggestion.
 
-    warmup: share of the steps with a rising rate. clip: largest norm of all gradients together, None for no clipping.
+    schedule: how the rate goes on after the warm-up, by default down to 0, so that the last steps settle. warmup: share
+    of the steps with a rising rate. clip: largest norm of all gradients together, None for no clipping.
     patience: evaluations without a better dev score after which training stops, None for never. dtype: "bfloat16"
     computes forward and backward in 16 bit (autocast), while trained weights and optimizer keep their own type.
     """
@@ -36,7 +37,7 @@ class TrainingSettings:
     batch_size: int = 32
     learning_rate: float | None = None
     optimizer: str | None = None
-    schedule: str = "constant"
+    schedule: str = "linear"
     warmup: float = 0.05
     weight_decay: float = 0.0
     clip: float | None = 1.0

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from minipeft.errors import UserError
+from minipeft.errors import TrainingFailed, UserError
 from minipeft.files import locked
 from minipeft.methods.method import Method
 from minipeft.tasks.task import Task
@@ -136,7 +136,7 @@ class Run:
         """Put the last good weights back and say so."""
         self.method.load_state_dict(self.best)
         self.optimizer.zero_grad()
-        raise UserError(
+        raise TrainingFailed(
             f"training stopped at step {self.step + 1}: the loss is {loss:g} and its gradient's norm {norm:g}. Try a "
             f"learning rate below {self.rate:g}; the weights of step {self.result.best_step} were kept."
         )

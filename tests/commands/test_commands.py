@@ -15,7 +15,7 @@ from minipeft.methods.registry import METHODS
 from minipeft.racing.entries import parse_hyperparameters
 from minipeft.racing.every_method import fitting, with_bundled_starts
 from minipeft.racing.runs import CONTROLS, RunSpec
-from minipeft.racing.sweep import grid, sweep, sweep_specs
+from minipeft.racing.sweep import SWEEP_SEEDS, grid, sweep, sweep_specs
 from minipeft.racing.table import interval, markdown, summarise
 
 
@@ -77,6 +77,8 @@ def test_train_evaluate_and_generate_work_on_own_data(capsys, base_folder, own_d
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     # Query and value of three attentions, each 8 x 8 with rank 2: 3 * 2 * 2 * (8 + 8) numbers.
     assert result["trained_parameters"] == 192
+    right = 100 * result["predictions"].count(".") / len(result["predictions"])
+    assert result["test"] == pytest.approx(right) and set(result["predictions"]) <= {".", "0", "1"}
     assert f"trained {192:,} parameters" in capsys.readouterr().out
     assert main(["evaluate", *flags, "--adapter", str(out / "adapter.pt")]) == 0
     assert f"{result['test']:.1f}%" in capsys.readouterr().out
@@ -118,13 +120,13 @@ def test_compare_makes_a_table_and_keeps_finished_runs(capsys, base_folder, own_
 
 
 def test_patience_ends_the_runs_of_train_and_compare_early(base_folder, own_data, tmp_path, monkeypatch):
-    """At a rate of nearly zero the dev score never rises, so the second evaluation, at step 200, is the last."""
+    """At a rate of nearly zero the dev score never rises, so the second evaluation, at step 100, is the last."""
     flags = ["--model", base_folder, "--data", own_data, "--steps", "230", "--patience", "1"]
     assert (
         main(["train", *flags, "--learning-rate", "1e-12", "--batch-size", "2", "--out", str(tmp_path / "train")]) == 0
     )
     result = json.loads((tmp_path / "train" / "result.json").read_text(encoding="utf-8"))
-    assert result["spec"]["patience"] == 1 and len(result["losses"]) == 50  # every fourth of 200
+    assert result["spec"]["patience"] == 1 and len(result["losses"]) == 50  # every second of 100
     asked = []
     monkeypatch.setattr("minipeft.commands.compare.compare", lambda spec, *rest: asked.append(spec))
     assert main(["compare", "--methods", "lora", *flags]) == 0
@@ -142,16 +144,18 @@ def test_tuning_takes_the_rate_that_is_best_on_dev(base_folder, own_data, tmp_pa
     asked = []
 
     def pretend(specs, workers, description, done=None):
-        """Dev scores that favour the second rate of every grid."""
+        """Dev scores that favour the third rate of every grid."""
         asked.extend(specs)
-        return [{"dev": 50.0 + (spec.learning_rate == grid(spec.method)[1])} for spec in specs]
+        return [{"dev": 50.0 + (spec.learning_rate == grid(spec.method)[2])} for spec in specs]
 
     monkeypatch.setattr("minipeft.racing.sweep.run_all", pretend)
     base = RunSpec(folder=str(tmp_path), model=base_folder, task="", method="", data=own_data)
     best, tried = sweep(base, ["untuned", "lora", "random_base"], workers=1)
-    assert best == {"lora": grid("lora")[1], "random_base": grid("full")[1]}
+    assert best == {"lora": grid("lora")[2], "random_base": grid("full")[2]}
+    assert all(row["inside"] and len(row["dev"]) == 4 for row in tried.values())
     assert {spec.split for spec in asked} == {"dev"}, "tuning must not read the test split"
-    assert len(asked) == len(grid("lora")) + len(grid("full"))
+    assert len(asked) == 3 * len(grid("lora")) + 3 * len(grid("full"))
+    assert {spec.seed for spec in asked} == set(SWEEP_SEEDS) and len({spec.folder for spec in asked}) == len(asked)
 
 
 def test_the_rates_to_try_are_those_of_the_way_a_method_is_used():
@@ -163,7 +167,7 @@ def test_the_rates_to_try_are_those_of_the_way_a_method_is_used():
 
 def test_what_a_method_takes_from_the_task_is_there_when_it_is_tuned():
     specs = sweep_specs(RunSpec("x", "t5-0.8m", "topic", ""), ["prompt_tuning:init=labels"])
-    assert [spec.learning_rate for spec in specs] == list(grid("prompt_tuning"))
+    assert [spec.learning_rate for spec in specs] == [rate for rate in grid("prompt_tuning") for _ in SWEEP_SEEDS]
 
 
 def test_the_memory_of_a_prefix_is_that_of_its_training_network(base_folder, own_data, tmp_path):

@@ -92,7 +92,7 @@ def quick(part):
         return part
     if {"scores", "interval", "percent"} <= part.keys():
         return part | {"scores": part["scores"][:1], "interval": None}
-    return {key: {} if key == "sweep" else quick(value) for key, value in part.items()}
+    return {key: {} if key in ("sweep", "sweep_runs") else quick(value) for key, value in part.items()}
 
 
 @each_measured_chapter

@@ -503,12 +503,13 @@ def test_a_part_that_was_measured_is_kept(tmp_path):
 
 
 def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
-    asked = []
+    asked, rates = [], {"lora": 1e-2, "houlsby": 1e-3}  # neither is the suggested one
 
     def pretend(specs, workers, description, done=None):
         asked.append(specs)
-        return [{"spec": {"label": spec.row}, "dev": spec.learning_rate, "test": 50.0 + spec.seed, "chance": 10.0,
-                 "metric": "accuracy", "trained_parameters": 5, "total_parameters": 100, "adapter_bytes": 1,
+        return [{"spec": {"label": spec.row}, "dev": 100 * (spec.learning_rate == rates[spec.method]),
+                 "test": 50.0 + spec.seed, "chance": 10.0, "metric": "accuracy",
+                 "trained_parameters": 5, "total_parameters": 100, "adapter_bytes": 1,
                  "provenance": {"commit": "c"}}
                 for spec in specs]  # fmt: skip
 
@@ -519,10 +520,12 @@ def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
     args.out, args.workers = tmp_path, 1
     outcome = experiment.race("ranks", ["low=lora:rank=1", "houlsby"], "t5-0.8m", "topic", args, steps=30)
     sweep, runs = asked
-    assert Counter(spec.row for spec in sweep) == {"low": 4, "houlsby": 4} and {spec.split for spec in sweep} == {"dev"}
+    assert Counter(spec.row for spec in sweep) == {"low": 12, "houlsby": 12} and {spec.split for spec in sweep} == {
+        "dev"
+    }
     assert Counter(spec.row for spec in runs) == {"low": 3, "houlsby": 3} and {spec.steps for spec in runs} == {30}
-    best = {row: max(spec.learning_rate for spec in sweep if spec.row == row) for row in ("low", "houlsby")}
-    assert outcome["learning_rates"] == best and {spec.learning_rate for spec in runs} == set(best.values())
+    assert outcome["learning_rates"] == {"low": 1e-2, "houlsby": 1e-3}
+    assert {spec.learning_rate for spec in runs} == set(rates.values())
     assert [row["scores"] for row in outcome["rows"]] == [[50.0, 51.0, 52.0]] * 2 and outcome["commits"] == ["c"]
     assert outcome["rows"][0]["of_full"] is None and json.dumps(outcome, allow_nan=False)
     begun = tmp_path / "ranks" / "runs" / "low-seed0" / "resume.pt"

@@ -8,11 +8,13 @@ import torch
 
 from minipeft.commands.compare import compare
 from minipeft.course.chapters import LESSONS, load_answers
+from minipeft.paths import DATA
 from minipeft.racing.runs import RunSpec
 
 pytestmark = pytest.mark.slow
 adapters = load_answers(LESSONS / "10_adapter_fusion" / "experiment.py")
 ensembles = load_answers(LESSONS / "08_prompt_transfer" / "experiment.py")
+sources = load_answers(LESSONS / "08_prompt_transfer" / "sources.py")
 ranks = load_answers(LESSONS / "16_adalora" / "ranks_of_race.py")
 
 
@@ -80,3 +82,10 @@ def test_the_ranks_of_a_race_are_those_of_its_files(results):
     assert report["mean"]["encoder.blocks.0.attention.query"] * 2 == sum(
         report["ranks"]["encoder.blocks.0.attention.query"]
     )
+
+
+def test_a_source_prompt_is_scored_as_it_is():
+    report = json.loads((DATA / "results" / "source_prompts.json").read_text(encoding="utf-8"))["tasks"]
+    assert {task: found["source"] for task, found in report.items()} == sources.SOURCES
+    score = sources.untuned_score("sentiment", "sentiment_food")
+    assert score == pytest.approx(report["sentiment"]["score"], abs=1), "another machine may round otherwise"

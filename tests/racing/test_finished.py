@@ -48,6 +48,13 @@ def test_a_result_written_before_there_were_labels_and_shots_still_counts(spec):
         finished(replace(spec, shots=32))
 
 
+def test_a_result_from_before_rates_fell_was_made_at_a_constant_one(spec):
+    leave(spec, spec={name: value for name, value in asdict(spec).items() if name != "schedule"}, **DONE)
+    assert finished(replace(spec, schedule="constant"))["test"] == 3.0
+    with pytest.raises(UserError, match="schedule 'constant', not 'linear'"):
+        finished(spec)
+
+
 OTHER = {"steps": 6, "method": "full", "seed": 1, "learning_rate": 0.5, "hyperparameters": {"rank": 3}, "model": "n"}
 
 

@@ -117,7 +117,7 @@ def test_one_model_learns_two_tasks_that_only_their_names_tell_apart(tiny_t5):
     tiny_t5.tokenizer.encode = lambda text: encode(text.replace(":", ""))
     method.attach(tiny_t5)
     both = mixture(tasks)
-    settings = TrainingSettings(steps=100, batch_size=16, learning_rate=3e-3, evaluate_every=20)
+    settings = TrainingSettings(steps=100, batch_size=16, learning_rate=3e-3, evaluate_every=20, schedule="constant")
     fine_tune(tiny_t5, method, both, settings)
     scores = [evaluate(tiny_t5, prefixed(task), "test")["score"] for task in tasks]
     assert scores == [100.0, 100.0]

@@ -1,13 +1,14 @@
 """AdaLoRA: give each matrix the rank it needs, by pruning what matters least while training.
 
     y = W x + b + (alpha / rank) P diag(lam) Q x     P: (out, rank)   lam: (rank,)   Q: (rank, in)
-    loss + gamma * sum over matrices of |P^T P - I|^2 + |Q Q^T - I|^2     (released code: the mean)
+    loss + gamma * mean over all P and Q of |P^T P - I|^2 and |Q Q^T - I|^2
 
-The penalty keeps P and Q near orthogonal: lam plays the singular values without an SVD. Every
-`interval` steps the most important triplets (lam_i, column i of P, row i of Q) of all layers keep
-their lam, as many as the budget allows (rank_budget.py). The other lam are set to 0; their vectors
-stay, and may bring them back until the choice is fixed. We scale by the starting rank, as peft, the
-released code by the current one; its last choice, at t_f, counts one gradient less.
+The penalty keeps P and Q near orthogonal: lam plays the singular values without an SVD. The paper
+sums (averaged=False); the released code averages, unsquared. Every `interval` steps the best
+triplets (lam_i, column i of P, row i of Q) of all layers keep their lam, as many as the budget
+allows (rank_budget.py). The other lam become 0; their vectors stay, and may bring them back until
+the choice is fixed. We scale by the starting rank, as peft, the released code by the current one;
+its last choice, at t_f, counts one gradient less.
 Start: P and Q ~ N(0, 0.02), lam = 0, so the first forward pass is the base model's.
 Trainable: rank * (in + out + 1) parameters per adapted weight.
 Paper: Zhang et al. 2023, arXiv:2303.10512.
@@ -72,13 +73,13 @@ class AdaLoRA(LinearMethod):
     alpha: float = 24.0
     targets: Sequence[str] = ("*blocks.*",)
     orthogonality: float = 0.1  # gamma
+    averaged: bool = True  # over all P and Q, else summed
     warmup: float = 0.1  # share of the steps before the first pruning
     final: float = 0.3  # share of the steps after the last pruning
     interval: int = 10
     beta1: float = 0.85
     beta2: float = 0.85
     criterion: str = "sensitivity_uncertainty"
-
     name = "adalora"
     suggested_learning_rate = 2e-2
     learning_rate_grid = (5e-3, 1e-2, 2e-2, 4e-2)
@@ -102,7 +103,8 @@ class AdaLoRA(LinearMethod):
 
     def penalty(self) -> torch.Tensor:
         errors = [error for _, layer in self.layers() for error in layer.gram_errors()]
-        return self.orthogonality * sum(error.float().square().sum() for error in errors)
+        number = len(errors) if self.averaged else 1
+        return self.orthogonality * sum(error.float().square().sum() for error in errors) / number
 
     def after_backward(self, step: int, total: int) -> None:
         if not self.settled(step, total):

@@ -5,7 +5,8 @@
 
 The paper's ablation: vectors before the input of every stack (T5: of the encoder and of the decoder, GPT-2: of its one
 stack), made by the same kind of network while training. Unlike a prefix, they are computed anew in every layer.
-Start: random, N(0, 1) without the network; never the base model's output.
+Start: random, without the network of the size of the embeddings, which its steps are then in units of, too
+(embedding_size.py); never the base model's output.
 Trainable (stored): S prefix d parameters at width d for S stacks. With reparametrise, training moves
 S (prefix d + inner (d + 1) + d (inner + 1)) parameters instead.
 Paper: Li & Liang 2021, arXiv:2101.00190, table 4.
@@ -18,8 +19,8 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.prompts.p_tuning import PromptTable
-from minipeft.methods.prompts.reparametrised import Reparametrised
+from minipeft.methods.prompts.embedding_size import embedding_size
+from minipeft.methods.prompts.reparametrised import PromptTable, Reparametrised
 
 
 class EmbeddingNetwork(nn.Module):
@@ -73,8 +74,8 @@ class EmbeddingPrefix(Reparametrised):
     name = "embedding_prefix"
     network_rate = 3e-3
     network_grid = (1e-3, 3e-3, 1e-2, 3e-2)
-    table_rate = 0.1
-    table_grid = (0.01, 0.03, 0.1, 0.3)
+    table_rate = 0.03
+    table_grid = (0.003, 0.01, 0.03, 0.1)
     why_no_merge = "vectors make the input longer, which no weight of the model can do. Keep it attached."
     plain = PromptTable
 
@@ -86,6 +87,10 @@ class EmbeddingPrefix(Reparametrised):
     @property
     def extra_positions(self) -> int:
         return self.prefix_length
+
+    @property
+    def vectors_alone(self) -> bool:
+        return not self.reparametrise
 
     def install(self, model: nn.Module) -> None:
         room = model.max_positions
@@ -99,5 +104,5 @@ class EmbeddingPrefix(Reparametrised):
         if self.reparametrise and self.given is None:  # what was stored needs no network
             prefix = EmbeddingNetwork(self.prefix_length, like.shape[1], self.inner)
         else:
-            prefix = PromptTable(torch.randn(self.prefix_length, like.shape[1]))
+            prefix = PromptTable(torch.randn(self.prefix_length, like.shape[1]).to(like.device) * embedding_size(model))
         return prefix.to(like.device, like.dtype)

@@ -5,8 +5,8 @@
 
 The second line is for training only: the LSTM makes the vectors depend on one another, and what is stored is h. With
 tune_backbone the model is trained along with them, as the paper did for SuperGLUE; it is then stored too.
-Start: e ~ N(0, 1), network as PyTorch makes it; without a network, h at the size of the model's embeddings. Virtual
-tokens make the input longer, so the first output is never the base model's.
+Start: e ~ N(0, 1), network as PyTorch makes it; without a network, h at the size of the model's embeddings, which its
+steps are in units of, too (embedding_size.py). Virtual tokens make the input longer: the output is not the base's.
 Trainable (stored): prompt d parameters at width d. While training, the LSTM encoder moves 14 d^2 + 18 d (d even) and
 the MLP encoder 3 d^2 + 3 d besides. With tune_backbone, all of the model besides.
 Paper: Liu et al. 2021, arXiv:2103.10385.
@@ -19,22 +19,8 @@ import torch
 from torch import nn
 
 from minipeft.errors import UserError
-from minipeft.methods.prompts.reparametrised import Reparametrised
+from minipeft.methods.prompts.reparametrised import PromptTable, Reparametrised
 from minipeft.methods.prompts.template import Template
-
-
-class PromptTable(nn.Module):
-    """The vectors as free parameters, (prompt, hidden)."""
-
-    def __init__(self, table: torch.Tensor):
-        super().__init__()
-        self.table = nn.Parameter(table)
-
-    def forward(self) -> torch.Tensor:
-        return self.table
-
-    def table_now(self) -> torch.Tensor:
-        return self.table
 
 
 class LSTMEncoder(nn.Module):
@@ -118,18 +104,22 @@ class PTuning(Reparametrised):
             raise UserError(f"P-tuning's encoder must be 'lstm', 'mlp' or 'none', not {self.encoder!r}.")
 
     @property
-    def suggested_optimizer(self) -> str:  # without a network as prompt tuning, whose vectors these are
-        return "adafactor" if self.encoder == "none" and not self.tune_backbone else "adamw"
+    def vectors_alone(self) -> bool:
+        return self.encoder == "none" and not self.tune_backbone
+
+    @property
+    def suggested_optimizer(self) -> str:  # for vectors alone that of prompt tuning
+        return "adafactor" if self.vectors_alone else "adamw"
 
     @property
     def suggested_learning_rate(self) -> float:
-        return 1e-3 if self.tune_backbone else {"none": 1.0}.get(self.encoder, 3e-2)
+        return 1e-3 if self.tune_backbone else 0.3 if self.vectors_alone else 3e-2
 
     @property
     def learning_rate_grid(self) -> tuple[float, ...]:
         if self.tune_backbone:  # rates that the model's own weights can take
             return 3e-4, 1e-3, 2e-3, 4e-3
-        return (0.1, 0.3, 1.0, 3.0) if self.encoder == "none" else (1e-2, 3e-2, 1e-1, 3e-1)
+        return (0.03, 0.1, 0.3, 1.0) if self.vectors_alone else (0.01, 0.03, 0.1, 0.3)
 
     def install(self, model: nn.Module) -> None:
         if self.tune_backbone:

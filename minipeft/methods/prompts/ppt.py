@@ -8,7 +8,7 @@ the answer is the sentinel and what fills it. GPT-2 was never shown a blank: it 
 on with the label. The paper closes the answers of pre-training with a second sentinel; here end-of-sequence does.
 Of the prompts bundled for `t5-0.8m`, the three that need no labels stay at chance on their own task (`data/README.md`).
 Start: the pre-trained prompt; without one, prompt tuning's.
-Tuned with Adafactor at 3, as our prompts all are; the released code uses AdamW.
+Tuned with Adafactor, as our prompts all are; the released code uses AdamW.
 Trainable: prompt_length * hidden parameters; a pre-trained prompt belongs to one base.
 Paper: Gu, Han, Liu, Huang 2022, arXiv:2109.04332.
 Lesson: lessons/08_prompt_transfer. Test: tests/methods/prompts/test_ppt.py.

@@ -1,14 +1,14 @@
 """Prompt tuning: learn vectors that stand before the embedded text; the model itself is frozen.
 
     [P; X]        P: (prompt_length, hidden), trained   X: (length, hidden), the embedded source
+    P <- P - lr s u        s: the size of the base's embeddings (embedding_size.py)   u: the step
 
 With a template, X is the source with hand-written words around it: a hybrid prompt (Gu et al. 2022).
 Start: uniform in +-1/2, or embeddings of frequent tokens, or of the class labels, or a prompt trained elsewhere: never
 the base model's output.
 Trainable: prompt_length * hidden parameters. T5 has its prompt before the encoder only, GPT-2 before its one stack.
 The paper's defaults are length 100, class labels and weight decay 1e-5; ours length 20, vocabulary and no decay.
-The paper's learning rate 0.3 is meant for Adafactor without parameter scaling, and only for it; with our short
-training of small bases 3 is better.
+The paper's learning rate 0.3, for 30,000 steps of Adafactor without parameter scaling, is not in units of s.
 Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691.
 Lesson: lessons/05_prompt_tuning. Test: tests/methods/prompts/test_prompt_tuning.py.
 """
@@ -22,6 +22,7 @@ from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.method import Method
+from minipeft.methods.prompts.embedding_size import embedding_size
 from minipeft.methods.prompts.template import Template
 
 FREQUENT = 5000  # tokens to sample from (paper, section 3.2)
@@ -73,8 +74,8 @@ class PromptTuning(Method):
     name = "prompt_tuning"
     needs_language_model = True
     suggested_optimizer = "adafactor"
-    suggested_learning_rate = 3.0
-    learning_rate_grid = (0.3, 1.0, 3.0, 10.0)
+    suggested_learning_rate = 0.3
+    learning_rate_grid = (0.03, 0.1, 0.3, 1.0)
     starts_at_identity = False
     why_no_merge = "a prompt makes the input longer, which no weight of the model can do. Keep it attached."
 
@@ -111,6 +112,9 @@ class PromptTuning(Method):
         opening = [self.model.tokenizer.sentinel(0)] if self.sentinel else []
         return [[*opening, *ids] for ids in super().answer_ids(text)]
 
+    def parameter_groups(self, learning_rate: float) -> list[dict]:
+        return super().parameter_groups(learning_rate * float(embedding_size(self.model)))
+
     def install(self, model: nn.Module) -> None:
         room = model.max_positions
         if room is not None and self.prompt_length >= room:
@@ -124,24 +128,21 @@ class PromptTuning(Method):
     def first_prompt(self, model: nn.Module) -> torch.Tensor:
         """Where training starts, (prompt_length, hidden)."""
         table = model.embedding.weight.detach()  # (vocabulary, hidden)
+        shape = self.prompt_length, table.shape[1]
         if self.given is not None:  # what was trained takes its place
-            return table.new_zeros(self.prompt_length, table.shape[1])
+            return table.new_zeros(shape)
         if self.start is not None:
-            if self.start.shape != (self.prompt_length, table.shape[1]):
-                raise UserError(
-                    f"The start is {tuple(self.start.shape)}, the prompt {self.prompt_length, table.shape[1]}."
-                )
+            if self.start.shape != shape:
+                raise UserError(f"The start is {tuple(self.start.shape)}, the prompt {shape}.")
             return self.start.to(table.device, table.dtype, copy=True)
         if self.init == "uniform":
-            return table.new_empty(self.prompt_length, table.shape[1]).uniform_(-0.5, 0.5)
+            return table.new_empty(shape).uniform_(-0.5, 0.5)
         tokenizer = getattr(model, "tokenizer", None)
         if tokenizer is None:
             raise UserError("The model has no tokenizer to take words from: use minipeft.load, or init='uniform'.")
         tokens = [tokenizer.encode(word) for word in (self.labels if self.init == "labels" else ())]
         if [] in tokens:
-            raise UserError(
-                f"The label {self.labels[tokens.index([])]!r} holds no token to start from: name it in words."
-            )
+            raise UserError(f"The label {self.labels[tokens.index([])]!r} holds no token to start from: use words.")
         rows = [table[ids].mean(0, keepdim=True) for ids in tokens]  # (1, hidden) for each label
         frequent = torch.tensor(tokenizer.most_frequent(FREQUENT), device=table.device)
         left = self.prompt_length - len(rows)  # places for frequent tokens, none twice while there are enough

@@ -10,6 +10,21 @@ import torch
 from torch import nn
 
 from minipeft.methods.method import Method
+from minipeft.methods.prompts.embedding_size import embedding_size
+
+
+class PromptTable(nn.Module):
+    """The vectors as free parameters, (prompt, hidden)."""
+
+    def __init__(self, table: torch.Tensor):
+        super().__init__()
+        self.table = nn.Parameter(table)
+
+    def forward(self) -> torch.Tensor:
+        return self.table
+
+    def table_now(self) -> torch.Tensor:
+        return self.table
 
 
 class Reparametrised(Method):
@@ -21,6 +36,7 @@ class Reparametrised(Method):
     network_grid: ClassVar[tuple[float, ...]]
     table_rate: ClassVar[float]  # where the parameters themselves are trained, they need larger steps
     table_grid: ClassVar[tuple[float, ...]]
+    vectors_alone = False  # whether nothing but vectors among the words is trained: their steps are in units of these
     plain: ClassVar[type[nn.Module]]  # what `finish` leaves: made from one tensor, its parameter `table`
 
     @property
@@ -30,6 +46,10 @@ class Reparametrised(Method):
     @property
     def learning_rate_grid(self) -> tuple[float, ...]:
         return self.network_grid if self.reparametrise else self.table_grid
+
+    def parameter_groups(self, learning_rate: float) -> list[dict]:
+        unit = float(embedding_size(self.model)) if self.vectors_alone else 1.0
+        return super().parameter_groups(learning_rate * unit)
 
     def networks(self) -> dict[str, nn.Module]:
         """What gives the prompts now, a network or a plain table; one that many layers share is named once."""

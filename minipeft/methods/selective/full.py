@@ -21,7 +21,7 @@ class Full(Method):
 
     name = "full"
     suggested_learning_rate = 1e-3
-    learning_rate_grid = (1e-3, 2e-3, 4e-3, 8e-3)
+    learning_rate_grid = (2.5e-4, 5e-4, 1e-3, 2e-3)
     can_merge = True
 
     def install(self, model: nn.Module) -> None:

@@ -62,14 +62,16 @@ def test_the_vectors_start_small_and_the_values_at_zero():
         assert abs(float(vectors.detach().std()) / 0.02 - 1) < 0.05 and abs(float(vectors.detach().mean())) < 1e-3
 
 
-def test_the_penalty_is_the_papers_sum_of_squared_gram_errors():
-    _, method = attached(orthogonality=0.3)
+@pytest.mark.parametrize("averaged", [True, False])
+def test_the_penalty_is_the_mean_of_squared_gram_errors_or_the_papers_sum(averaged):
+    _, method = attached(orthogonality=0.3, averaged=averaged)
     total = 0.0
     for _, layer in method.layers():
         for vectors in (layer.P.T.tolist(), layer.Q.tolist()):
             for i, one in enumerate(vectors):
                 for j, other in enumerate(vectors):
                     total += (sum(a * b for a, b in zip(one, other, strict=True)) - (i == j)) ** 2
+    total /= 4 if averaged else 1  # two layers, each with P and Q
     assert float(method.penalty().detach()) == pytest.approx(0.3 * total, rel=1e-5)
     with torch.no_grad():
         for _, layer in method.layers():

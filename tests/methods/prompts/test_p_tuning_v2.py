@@ -118,7 +118,7 @@ def test_a_head_has_a_rate_of_its_own(make_tiny_model):
 def test_prompt_and_head_learn_a_task_and_an_answer_without_a_class_is_refused(make_tiny_model):
     model, method = make_tiny_model(), PTuningV2(prefix_length=3, labels=LABELS)
     method.attach(model)
-    settings = TrainingSettings(steps=60, batch_size=24, learning_rate=0.05)
+    settings = TrainingSettings(steps=60, batch_size=24, learning_rate=0.05, schedule="constant")
     result = fine_tune(model, method, make_easy_task(), settings)
     assert result.losses[-1] < 0.5 * result.losses[0]
     with pytest.raises(UserError, match="no class for 'red'"):

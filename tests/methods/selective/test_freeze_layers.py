@@ -105,7 +105,7 @@ def test_a_new_head_learns_the_task_through_the_usual_face(make_tiny_model, tiny
     model, method = make_tiny_model(), FreezeLayers(1, head="new", labels=LABELS)
     method.attach(model)
     assert isinstance(model.head, LabelHead)
-    settings = TrainingSettings(steps=90, batch_size=16, learning_rate=1e-2, evaluate_every=30)
+    settings = TrainingSettings(steps=90, batch_size=16, learning_rate=1e-2, evaluate_every=30, schedule="constant")
     result = fine_tune(model, method, tiny_task, settings)
     assert result.losses[0] > 0.7 and evaluate(model, tiny_task, "test")["score"] == 100.0
     batch = collate(encode_examples(model, tiny_task.test))

@@ -1,0 +1,76 @@
+"""What a run tells beside its score: how soon it had learned, and what its base has forgotten.
+
+    steps to 90%    the first evaluation on dev of at least  chance + 0.9 (best - chance)
+    forgotten       loss of the adapted model - loss of the base, on held-out texts of pretraining (nats per token)
+
+The loss is that of the base's own objective, on 12 batches of texts which it never read. The adapted model reads them
+as its method reads any text: a prompt stays before it, an adapter in its layer.
+"""
+
+import math
+from functools import cache
+
+import torch
+
+from minipeft.files import read_json
+from minipeft.models import find, load
+from minipeft.pretraining.batches import TextStream
+from minipeft.pretraining.held_out import held_out_batches, mean_loss
+from minipeft.training.batches import positions_for_text
+from minipeft.transformer.batch import Batch
+
+SHARE = 0.9
+
+
+def steps_to_learn(dev_scores: list[tuple[int, float]], chance: float) -> int | None:
+    """The steps done at the first evaluation that reaches 90% of the way from `chance` to the best dev score.
+
+    Known to the distance of two evaluations. None where no evaluation is above chance.
+    """
+    best = max((score for _, score in dev_scores), default=chance)
+    if best <= chance:
+        return None
+    return next(step for step, score in dev_scores if score >= chance + SHARE * (best - chance))
+
+
+def forgotten(model, base: str) -> float | None:
+    """How much higher the held-out loss of `model` is than that of `base`, the name or folder from which it came.
+
+    None for a base that does not say how it was pretrained, as a Hugging Face folder, and for a model that cannot read
+    or write such texts: with too few positions beside its prompt, or with a head for labels alone.
+    """
+    stream = own_stream(base)
+    if stream is None:
+        return None
+    batches, device = texts_of(stream), next(model.parameters()).device
+    room = positions_for_text(model)
+    if room is not None and max(batch.source.shape[1] + batch.target.shape[1] for batch in batches) > room:
+        return None
+    after = loss(model, batches, device)
+    # What the base's skills are after training, skill_aucs(model, stream.objective, count), would stand here, too.
+    return after - loss_before(base, stream, str(device)) if math.isfinite(after) else None
+
+
+def own_stream(base: str) -> TextStream | None:
+    """The texts and the objective of a base's pretraining, as its results.json names them."""
+    file = find(base) / "results.json"
+    try:
+        return TextStream(**read_json(file)["settings"]["text"]) if file.exists() else None
+    except (KeyError, TypeError):
+        return None
+
+
+@cache  # once for each process, which makes many runs
+def texts_of(stream: TextStream) -> list[Batch]:
+    return held_out_batches(stream)
+
+
+@cache
+def loss_before(base: str, stream: TextStream, device: str) -> float:
+    return loss(load(base).to(device), texts_of(stream), device)
+
+
+@torch.no_grad()
+def loss(model, batches: list[Batch], device) -> float:
+    model.eval()
+    return mean_loss(model, [batch.to(device) for batch in batches])
