@@ -64,7 +64,7 @@ def test_in_a_mixture_every_task_is_a_slice_and_letters_keep_theirs():
     first = replace(first, test=tuple(replace(example, slice="plain") for example in first.test))
     second = replace(second, test=tuple(replace(example, slice="") for example in second.test))
     assert [example.slice for example in mixture([first, second]).test[:4]] == ["sentiment: plain", "topic"] * 2
-    lettered, plain = load_task("entailment:lettered").test, load_task("entailment").test
+    lettered, plain = load_task("sentiment:lettered").test, load_task("sentiment").test
     assert [example.slice for example in lettered] == [example.slice for example in plain]
 
 
