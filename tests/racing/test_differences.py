@@ -151,12 +151,14 @@ def test_the_table_is_markdown_and_says_what_its_columns_are():
 
 def test_a_committed_report_is_compared_from_the_command_line(capsys, tmp_path):
     file = tmp_path / "report.json"
-    file.write_text('{"rows": [{"method": "a", "scores": [1, 2, 4]}, {"method": "b", "scores": [9, 9.5, 9]}]}')
+    file.write_text(
+        '{"rows": [{"method": "a", "scores": [1, 2, 4]}, {"method": "b", "scores": [9, 9.5, 9]}]}', encoding="utf-8"
+    )
     main([str(file), "b"])
     assert "minus b" in capsys.readouterr().out
     main([str(file)])
     assert capsys.readouterr().out.startswith("Nothing to compare")
-    file.write_text("{}")
+    file.write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="is not the report of a race"):
         main([str(file)])
 
