@@ -118,7 +118,15 @@ def _company(generator: random.Random, label: str) -> str:
     return capital(generator.choice(COMPANY).format(nouns=nouns, kinds=kinds, Kinds=capital(kinds), label=label))
 
 
+def _glossary(generator: random.Random) -> str:
+    """Nouns of several categories, each with its own."""
+    labels = [generator.choice(LABELS) for _ in range(generator.randint(6, 9))]
+    return ". ".join(f"{generator.choice(CATEGORIES[label])}: {label}" for label in labels) + "."
+
+
 def _category_passage(generator: random.Random) -> str:
+    if generator.random() < 0.25:
+        return _glossary(generator)
     if generator.random() < 0.4:
         return " ".join(_company(generator, label) for label in generator.sample(LABELS, generator.randint(2, 3)))
     sentences = []

@@ -63,6 +63,11 @@ COMPANY = (
     "Is a {thing} good or bad that is {y}, {z}, {w} and {v}? {Verdict}.",
     "The {a} was {y} and {z}, the {b} {w} and {v}. All in all, it was {verdict}.",
 )
+GLOSSARY = (  # an entry, what stands between two, and what before the first
+    ("{y} is {label}", ", ", "Of a {thing}: "),
+    ("{y}: {label}", ". ", ""),
+    ("{y}, {label}", "; ", "A {thing} may be: "),
+)
 GLOSSES = (
     "To call {t} {y} is to say that it is {verdict}.",
     "Is {y} good or bad for {t}? {Verdict}.",
@@ -106,6 +111,16 @@ def _company(generator: random.Random, words: dict[str, list[str]], thing: str) 
     return generator.choice(COMPANY).format(y=y, z=z, w=w, v=v, Y=y.capitalize(), **told)
 
 
+def _glossary(generator: random.Random, words: dict[str, list[str]], thing: str) -> str:
+    """Adjectives of both kinds, each with its verdict."""
+    drawn = []
+    for _ in range(generator.randint(6, 9)):
+        label = generator.choice(LABELS)
+        drawn.append((generator.choice(words[label]), label))
+    form, joint, opening = generator.choice(GLOSSARY)
+    return opening.format(thing=thing) + joint.join(form.format(y=y, label=label) for y, label in drawn) + "."
+
+
 def _verdict(generator: random.Random, label: str, name: str) -> str:
     liked = generator.choice(OPINIONS["loved" if label == "good" else "hated"])
     return generator.choice(VERDICTS[label]).format(n=name, liked=liked)
@@ -118,8 +133,10 @@ def passage(generator: random.Random) -> str:
     name, other = generator.sample(NAMES, 2)
     kind = generator.random()
     if kind < 0.2:
+        return _glossary(generator, words, thing)
+    if kind < 0.35:
         return " ".join(_company(generator, words, thing) for _ in range(generator.randint(2, 3)))
-    if kind < 0.45:  # bare judgements, each with its verdict: nothing but the sentence tells it
+    if kind < 0.6:  # bare judgements, each with its verdict: nothing but the sentence tells it
         labels = [generator.choice(LABELS) for _ in range(generator.randint(2, 4))]
         return " ".join(f"{judgement(generator, words, each)} {_verdict(generator, each, name)}" for each in labels)
     label = generator.choice(LABELS)
