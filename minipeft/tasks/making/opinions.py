@@ -6,7 +6,8 @@ A review has a final judgement, and words of the opposite kind that lose against
     "The waiter was never rude."                              -> good
 
 The pretraining passages use every word; a task's splits use disjoint adjectives and aspects, so what a model knows of a
-test word it knows from pretraining. Films and food share the forms and a few general words, no more: a domain shift.
+test word it knows from pretraining. Films and food share the forms and the general words, as "splendid", not the
+aspects nor the other words: a domain shift.
 """
 
 import random
@@ -77,11 +78,20 @@ GLOSSES = (
 
 @lru_cache(maxsize=32)
 def split_adjectives(domain: str, share: Share | None) -> dict[str, list[str]]:
-    """The domain's aspects, good and bad adjectives: all of them, or one share of them."""
+    """The domain's aspects, good and bad adjectives: all of them, or one share of them.
+
+    A word of both domains falls into the same split of both: who trains on films has not seen it in a test on food.
+    """
     lists = {part: OPINIONS[domain][part] for part in ("aspects", *LABELS)}
     if share is None:
         return lists
-    return {part: split_words(words, share, f"opinions {domain} {part}") for part, words in lists.items()}
+    found = {}
+    for part, words in lists.items():
+        other = OPINIONS[next(name for name in DOMAINS if name != domain)][part]
+        shared, own = [word for word in words if word in other], [word for word in words if word not in other]
+        found[part] = split_words(own, share, f"opinions {domain} {part}")
+        found[part] += split_words(shared, share, f"opinions {part}")
+    return found
 
 
 def fill(generator: random.Random, words: dict[str, list[str]], label: str, form: str, **more: str) -> str:

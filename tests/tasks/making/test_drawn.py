@@ -56,3 +56,13 @@ def test_every_task_can_be_drawn_again(name):
 def test_an_unknown_task_names_the_nearest_one_in_any_draw():
     with pytest.raises(UserError, match="did you mean 'sentiment'"):
         drawn_task("sentimant", 3)
+
+
+@pytest.mark.parametrize("draw", [0, 3])
+def test_no_word_of_a_test_on_food_was_trained_on_with_films(draw):
+    for label in opinions.LABELS:
+        films = opinions.split_adjectives("films", Share("train", draw))[label]
+        food = opinions.split_adjectives("food", Share("test", draw))[label]
+        assert len(films) > 120 and len(food) > 40 and not set(films) & set(food)
+        shared = set(opinions.OPINIONS["films"][label]) & set(opinions.OPINIONS["food"][label])
+        assert len(shared) > 100 and len(shared & set(food)) > 20
