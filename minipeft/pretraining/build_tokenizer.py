@@ -11,21 +11,16 @@ from minipeft.tasks.making.every_recipe import RECIPES
 
 DOCUMENTS = 30_000  # of the corpus, to learn from
 WORD_WEIGHT, LABEL_WEIGHT = 1_000, 5_000  # repetitions of every word of the lexicon and of every label
-MORE_LABELS = (  # of tasks that were dropped since: the bases read with the tokenizer that knew them
-    *("maybe", "tkinter", "distutils", "asyncio", "email", "logging", "importlib", "xml"),
-    *("turtle", "unittest", "http", "ipaddress", "inspect", "threading", "typing"),
-)
-OPINION_WEIGHT = 1_600  # of every word that judges: a base learns sooner what one token means than what three do
+KNOWN_WEIGHTS = {"opinions": 1_600, "meanings": 1_500}  # a base learns sooner what one token means than what three do
 
 
 def important_words() -> dict[str, int]:
     """How often each word of the lexicon and each label counts extra, so that most of them become one or two tokens."""
     words = {}
     for path in sorted((DATA / "lexicon").glob("*.json")):
-        weight = OPINION_WEIGHT if path.stem == "opinions" else WORD_WEIGHT
+        weight = KNOWN_WEIGHTS.get(path.stem, WORD_WEIGHT)
         words |= dict.fromkeys(re.findall(r"[A-Za-z]{2,}", path.read_text(encoding="utf-8")), weight)
-    labels = [label for recipe in RECIPES.values() for label in recipe.labels]
-    return words | dict.fromkeys((*labels, *MORE_LABELS), LABEL_WEIGHT)
+    return words | {label: LABEL_WEIGHT for recipe in RECIPES.values() for label in recipe.labels}
 
 
 def main() -> int:

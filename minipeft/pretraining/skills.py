@@ -19,7 +19,7 @@ import torch
 
 from minipeft.pretraining.batches import tokenizer
 from minipeft.pretraining.span_corruption import Sentinel
-from minipeft.tasks.making import meanings, opinions, topics, tracking
+from minipeft.tasks.making import causes, meanings, opinions, topics, tracking
 from minipeft.tasks.making.people import NAMES
 from minipeft.tasks.making.telling import capital
 from minipeft.tasks.making.world import PHRASES
@@ -111,6 +111,16 @@ def whether(generator: random.Random) -> Probe:
     return Probe(f"{story} {asked}?", ("Yes", "No"), answer == "Yes.")
 
 
+def cause(generator: random.Random) -> Probe:
+    """What came of an event: its effect, or that of another event around the same thing."""
+    rules = causes.KINDS[generator.choice(list(causes.KINDS))]
+    right, wrong = generator.sample(rules["rules"], 2)
+    noun, name = generator.choice(rules["objects"]), generator.choice(NAMES)
+    told = causes.put(generator, "cause", right, noun, name)
+    effects = (capital(causes.put(generator, "effect", rule, noun, name)) for rule in (right, wrong))
+    return in_random_order(generator, f"{told}. What happened then?", *effects)
+
+
 def in_random_order(generator: random.Random, text: str, right: str, wrong: str) -> Probe:
     first = generator.random() < 0.5
     return Probe(text, (right, wrong) if first else (wrong, right), first)
@@ -128,6 +138,7 @@ SKILLS: dict[str, Callable[[random.Random], Probe]] = {
     "who": who,
     "which": which,
     "whether": whether,
+    "cause": cause,
 }
 
 

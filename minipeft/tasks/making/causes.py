@@ -37,7 +37,7 @@ STORIES = (
 )
 
 
-def _draw(generator: random.Random, side: str, rule: dict, noun: str, name: str) -> str:
+def put(generator: random.Random, side: str, rule: dict, noun: str, name: str) -> str:
     """One wording of a rule's "cause" (with who did it) or "effect"."""
     text = generator.choice(rule[side]).replace("{x}", noun)
     return f"{name} {text}" if side == "cause" else text
@@ -51,8 +51,8 @@ def passage(generator: random.Random) -> str:
     for _ in range(generator.randint(2, 3)):
         rule, other = generator.sample(kind["rules"], 2)
         noun, name = generator.choice(nouns), generator.choice(NAMES)
-        cause, effect = _draw(generator, "cause", rule, noun, name), _draw(generator, "effect", rule, noun, name)
-        wrong = _draw(generator, "effect", other, noun, name)
+        cause, effect = put(generator, "cause", rule, noun, name), put(generator, "effect", rule, noun, name)
+        wrong = put(generator, "effect", other, noun, name)
         sentences.append(generator.choice(STORIES).format(c=cause, e=effect, E=capital(effect), d=wrong))
     return " ".join(sentences)
 
@@ -68,8 +68,8 @@ def _make(generator: random.Random, share: Share) -> Example:
     rules = generator.sample(kind["rules"], 2)
     noun, name = generator.choice(kind["objects"]), generator.choice(split_names(share))
     asked, given = generator.choice((("effect", "cause"), ("cause", "effect")))
-    event = _draw(generator, given, rules[0], noun, name)
-    options = [_draw(generator, asked, rule, noun, name) for rule in rules]
+    event = put(generator, given, rules[0], noun, name)
+    options = [put(generator, asked, rule, noun, name) for rule in rules]
     target = options[0]
     generator.shuffle(options)
     word = "result" if asked == "effect" else "reason"

@@ -1,9 +1,8 @@
-"""Meanings: what kind of thing a noun names, and which sense of an ambiguous word a sentence holds.
+"""Meanings: what kind of thing a noun names.
 
 `category` gives a sentence that fits every noun. In half of them ("knows") the noun stands alone; in the others
 ("reads") a second one is turned down ("Anna forgot about the hammer and remembered the robin."), so that knowing the
-words is worth half of their points. The nouns of dev and test are not those of train. Ambiguous words, which mean one
-thing beside "asked for a loan" and another beside "rowed the boat", stand in the pretraining texts alone.
+words is worth half of their points. The nouns of dev and test are not those of train.
 """
 
 import random
@@ -16,7 +15,7 @@ from minipeft.tasks.making.telling import capital
 from minipeft.tasks.task import Example
 
 LEXICON = read_lexicon("meanings")
-CATEGORIES, SENSES, FIELDS = LEXICON["categories"], LEXICON["senses"], LEXICON["fields"]
+CATEGORIES = LEXICON["categories"]
 LABELS = tuple(CATEGORIES)
 SLICES = ("knows", "reads")  # one noun alone, which takes its meaning; one beside another, which takes reading too
 NO_ARTICLE = {
@@ -58,10 +57,6 @@ CONTRASTS = (
     "{n} drew not the {x} but the {y} on a page.",
     "It was not the {x}, it was the {y}.",
 )
-SAME = ("Does {word} mean the same in both? Yes.", "Both times {word} has to do with {field}.", "Same meaning: yes.",
-        "Here {word} has one meaning: {field}.")  # fmt: skip
-DIFFERENT = ("Does {word} mean the same in both? No.", "First {word} has to do with {field}, then with {second}.",
-             "Same meaning: no.", "Here {word} has two meanings: {field} and {second}.")  # fmt: skip
 
 
 def _a(word: str) -> str:
@@ -124,10 +119,12 @@ def _glossary(generator: random.Random) -> str:
     return ". ".join(f"{generator.choice(CATEGORIES[label])}: {label}" for label in labels) + "."
 
 
-def _category_passage(generator: random.Random) -> str:
-    if generator.random() < 0.25:
+def passage(generator: random.Random) -> str:
+    """A pretraining text on nouns of several categories: a glossary, lists, or definitions and scenes."""
+    kind = generator.random()
+    if kind < 0.35:
         return _glossary(generator)
-    if generator.random() < 0.4:
+    if kind < 0.65:
         return " ".join(_company(generator, label) for label in generator.sample(LABELS, generator.randint(2, 3)))
     sentences = []
     for label in generator.sample(LABELS, 2):
@@ -135,32 +132,6 @@ def _category_passage(generator: random.Random) -> str:
         sentences += [_define(generator, label, nouns[0]), _mention(generator, label, generator.choice(nouns))]
     generator.shuffle(sentences)
     return " ".join(sentences)
-
-
-def _use_word(generator: random.Random, word: str, phrases: list[str], names: list[str]) -> str:
-    """A sentence whose first part places `word` in a field: "Anna asked for a loan and noticed the bank."."""
-    return (
-        f"{generator.choice(names)} {generator.choice(phrases)} and {generator.choice(LEXICON['noticed'])} the {word}."
-    )
-
-
-def _sense_passage(generator: random.Random) -> str:
-    field = generator.choice(list(FIELDS))
-    word = generator.choice([word for word, fields in SENSES.items() if field in fields])
-    other = next(place for place in SENSES[word] if place != field)
-    same = generator.random() < 0.5
-    second = field if same else other
-    texts = [_use_word(generator, word, FIELDS[place], NAMES) for place in (field, second)]
-    if generator.random() < 0.3:  # the field said after each sentence
-        return f"{texts[0]} Meaning of {word}: {field}. {texts[1]} Meaning of {word}: {second}."
-    return " ".join(
-        [*texts, generator.choice(SAME if same else DIFFERENT).format(word=word, field=field, second=second)]
-    )
-
-
-def passage(generator: random.Random) -> str:
-    """A pretraining text: definitions and scenes for nouns of two categories, or an ambiguous word in two sentences."""
-    return _category_passage(generator) if generator.random() < 0.75 else _sense_passage(generator)
 
 
 @lru_cache(maxsize=16)
