@@ -53,7 +53,7 @@ def test_a_batch_is_encoded_as_its_texts_are():
 
 
 def test_every_word_of_every_label_is_one_token():
-    assert len(LABELS) > 30
+    assert len(LABELS) >= 30
     assert {label: TOKENIZER.encode(label) for label in LABELS if len(TOKENIZER.encode(label)) > 1} == {}
 
 
