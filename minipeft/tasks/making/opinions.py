@@ -50,6 +50,28 @@ PLAIN = (
     "What a {y} {a}, and the {b} was {z} too.",
 )
 FORMS = {"plain": PLAIN, "contrast": CONTRASTS, "negation": NEGATIONS}
+# What no pretraining text has, so that tuning has to add it. Both at once: a contrast with a negation in it; {u} is of
+# the opposite kind, as {x}. Unseen: half of the forms turn a judgement round without "not", half keep it in spite of a
+# "no", and what a base computes is wrong.
+BOTH = (
+    "The {a} was {x}, but the {b} was not {u}.",
+    "Although the {a} was {x}, the {b} was never {u}.",
+    "The {b} was not {u}, although the {a} was {x}.",
+    "The {a} was not {y}, but the {b} was {z}.",
+    "Although the {a} was never {y}, the {b} was {z}.",
+    "The {b} was {z}, although the {a} was not {y}.",
+)
+UNSEEN = (
+    "The {a} was anything but {x}.",
+    "The {a} was far from {x}.",
+    "Whoever calls the {a} {x} is mistaken.",
+    "To call the {a} {x} would be a joke.",
+    "The {a} was nothing if not {y}.",
+    "There is no denying that the {a} was {y}.",
+    "Nobody could call the {a} anything but {y}.",
+    "The {a} could not have been more {y}.",
+)
+ASKED = FORMS | {"both": BOTH, "unseen": UNSEEN}  # by the tasks
 ECHOES = ("It was {y}, {z} and {w}.", "People called it {y} and {z}.", "The {a} and the {b} were both {y} and {z}.")
 VERDICTS = {
     "good": ("Verdict: good.", "So it was worth it.", "Rating: great.", "{n} {liked} it.", "Did {n} like it? Yes.",
@@ -173,14 +195,16 @@ def passage(generator: random.Random) -> str:
 
 def _recipe(name: str, domain: str, what: str) -> TaskRecipe:
     def make(generator: random.Random, share: Share) -> Example:
-        label, form = generator.choice(LABELS), generator.choice(tuple(FORMS))
-        sentence = fill(generator, split_adjectives(domain, share), label, generator.choice(FORMS[form]))
+        label, form = generator.choice(LABELS), generator.choice(tuple(ASKED))
+        words = split_adjectives(domain, share)
+        opposite = generator.choice(words[OPPOSITE[label]])
+        sentence = fill(generator, words, label, generator.choice(ASKED[form]), u=opposite)
         return Example(f"{_visit(generator, domain, share)} {sentence}", label, slice=form)
 
     return TaskRecipe(
         name, f"Is this opinion on {what} good or bad in the end?", "accuracy", LABELS, make,
         "people, aspects and adjectives",
-        parts=tuple(f"{label} {form}" for form in FORMS for label in LABELS), part=label_and_slice,
+        parts=tuple(f"{label} {form}" for form in ASKED for label in LABELS), part=label_and_slice,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Words drawn anew: draw 0 is what is bundled, another draw tests other words and stays as fair."""
 
+import random
 import re
 from collections import Counter
 
@@ -66,3 +67,22 @@ def test_no_word_of_a_test_on_food_was_trained_on_with_films(draw):
         assert len(films) > 120 and len(food) > 40 and not set(films) & set(food)
         shared = set(opinions.OPINIONS["films"][label]) & set(opinions.OPINIONS["food"][label])
         assert len(shared) > 100 and len(shared & set(food)) > 20
+
+
+@pytest.mark.parametrize("name, domain", [("sentiment", "films"), ("sentiment_food", "food")])
+def test_forms_that_no_base_has_read_turn_a_judgement_round_or_keep_it(name, domain):
+    kinds = {word: label for label in opinions.LABELS for word in opinions.OPINIONS[domain][label]}
+    turned, kept = Counter(), Counter()
+    for example in drawn_task(name, 2).test:
+        if example.slice == "unseen":
+            (kind,) = [kinds[word] for word in re.findall(r"\w+", example.source) if word in kinds]
+            turns = re.search(r"(?<!call the )\bwas anything but|far from|mistaken|joke", example.source)
+            assert (kind != example.target) == bool(turns), example
+            (turned if turns else kept)[example.target] += 1
+    assert min(*turned.values(), *kept.values()) > 20
+
+
+def test_no_pretraining_text_has_a_form_that_tasks_call_unseen():
+    generator = random.Random(8)
+    text = " ".join(opinions.passage(generator) for _ in range(3000))
+    assert not re.search("anything but|far from|is mistaken|a joke|nothing if not|denying|been more", text)
