@@ -110,7 +110,7 @@ def test_a_position_alone_does_not_decide_a_reversal(name):
         if example.slice == "contrast":
             assert len(kinds) == 2
             last.append((found[-1] in domain["good"]) == (example.target == "good"))
-    assert 0.45 <= sum(last) / len(last) <= 0.65
+    assert 0.4 <= sum(last) / len(last) <= 0.7
 
 
 def kinds_of(name, text):
