@@ -47,7 +47,6 @@ def forgotten(model, base: str) -> float | None:
     if room is not None and max(batch.source.shape[1] + batch.target.shape[1] for batch in batches) > room:
         return None
     after = loss(model, batches, device)
-    # What the base's skills are after training, skill_aucs(model, stream.objective, count), would stand here, too.
     return after - loss_before(base, stream, str(device)) if math.isfinite(after) else None
 
 
