@@ -42,7 +42,7 @@ def add_arguments(parser) -> None:
     add_model(parser)
     add_task(parser, "--target")
     parser.add_argument(
-        "--sources", type=words, default="sentiment_food,cause_effect", help="comma-separated bundled tasks"
+        "--sources", type=words, default="sentiment_food,who_liked", help="comma-separated bundled tasks"
     )
     parser.add_argument("--k", type=whole(), default=1, help="how many of the sources to use (default 1)")
     parser.add_argument(

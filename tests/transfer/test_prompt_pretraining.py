@@ -11,7 +11,7 @@ from minipeft.methods.prompts.ppt import PPT
 from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.tasks.lettering import LETTERS, lettered, lettered_question
 from minipeft.tasks.registry import load_task
-from minipeft.tasks.task import Example
+from minipeft.tasks.task import Example, Task
 from minipeft.transfer.prompt_pretraining import (
     PAIR_WORDS,
     SINGLE_WORDS,
@@ -142,19 +142,26 @@ def test_the_kept_texts_are_as_many_of_each_word_as_the_rarest_allows():
     assert len({e.source for e in evenly(examples, 100, random.Random(0))}) == 25
 
 
-def test_every_word_and_letter_is_one_token_of_the_bundled_tokenizer():
+def test_every_word_and_letter_is_one_token_of_the_bundled_tokenizer_and_maybe_two():
     tokenizer = Tokenizer.load()
     for word in (*PAIR_WORDS, *SINGLE_WORDS, *LETTERS):
-        assert len(tokenizer.encode(word)) == 1, word
+        assert len(tokenizer.encode(word)) == (2 if word == "maybe" else 1), word
 
 
 def test_a_task_with_candidates_becomes_one_of_letters():
-    task = lettered(load_task("cause_effect"))
-    for before, example in zip(load_task("cause_effect").dev, task.dev, strict=True):
+    task, plain = lettered(load_task("who_liked")), load_task("who_liked")
+    for before, example in zip(plain.dev, task.dev, strict=True):
         first, second = before.candidates
-        assert example.source.endswith(f" ? A. {first} B. {second} .") and " | " + second not in example.source
+        assert example.source == f"{before.source} ? A. {first} B. {second} ."
         assert example.candidates == ("A", "B") and example.target == "AB"[before.candidates.index(before.target)]
     assert task.labels == () and task.metric == "accuracy" and task.chance == 50
+
+
+def test_candidates_at_the_end_of_a_source_are_named_once():
+    example = Example("result | Anna fell | she laughed | she wept", "she wept", ("she laughed", "she wept"))
+    task = lettered(Task("results", "What came of it?", "accuracy", (), (example,), (example,), (example,)))
+    assert task.test[0].source == "result | Anna fell ? A. she laughed B. she wept ."
+    assert task.test[0].target == "B"
 
 
 def test_a_task_with_labels_becomes_one_of_letters_by_its_name():

@@ -1,15 +1,14 @@
 """How every bundled task is made, by name: its examples, and the card that says what the task is."""
 
-from minipeft.tasks.making import causes, meanings, opinions, prose, topics, world_tasks
+from minipeft.tasks.making import meanings, opinion_tasks, prose, topics, world_tasks
 from minipeft.tasks.making.hand_written_prompts import HAND_WRITTEN
 from minipeft.tasks.making.recipes import generate
 from minipeft.tasks.task import Example
 
 RECIPES = {
     **world_tasks.TASKS,
-    **opinions.TASKS,
+    **opinion_tasks.TASKS,
     **meanings.TASKS,
-    **causes.TASKS,
     **topics.TASKS,
     **prose.TASKS,
 }

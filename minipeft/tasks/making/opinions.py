@@ -14,9 +14,7 @@ import random
 from functools import lru_cache
 
 from minipeft.tasks.making.lexicon import Share, read_lexicon, split_words
-from minipeft.tasks.making.people import NAMES, split_names
-from minipeft.tasks.making.recipes import TaskRecipe, label_and_slice
-from minipeft.tasks.task import Example
+from minipeft.tasks.making.people import NAMES
 
 OPINIONS = read_lexicon("opinions")
 DOMAINS = ("films", "food")
@@ -50,28 +48,6 @@ PLAIN = (
     "What a {y} {a}, and the {b} was {z} too.",
 )
 FORMS = {"plain": PLAIN, "contrast": CONTRASTS, "negation": NEGATIONS}
-# What no pretraining text has, so that tuning has to add it. Both at once: a contrast with a negation in it; {u} is of
-# the opposite kind, as {x}. Unseen: half of the forms turn a judgement round without "not", half keep it in spite of a
-# "no", and what a base computes is wrong.
-BOTH = (
-    "The {a} was {x}, but the {b} was not {u}.",
-    "Although the {a} was {x}, the {b} was never {u}.",
-    "The {b} was not {u}, although the {a} was {x}.",
-    "The {a} was not {y}, but the {b} was {z}.",
-    "Although the {a} was never {y}, the {b} was {z}.",
-    "The {b} was {z}, although the {a} was not {y}.",
-)
-UNSEEN = (
-    "The {a} was anything but {x}.",
-    "The {a} was far from {x}.",
-    "Whoever calls the {a} {x} is mistaken.",
-    "To call the {a} {x} would be a joke.",
-    "The {a} was nothing if not {y}.",
-    "There is no denying that the {a} was {y}.",
-    "Nobody could call the {a} anything but {y}.",
-    "The {a} could not have been more {y}.",
-)
-ASKED = FORMS | {"both": BOTH, "unseen": UNSEEN}  # by the tasks
 ECHOES = ("It was {y}, {z} and {w}.", "People called it {y} and {z}.", "The {a} and the {b} were both {y} and {z}.")
 VERDICTS = {
     "good": ("Verdict: good.", "So it was worth it.", "Rating: great.", "{n} {liked} it.", "Did {n} like it? Yes.",
@@ -191,31 +167,3 @@ def passage(generator: random.Random) -> str:
         more = {"t": f"a {thing}", "verdict": label, "Verdict": label.capitalize(), "other": OPPOSITE[label]}
         sentences.append(fill(generator, words, label, generator.choice(GLOSSES), **more))
     return " ".join(sentences)
-
-
-def _recipe(name: str, domain: str, what: str) -> TaskRecipe:
-    def make(generator: random.Random, share: Share) -> Example:
-        label, form = generator.choice(LABELS), generator.choice(tuple(ASKED))
-        words = split_adjectives(domain, share)
-        opposite = generator.choice(words[OPPOSITE[label]])
-        sentence = fill(generator, words, label, generator.choice(ASKED[form]), u=opposite)
-        return Example(f"{_visit(generator, domain, share)} {sentence}", label, slice=form)
-
-    return TaskRecipe(
-        name, f"Is this opinion on {what} good or bad in the end?", "accuracy", LABELS, make,
-        "people, aspects and adjectives",
-        parts=tuple(f"{label} {form}" for form in ASKED for label in LABELS), part=label_and_slice,
-    )  # fmt: skip
-
-
-def _visit(generator: random.Random, domain: str, share: Share) -> str:
-    """Who saw what: the sentence before an opinion."""
-    person = generator.choice(split_names(share))
-    thing, seen = generator.choice(OPINIONS[domain]["things"]), generator.choice(OPINIONS[domain]["seen"])
-    return f"{person} {seen} the {thing}."
-
-
-TASKS = {
-    "sentiment": _recipe("sentiment", "films", "a film or a book"),
-    "sentiment_food": _recipe("sentiment_food", "food", "a meal or a restaurant"),
-}

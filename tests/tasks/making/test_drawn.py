@@ -79,10 +79,10 @@ def test_forms_that_no_base_has_read_turn_a_judgement_round_or_keep_it(name, dom
             turns = re.search(r"(?<!call the )\bwas anything but|far from|mistaken|joke", example.source)
             assert (kind != example.target) == bool(turns), example
             (turned if turns else kept)[example.target] += 1
-    assert min(*turned.values(), *kept.values()) > 20
+    assert min(*turned.values(), *kept.values()) > 10
 
 
 def test_no_pretraining_text_has_a_form_that_tasks_call_unseen():
     generator = random.Random(8)
     text = " ".join(opinions.passage(generator) for _ in range(3000))
-    assert not re.search("anything but|far from|is mistaken|a joke|nothing if not|denying|been more", text)
+    assert not re.search("anything but|far from|is mistaken|a joke|nothing if not|denying|been more| that the ", text)

@@ -8,14 +8,15 @@ from functools import cache
 
 import pytest
 
-from minipeft.tasks.making import causes, meanings, opinions, topics
+from minipeft.tasks.making import causes, meanings, opinion_tasks, opinions, topics
 from minipeft.tasks.making.lexicon import Share, read_lexicon
 from minipeft.tasks.making.people import split_names
 from minipeft.tasks.making.recipes import generate
 from minipeft.tasks.task import SPLITS
 
 MODULES = (opinions, meanings, causes, topics)
-RECIPES = {name: recipe for module in MODULES for name, recipe in module.TASKS.items()}
+TAUGHT = {opinion_tasks: opinions, meanings: meanings, topics: topics}  # what teaches the words of whose tasks
+RECIPES = {name: recipe for module in TAUGHT for name, recipe in module.TASKS.items()}
 
 
 @cache
@@ -140,39 +141,29 @@ def test_every_label_is_as_frequent_in_every_slice(name):
     assert len(counts) == len(RECIPES[name].parts) and max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_the_two_answers_of_cause_effect_cannot_be_told_apart_without_the_event():
-    """Fitted on half of the test split itself, with its own rules: a right answer looks like a wrong one."""
-    rows = [example for split in SPLITS for example in examples("cause_effect", split)]
-    random.Random(0).shuffle(rows)
-    half = len(rows) // 2
-    pairs = [(text, str(text == row.target)) for row in rows[:half] for text in row.candidates]
-    learner = Counting(*zip(*pairs, strict=True))
-    right = sum(
-        max(row.candidates, key=lambda text: learner.score(text, "True") - learner.score(text, "False")) == row.target
-        for row in rows[half:]
-    )
-    assert 43 <= 100 * right / half <= 57
-
-
-def test_the_two_answers_of_cause_effect_share_their_object_and_no_place_is_favoured():
-    rows = examples("cause_effect", "test")
-    nouns = {noun for kind in causes.KINDS.values() for noun in kind["objects"]}
+def test_one_of_the_two_people_liked_it_and_no_place_is_favoured():
+    rows = examples("who_liked", "test")
     for row in rows:
-        assert row.target in row.candidates and len(set(row.candidates)) == 2
-        first, second = (nouns & set(words(text)) for text in row.candidates)
-        assert first & second & set(words(row.source.split(" | ")[1]))
-    first_right = sum(row.target == row.candidates[0] for row in rows) / len(rows)
-    assert 0.44 <= first_right <= 0.56
+        assert row.target in row.candidates and row.source.startswith(f"{row.candidates[0]}: ")
+        assert f" | {row.candidates[1]}: " in row.source
+    counts = Counter((row.candidates.index(row.target), row.slice) for row in rows)
+    assert len(counts) == len(RECIPES["who_liked"].parts) and max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_overlap_with_the_event_does_not_answer_cause_effect():
-    def shared(row, text):
-        return len(set(words(text)) & set(words(row.source.split(" | ")[1])))
-
-    rows = [row for split in SPLITS for row in examples("cause_effect", split)]
-    scores = [[shared(row, text) for text in (row.target, *set(row.candidates) - {row.target})] for row in rows]
-    won = sum((right > wrong) + 0.5 * (right == wrong) for right, wrong in scores)
-    assert 0.42 <= won / len(rows) <= 0.58
+def test_what_is_said_of_a_judgement_turns_it_as_often_as_it_says_so():
+    """A reader of its own: what is held to be false turns the label, and so does "not" or "never" inside."""
+    good = set(opinions.OPINIONS["films"]["good"])
+    doubting = ("not true", "nobody would say", "a lie", "I doubt")
+    nested = [row for row in examples("sentiment", "test") if row.slice == "nested"]
+    turns = Counter()
+    for row in nested:
+        text = row.source.split(". ", 1)[1].replace("Nobody", "nobody")
+        found = sum(text.count(words) for words in doubting)
+        found += " was not " in text or " was never " in text
+        is_good = text.rstrip(".").split()[-1] in good
+        assert row.target == ("good" if is_good != bool(found % 2) else "bad"), row.source
+        turns[found] += 1
+    assert set(turns) == {0, 1, 2, 3}
 
 
 def split_lists(draw):
@@ -187,7 +178,6 @@ def split_lists(draw):
             )
     yield "category", {split: sum(meanings.split_nouns(share).values(), []) for split, share in shares.items()}
     yield "topics", {split: sum(topics.split_nouns(share).values(), []) for split, share in shares.items()}
-    yield "causes", {split: causes.split_kinds(share) for split, share in shares.items()}
 
 
 @pytest.mark.parametrize("draw", [0, 7])
@@ -217,9 +207,9 @@ def test_a_passage_depends_on_its_generator_alone(module):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_word_of_a_task_is_taught_in_pretraining(name):
-    module = next(module for module in MODULES if name in module.TASKS)
-    taught = passage_words(module)
+    taught = passage_words(next(teacher for module, teacher in TAUGHT.items() if name in module.TASKS))
     used = {word for split in SPLITS for row in examples(name, split) for word in words(row.source)} - {"|"}
     used -= {person["name"].lower() for person in read_lexicon("world")["people"]}
-    used -= set(words(" ".join(opinions.UNSEEN)))  # the one thing that tuning has to teach
+    added = (*opinion_tasks.UNSEEN, *opinion_tasks.AROUND[True], *opinion_tasks.AROUND[False])
+    used -= set(words(" ".join(added)))  # what tuning has to teach
     assert not {word for word in used if not taught[word]}
