@@ -1,17 +1,18 @@
-"""What span corruption leaves a base with: the real masks, the losses, what is written untuned, and what can be asked.
+"""What span corruption leaves a base with, what LM adaptation changes, and what prompts can make of either.
 
     python lessons/02_span_corruption/experiment.py
 
-The bases are those with span corruption only and after 100, 300, 1,000 and all steps of LM adaptation. Each is asked
-for the topic of a text in the form of either objective, a hole or a beginning, without training; and prompts are
-tuned on each. On the first, answers are also learned behind a sentinel, and behind one with a hole in the source.
+The bases are one base with span corruption only and its branches, adapted for 0.1 to 16 million tokens. Measured are
+the real masks; the losses; every skill in the form of either objective; what a base writes untuned, and what it writes
+when it is asked for a topic; and prompts tuned on each base, on the first in three forms: answers as they are, behind a
+sentinel, and behind one with a hole in the source; LoRA beside them. A row's rate is swept on topic, kept on sentiment.
 """
 
 import math
 import random
 from collections import Counter
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
@@ -19,51 +20,67 @@ from statistics import mean
 import torch
 
 import minipeft
-from minipeft.course.experiment import main, race
+from minipeft.course.experiment import kept, main, race
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
+from minipeft.pretraining.skills import PROBES, skill_aucs
 from minipeft.pretraining.span_corruption import noise_counts, span_mask
-from minipeft.racing.runs import folder_name
+from minipeft.racing.runs import folder_name, task_of
+from minipeft.tasks.task import Example
 from minipeft.training.batches import encode_answer, encode_source
-from minipeft.training.evaluating import evaluate
+from minipeft.training.evaluating import predict
 from minipeft.transformer.batch import Batch, pad
 
-TASK = "topic"
-STEPS = {"t5-0.8m-span": 0, "t5-0.8m-step100": 100, "t5-0.8m-step300": 300, "t5-0.8m-step1000": 1000, "t5-0.8m": 2595}
+SPAN, ADAPTED = "t5-0.8m-span", "t5-0.8m"
+TOKENS = {SPAN: 0, "t5-0.8m-lm100e3": 0.1, "t5-0.8m-lm500e3": 0.5, "t5-0.8m-lm2e6": 2, "t5-0.8m-lm8e6": 8,
+          ADAPTED: 16}  # fmt: skip  # millions of tokens of LM adaptation
+OBJECTIVES = ("span", "prefix")
+TASKS = ("topic", "sentiment")  # each row's learning rate is chosen on the first
+STEPS = 200
 WORDINGS = ("Topic:", "Subject:", "It was all about")  # endings of texts that the bases have read in pretraining
 QUESTIONS = {
-    "nothing": ["{source}"],
     "hole": [f"{{source}} {words} <X>." for words in WORDINGS],
     "beginning": [f"{{source}} {words}" for words in WORDINGS],
 }
 PLAIN = "prompt_tuning"
 ROWS = {"as it is": "plain", "sentinel": "sentinel", "blank": "hole", PLAIN: "plain"}  # row of a race -> form
-RACES = {base: [PLAIN] for base in STEPS} | {
-    "t5-0.8m-span": [f"as it is={PLAIN}", f"sentinel={PLAIN}:sentinel=true", "blank=ppt"]  # ppt: not pre-trained here
-}
+FORMS = [f"as it is={PLAIN}", f"sentinel={PLAIN}:sentinel=true", "blank=ppt"]  # ppt: not pre-trained here
+RACES = {SPAN: (SPAN, FORMS)} | {base: (base, [PLAIN]) for base in reversed(TOKENS) if base != SPAN}
+RACES["lora"] = SPAN, ["lora"]
 SETTINGS = {"T5": (0.15, 3.0), "ours": (0.3, 2.0)}  # noise density, mean length of a span
 HISTOGRAM = {"length": 512, "draws": 1000}
 
 
 def runs(args) -> dict:
-    limit = 100 if args.quick else None
+    limit = 50 if args.quick else None
+
+    def of_each_base(part: Callable) -> dict:
+        return {base: kept(args, f"{part.__name__}-{base}", partial(part, base, limit)) for base in TOKENS}
+
     return {
         "masks": {name: span_lengths(args.seeds, *setting, **HISTOGRAM) for name, setting in SETTINGS.items()},
         "hidden": {name: hidden_fractions(*setting) for name, setting in SETTINGS.items()},
-        "losses": {base: losses(base) for base in STEPS},
-        "untuned": {base: untuned(base, limit) for base in STEPS},
-        "costs": {base: answer_costs(base, limit) for base in STEPS},
-        "asked": {
-            base: {
-                question: [asked(base, template, limit) for template in templates]
-                for question, templates in QUESTIONS.items()
-            }
-            for base in STEPS
-        },
-        "chance": minipeft.load_task(TASK).chance,
-        "races": {base: prompts(base, entries, args) for base, entries in RACES.items()},
+        "losses": of_each_base(losses),
+        "skills": of_each_base(skills),
+        "untuned": of_each_base(untuned),
+        "asked": of_each_base(asked),
+        "costs": of_each_base(answer_costs),
+        "chance": {task: minipeft.load_task(task).chance for task in TASKS},
+        "races": races(args),
     }
+
+
+def races(args) -> dict:
+    """Prompts tuned on every base for both tasks, and LoRA on the first base."""
+    found = {task: {} for task in TASKS}
+    for name, (base, entries) in RACES.items():
+        rates = None
+        for task in TASKS:
+            raced = race(f"{task}-{name}", entries, base, task, args, STEPS, rates=rates)
+            rates = rates or raced["learning_rates"]
+            found[task][name] = raced | {"labels": labels_written(base, f"{task}-{name}", raced, args)}
+    return found
 
 
 def span_lengths(seeds: int, noise_density: float, mean_span: float, length: int, draws: int) -> dict:
@@ -101,10 +118,10 @@ def hidden_fractions(noise_density: float, mean_span: float) -> list[list[float]
     return rows
 
 
-def losses(base: str) -> dict[str, float]:
+def losses(base: str, limit: int | None) -> dict[str, float]:
     """Held-out loss of a base on both objectives, in nats per target token."""
     model = minipeft.load(base)
-    return {objective: evaluate_base(model, batches(objective))["loss"] for objective in ("span", "prefix")}
+    return {objective: evaluate_base(model, batches(objective))["loss"] for objective in OBJECTIVES}
 
 
 @cache
@@ -112,21 +129,52 @@ def batches(objective: str) -> list[Batch]:
     return held_out_batches(TextStream(objective=objective))
 
 
+def skills(base: str, limit: int | None) -> dict[str, dict[str, float]]:
+    """The AUC of every skill, by the form of which objective it is asked in."""
+    model = minipeft.load(base)
+    return {objective: skill_aucs(model, objective, limit or PROBES) for objective in OBJECTIVES}
+
+
 def untuned(base: str, limit: int | None) -> dict:
-    """What a base writes for the sources of the task's test split, with nothing trained and nothing asked."""
-    model, task = minipeft.load(base), minipeft.load_task(TASK)
+    """What a base writes for the sources of a task, with nothing trained and nothing asked."""
+    model, examples = minipeft.load(base), sources_of_one_subject()[:limit]
     sentinels = {model.tokenizer.sentinel(index) for index in range(100)}
-    first, labels, texts = 0, 0, []
-    examples = task.test[:limit]
+    rows = written(model, examples, 16)
+    return {
+        "sentinel_first": 100 * mean(row[:1] != [] and row[0] in sentinels for row in rows),
+        "sources": [example.source for example in examples[:3]],
+        "texts": [model.tokenizer.backend.decode(row, skip_special_tokens=False).strip() for row in rows[:3]],
+    }
+
+
+def sources_of_one_subject() -> list[Example]:
+    """The test examples of topic in which nothing is turned down: no base has learned that beforehand."""
+    return [example for example in minipeft.load_task("topic").test if example.slice == "knows"]
+
+
+@torch.no_grad()
+def written(model, examples: list[Example], length: int) -> list[list[int]]:
+    """The ids that a model writes for each example, at most `length`."""
+    rows = []
     for start in range(0, len(examples), 100):
         sources = [encode_source(model, example.source) for example in examples[start : start + 100]]
-        for row in model.generate(Batch(*pad(sources)), 16):
-            first += row[:1] != [] and row[0] in sentinels
-            labels += model.tokenizer.decode(row) in task.labels
-            texts.append(model.tokenizer.backend.decode(row, skip_special_tokens=False).strip())
-    count = len(examples)
-    return {"sentinel_first": 100 * first / count, "labels": 100 * labels / count, "texts": texts[:3],
-            "sources": [example.source for example in examples[:3]]}  # fmt: skip
+        rows += model.generate(Batch(*pad(sources)), length)
+    return rows
+
+
+def asked(base: str, limit: int | None) -> dict[str, list[float]]:
+    """How often an untrained base that is asked for the topic writes it first, in percent, for each wording."""
+    examples, found = sources_of_one_subject()[:limit], {}
+    for question, templates in QUESTIONS.items():
+        found[question] = []
+        for template in templates:
+            model = minipeft.load(base)
+            HardPrompt(template=template).attach(model)
+            answers = [encode_answer(model, example.target)[:-1] for example in examples]  # without end-of-sequence
+            rows = written(model, examples, 4)
+            right = [row[: len(answer)] == answer for row, answer in zip(rows, answers, strict=True)]
+            found[question].append(100 * mean(right))
+    return found
 
 
 @torch.no_grad()
@@ -135,7 +183,7 @@ def answer_costs(base: str, limit: int | None) -> dict[str, dict[str, float]]:
 
     opening: the sentinel before the answer. words: the answer itself. end: end-of-sequence behind it.
     """
-    model, examples = minipeft.load(base), minipeft.load_task(TASK).test[:limit]
+    model, examples = minipeft.load(base), sources_of_one_subject()[:limit]
     first, eos = [model.tokenizer.sentinel(0)], model.tokenizer.eos
     costs = {}
     for form, (hole, opening) in {"plain": ([], []), "sentinel": ([], first), "hole": (first, first)}.items():
@@ -154,42 +202,21 @@ def answer_costs(base: str, limit: int | None) -> dict[str, dict[str, float]]:
     return costs
 
 
-@torch.no_grad()
-def asked(base: str, template: str, limit: int | None) -> dict[str, float]:
-    """The score of an untrained base that is asked with this template, in percent.
+def labels_written(base: str, folder: str, raced: dict, args) -> dict[str, float]:
+    """For each row, how many of 100 answers are labels of the task when its answers are written, in percent.
 
-    chosen: the likeliest of the labels is the right one. written: what it writes begins with the right one. label: what
-    it writes begins with any of them.
+    In the race itself the answers are chosen: there, they are always labels.
     """
-    model, task = minipeft.load(base), minipeft.load_task(TASK)
-    HardPrompt(template=template).attach(model)
-    chosen = evaluate(model, task, "test", limit=limit)["score"]
-    examples, right, legal = task.test[:limit], 0, 0
-    labels = {label: encode_answer(model, label)[:-1] for label in task.labels}  # without end-of-sequence
-    for start in range(0, len(examples), 100):
-        part = examples[start : start + 100]
-        rows = model.generate(Batch(*pad([encode_source(model, example.source) for example in part])), 4)
-        for example, row in zip(part, rows, strict=True):
-            begun = [label for label, ids in labels.items() if row[: len(ids)] == ids]
-            right, legal = right + (example.target in begun), legal + bool(begun)
-    return {"chosen": chosen, "written": 100 * right / len(examples), "label": 100 * legal / len(examples)}
-
-
-def prompts(base: str, entries: list[str], args) -> dict:
-    """Prompts tuned on a base: answers chosen, and by the same prompts once more, answers written."""
-    result = race(base, entries, base, TASK, args, steps=300)
-    for row in result["rows"]:
-        folders = [Path(args.out) / base / "runs" / f"{folder_name(row['method'])}-seed{n}" for n in range(args.seeds)]
-        row["written"] = [written(base, folder, 100 if args.quick else None) for folder in folders]
-    return result
-
-
-def written(base: str, folder: Path, limit: int | None) -> dict[str, float]:
-    """A finished run's prompt with the answer written, not chosen: score, and share of answers that are a label."""
-    model, task = minipeft.load(base), replace(minipeft.load_task(TASK), metric="exact_match")
-    minipeft.load_adapter(folder / "adapter.pt", model)
-    outcome = evaluate(model, task, "test", limit=limit, predictions=True)
-    return {"score": outcome["score"], "label": 100 * mean(text in task.labels for text in outcome["predictions"])}
+    shares = {}
+    for row in raced["rows"]:
+        shares[row["method"]] = []
+        for seed in range(args.seeds):
+            run = Path(args.out) / folder / "runs" / f"{folder_name(row['method'])}-seed{seed}"
+            model, task = minipeft.load(base), task_of(run)
+            minipeft.load_adapter(run / "adapter.pt", model)
+            answers = predict(model, task.test[:100], metric="exact_match")
+            shares[row["method"]].append(100 * mean(text in task.labels for text in answers))
+    return {name: mean(found) for name, found in shares.items()}
 
 
 if __name__ == "__main__":

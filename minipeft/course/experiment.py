@@ -89,19 +89,27 @@ def measure(chapter: Path, args: argparse.Namespace, runs: Callable, summary: Ca
 
 
 def race(
-    folder: str, entries: list[str], model: str, task: str, args: argparse.Namespace, steps: int = 600, **settings: Any
+    folder: str,
+    entries: list[str],
+    model: str,
+    task: str,
+    args: argparse.Namespace,
+    steps: int = 600,
+    rates: dict[str, float] | None = None,
+    **settings: Any,
 ) -> dict:
     """Several rows on one task with equal tuning effort: four learning rates each on dev, then `args.seeds` seeds.
 
-    folder: a name, under the chapter's folder of runs. entries: rows as `compare --methods` reads them. settings: other
-    fields of RunSpec. Finished runs are kept. Returns rows (best first), learning_rates, sweep, settings and commits.
+    folder: a name, under the chapter's folder of runs. entries: rows as `compare --methods` reads them. rates: those of
+    the rows where they were chosen before, on another task. settings: other fields of RunSpec. Finished runs are kept.
+    Returns rows (best first), learning_rates, sweep, settings and commits.
     """
     base = RunSpec(str(Path(args.out) / folder), model, task, "", steps=steps, device=args.device, **settings)
     if args.quick:
         base = replace(base, **QUICK)
     settle(Path(base.folder), asdict(replace(base, folder="", method="")))
     print(f"{folder}: {len(entries)} rows on {task}, {model}, {base.steps} steps, {args.seeds} seed(s)")
-    report = racing.race(base, entries, args.seeds, args.workers, tune=not args.quick)
+    report = racing.race(base, entries, args.seeds, args.workers, tune=rates is None and not args.quick, rates=rates)
     told = ("rows", "learning_rates", "sweep", "sweep_runs", "settings", "chance", "commits")
     return {key: report[key] for key in told}
 

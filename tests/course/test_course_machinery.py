@@ -502,6 +502,22 @@ def test_a_part_that_was_measured_is_kept(tmp_path):
     assert [experiment.kept(args, "part", measure) for _ in range(2)] == [{"1": "one"}] * 2 and calls == [1]
 
 
+def test_a_race_of_a_chapter_takes_rates_that_were_chosen_on_another_task(tmp_path, monkeypatch):
+    told = {}
+
+    def pretend(base, entries, seeds, workers, **settings):
+        told.update(settings)
+        return dict.fromkeys(("rows", "learning_rates", "sweep", "sweep_runs", "settings", "chance", "commits"))
+
+    monkeypatch.setattr("minipeft.racing.race.race", pretend)
+    args = experiment.parser("a test").parse_args([])
+    args.out, args.workers = tmp_path, 1
+    experiment.race("ranks", ["lora"], "t5-0.8m", "topic", args)
+    assert told == {"tune": True, "rates": None}
+    experiment.race("ranks", ["lora"], "t5-0.8m", "sentiment", args, rates={"lora": 0.01})
+    assert told == {"tune": False, "rates": {"lora": 0.01}}
+
+
 def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
     asked, rates = [], {"lora": 1e-2, "houlsby": 1e-3}  # neither is the suggested one
 
