@@ -46,8 +46,9 @@ QUESTIONS = {
 PLAIN = "prompt_tuning"
 ROWS = {"as it is": "plain", "sentinel": "sentinel", "blank": "hole", PLAIN: "plain"}  # row of a race -> form
 FORMS = [f"as it is={PLAIN}", f"sentinel={PLAIN}:sentinel=true", "blank=ppt"]  # ppt: not pre-trained here
-RACES = {SPAN: (SPAN, FORMS)} | {base: (base, [PLAIN]) for base in reversed(TOKENS) if base != SPAN}
-RACES["lora"] = SPAN, ["lora"]
+RACES = {base: (base, [PLAIN]) for base in (ADAPTED, "t5-0.8m-lm2e6", "t5-0.8m-lm8e6")}  # in the order of the measuring
+RACES = {SPAN: (SPAN, FORMS)} | RACES | {"lora": (SPAN, ["lora"])}
+RACES |= {base: (base, [PLAIN]) for base in ("t5-0.8m-lm500e3", "t5-0.8m-lm100e3")}
 SETTINGS = {"T5": (0.15, 3.0), "ours": (0.3, 2.0)}  # noise density, mean length of a span
 HISTOGRAM = {"length": 512, "draws": 1000}
 

@@ -1,12 +1,14 @@
-"""The figures of chapter 02: what is hidden, what adaptation changes, what prompts can do on each base."""
+"""The figures of chapter 02: what is hidden, what adaptation changes, and prompts beside what a base can do."""
 
 from statistics import mean
 
 from matplotlib import pyplot
 
 LABELS = {"T5": "T5: density 0.15, mean 3", "ours": "ours: density 0.3, mean 2"}
-STEPS = {"t5-0.8m-span": "0", "t5-0.8m-step100": "100", "t5-0.8m-step300": "300", "t5-0.8m-step1000": "1,000",
-         "t5-0.8m": "2,595"}  # fmt: skip
+TOKENS = {"t5-0.8m-span": "0", "t5-0.8m-lm100e3": "0.1", "t5-0.8m-lm500e3": "0.5", "t5-0.8m-lm2e6": "2",
+          "t5-0.8m-lm8e6": "8", "t5-0.8m": "16"}  # fmt: skip
+SLICES = {"plain": ("C0", "o"), "contrast": ("C1", "s"), "negation": ("C2", "^")}
+SPAN = "t5-0.8m-span"
 
 
 def draw_masks(measured):
@@ -20,58 +22,64 @@ def draw_masks(measured):
         right.plot(lengths, [100 * share for share in shares], label=LABELS[name])
         right.axhline({"T5": 15, "ours": 30}[name], linestyle=":", linewidth=1, color="gray")
     left.plot([], [], "k.", markersize=4, label="closed form")
-    left.set(xlabel="tokens in a hidden span", ylabel="share of the spans (%)", xlim=(0.3, 12.7))
-    left.set_title("Length of spans")
+    left.set(xlabel="tokens in a hidden span", ylabel="share of the spans (%)", xlim=(0.3, 12.5))
+    left.set_xticks(range(1, 13))
+    left.set_title("Short spans are the commonest")
     right.set(xlabel="tokens in the text", ylabel="hidden tokens (%)", ylim=(0, 55))
-    right.set_title("Share hidden: fixed by the length")
+    right.set_title("The length fixes the share that is hidden")
     left.legend()
     right.legend()
     return figure
 
 
 def draw_adaptation(measured):
-    """Left: the loss on either objective by steps of adaptation. Right: right answers written, asked in either form."""
+    """Left: right topics written, asked in either form. Right: the skills of each base in its own form."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.8))
-    places = range(len(STEPS))
-    for objective, label, marker in (("span", "span corruption", "o"), ("prefix", "prefix, as in LM adaptation", "s")):
-        left.plot(places, [measured["losses"][base][objective] for base in STEPS], f"{marker}-", label=label)
-    left.set(ylabel="held-out loss (nats per token)", ylim=(0, 10.9), title="Loss on either objective")
+    places = range(len(TOKENS))
     for question, label, marker in (("hole", '"Topic: <s0>."', "o"), ("beginning", '"Topic:"', "s")):
-        values = [[wording["written"] for wording in measured["asked"][base][question]] for base in STEPS]
+        values = [measured["asked"][base][question] for base in TOKENS]
         middle = [mean(scores) for scores in values]
         below = [centre - min(scores) for centre, scores in zip(middle, values, strict=True)]
         above = [max(scores) - centre for centre, scores in zip(middle, values, strict=True)]
-        right.errorbar(places, middle, [below, above], fmt=f"{marker}-", label=f"asked with {label}")
-    right.axhline(measured["chance"], linestyle="--", linewidth=1, color="gray", label="blind guess")
-    right.set(ylabel="right topic written (%)", ylim=(-2, 75), title="Asked, without any training")
+        left.errorbar(places, middle, [below, above], fmt=f"{marker}-", label=f"asked with {label}")
+    left.set(ylabel="right topic written (%)", ylim=(-2, 100), title="Adaptation changes the form of the answer ...")
+    for skill, (colour, marker) in SLICES.items():
+        values = [measured["skills"][base][own(base)][skill] for base in TOKENS]
+        right.plot(places, values, f"{marker}-", color=colour, label=skill)
+    right.axhline(50, linestyle="--", linewidth=1, color="gray", label="a coin")
+    right.set(ylabel="good told from bad (AUC, %)", ylim=(0, 105), title="... and costs, then adds, what can be told")
     for axes in (left, right):
-        axes.set_xticks(places, STEPS.values())
-        axes.set_xlabel("steps of LM adaptation")
-        axes.legend(loc="upper left")
+        axes.set_xticks(places, TOKENS.values())
+        axes.set_xlabel("LM adaptation (million tokens)")
+    left.legend(loc="upper left")
+    right.legend(loc="lower right")
     return figure
 
 
-def draw_prompts(measured):
-    """Left: score against adaptation steps. Right: what can be done with a base that knows span corruption only."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.4, 3.8), sharey=True)
-    found = {(base, row["method"]): row for base, raced in measured["races"].items() for row in raced["rows"]}
-    plain = [found[base, "as it is" if base == "t5-0.8m-span" else "prompt_tuning"] for base in STEPS]
-    left.errorbar(range(len(STEPS)), [row["mean"] for row in plain], [row["interval"] for row in plain], fmt="o-")
-    left.set_xticks(range(len(STEPS)), STEPS.values())
-    left.set(xlabel="steps of LM adaptation", ylabel="test score (%), mean and 95% interval", ylim=(0, 100))
-    left.set_title("The same prompt tuning on five bases")
-    bars = {
-        "plain\nanswers": ("t5-0.8m-span", "as it is"),
-        "sentinel before\nthe answer": ("t5-0.8m-span", "sentinel"),
-        "and a hole in\nthe source": ("t5-0.8m-span", "blank"),
-        "LM-adapted,\nplain answers": ("t5-0.8m", "prompt_tuning"),
-    }
-    for place, key in enumerate(bars.values()):
-        colour = "C1" if key[0] == "t5-0.8m" else "C0"
-        right.bar(place, found[key]["mean"], 0.6, yerr=found[key]["interval"], color=colour)
-    right.set_xticks(range(len(bars)), bars, fontsize=8)
-    right.set_title("Span corruption only, three ways, and adapted")
-    for axes in (left, right):
-        axes.axhline(measured["chance"], linestyle="--", linewidth=1, color="gray")
-    left.annotate("blind guess", (0.01, 10.5), xycoords=("axes fraction", "data"), fontsize=8, color="dimgray")
+def own(base):
+    """The objective in whose form a base was pretrained last."""
+    return "span" if base == SPAN else "prefix"
+
+
+def draw_slices(measured):
+    """Sentiment by slice: the skill of each base, asked, and its tuned prompt; one picture a slice."""
+    figure, pictures = pyplot.subplots(1, 3, figsize=(8.4, 3.6), sharey=True)
+    places, races = range(len(TOKENS)), measured["races"]["sentiment"]
+    best = {base: row_of(races[base], "blank" if base == SPAN else "prompt_tuning") for base in TOKENS}
+    lora = row_of(races["lora"], "lora")["slices"]
+    for axes, (skill, (colour, marker)) in zip(pictures, SLICES.items(), strict=True):
+        asked = [measured["skills"][base][own(base)][skill] for base in TOKENS]
+        axes.plot(places, asked, f"{marker}:", color="gray", label="the base, asked (AUC)")
+        axes.plot(places, [best[base]["slices"][skill] for base in TOKENS], f"{marker}-", color=colour,
+                  label="a tuned prompt (accuracy)")  # fmt: skip
+        axes.plot([0], [lora[skill]], "*", color="black", markersize=10, label="LoRA on the first base")
+        axes.axhline(50, linestyle="--", linewidth=1, color="silver")
+        axes.set_xticks(places, TOKENS.values())
+        axes.set(xlabel="LM adaptation (million tokens)", ylim=(0, 105), title=skill)
+    pictures[0].set_ylabel("%")
+    pictures[-1].legend(loc="lower right")
     return figure
+
+
+def row_of(raced, method):
+    return next(row for row in raced["rows"] if row["method"] == method)

@@ -1,4 +1,4 @@
-"""The tables and numbers of chapter 02, from what its experiment measured: bases, questions, nats and prompts."""
+"""The tables and numbers of chapter 02, from what its experiment measured: bases, skills, nats, prompts and slices."""
 
 from statistics import mean
 
@@ -7,19 +7,39 @@ from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.racing.table import score_cell
 
 experiment = beside(__file__)
-ROWS, STEPS = experiment.ROWS, experiment.STEPS
+ROWS, TOKENS, SPAN, ADAPTED, TASKS = (
+    getattr(experiment, name) for name in ("ROWS", "TOKENS", "SPAN", "ADAPTED", "TASKS")
+)
 FORMS = {"plain": "plain", "sentinel": "behind a sentinel", "hole": "fills a hole in the source"}
+SKILLS = ("plain", "contrast", "negation", "subject", "turned-down subject", "kind")
+SLICES = ("plain", "contrast", "negation", "both", "unseen", "nested")
 
 
 def short(base: str) -> str:
-    """A base's name in the names of numbers: span, step100, ..., adapted."""
+    """A base's name in the names of numbers: span, lm100e3, ..., adapted."""
     return base.removeprefix("t5-0.8m").strip("-") or "adapted"
 
 
+def own(base: str) -> str:
+    """The objective in whose form a base was pretrained last."""
+    return "span" if base == SPAN else "prefix"
+
+
+def tuned(measured: dict) -> list[tuple[str, str, str, dict[str, dict]]]:
+    """All rows of the races: their base, "prompt" or "lora", form, and the row of each task."""
+    rows = []
+    for name, (base, _) in experiment.RACES.items():
+        raced = {task: by_row(measured["races"][task][name]) for task in TASKS}
+        for method in raced[TASKS[0]]:
+            kind = "lora" if method == "lora" else "prompt"
+            rows.append((base, kind, ROWS.get(method, "plain"), {task: raced[task][method] for task in TASKS}))
+    order = [*TOKENS]
+    return sorted(rows, key=lambda row: (row[1] == "lora", order.index(row[0]), [*FORMS].index(row[2])))
+
+
 def summary(measured: dict) -> Summary:
-    parts = {"bases": bases, "asked": answers_asked, "costs": costs, "prompts": tuned_prompts}
+    parts = {"bases": bases, "skills": skills, "costs": costs, "prompts": prompts, "slices": slices}
     tables, numbers = together({name: part(measured) for name, part in parts.items()})
-    numbers |= {f"steps_of_{base}": steps for base, steps in STEPS.items()}
     for name, masks in measured["masks"].items():
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
         numbers |= {f"{name}_{key}": masks[key] for key in ("hidden", "spans", "draws")}
@@ -31,33 +51,33 @@ def summary(measured: dict) -> Summary:
 def bases(measured: dict) -> tuple[dict, dict]:
     """What each base has learned, and what it writes untuned."""
     rows, numbers = [], {}
-    for base, steps in STEPS.items():
-        loss, first = measured["losses"][base], measured["untuned"][base]["sentinel_first"]
-        rows.append([f"`{base}`", f"{steps:,}", f"{loss['span']:.2f}", f"{loss['prefix']:.2f}", f"{first:.0f}%"])
-        numbers |= {f"{short(base)}_loss_{objective}": value for objective, value in loss.items()}
-        numbers[f"{short(base)}_sentinel_first"] = first
-    return table(["base", "adaptation steps", "loss, spans", "loss, prefix", "untuned: sentinel first"], rows), numbers
+    for base, tokens in TOKENS.items():
+        name, loss, first = short(base), measured["losses"][base], measured["untuned"][base]["sentinel_first"]
+        rows.append([f"`{base}`", f"{tokens}", f"{loss['span']:.2f}", f"{loss['prefix']:.2f}", f"{first:.0f}%"])
+        numbers |= {f"{name}_loss_{objective}": value for objective, value in loss.items()}
+        for question, values in measured["asked"][base].items():
+            told = {"written": mean(values), "best": max(values), "worst": min(values)}
+            numbers |= {f"{name}_{question}_{kind}": value for kind, value in told.items()}
+        numbers |= {f"{name}_sentinel_first": first}
+    return table(["base", "million tokens", "loss, spans", "loss, prefix", "untuned: sentinel first"], rows), numbers
 
 
-def answers_asked(measured: dict) -> tuple[dict, dict]:
-    """Scores of the untuned bases in either form: mean over three wordings, and the worst and best of them."""
+def skills(measured: dict) -> tuple[dict, dict]:
+    """The AUC of the skills that the tasks need, asked as a hole and as a beginning."""
     rows, numbers = [], {}
-    for base in STEPS:
-        cells = []
-        for question, wordings in measured["asked"][base].items():
-            for kind in ("chosen", "written", "label"):
-                values = [wording[kind] for wording in wordings]
-                numbers[f"{short(base)}_{question}_{kind}"] = mean(values)
-                if question != "nothing" and kind != "label":
-                    cells.append(f"{mean(values):.1f} ({min(values):.1f}-{max(values):.1f})")
+    for base in TOKENS:
+        found = measured["skills"][base]
+        cells = [f"{found['span'][skill]:.0f} / {found['prefix'][skill]:.0f}" for skill in SKILLS]
         rows.append([f"`{base}`", *cells])
-    return table(["base", "a hole: chosen", "written", "a beginning: chosen", "written"], rows), numbers
+        for objective, values in found.items():
+            numbers |= {f"{short(base)}_{objective}_{skill}": value for skill, value in values.items()}
+    return table(["base", *SKILLS], rows), numbers
 
 
 def costs(measured: dict) -> tuple[dict, dict]:
     """Nats for the right answer, part by part, of the first base and the last."""
     rows, numbers = [], {}
-    for base in ("t5-0.8m-span", "t5-0.8m"):
+    for base in (SPAN, ADAPTED):
         for form, parts in measured["costs"][base].items():
             nats = [parts["opening"], parts["words"], parts["end"], sum(parts.values())]
             told = ["-" if form == "plain" and not number else f"{value:.1f}" for number, value in enumerate(nats)]
@@ -67,20 +87,39 @@ def costs(measured: dict) -> tuple[dict, dict]:
     return table(["base", "answer", "sentinel", "words", "end", "together"], rows), numbers
 
 
-def tuned_prompts(measured: dict) -> tuple[dict, dict]:
-    """Prompts tuned on each base, with the answers chosen and written, and the adapted base's score minus each."""
+def prompts(measured: dict) -> tuple[dict, dict]:
+    """Both tasks' scores of every row, and the adapted base's minus each."""
     rows, numbers = [], {}
-    adapted = by_row(measured["races"]["t5-0.8m"])["prompt_tuning"]["scores"]
-    for base in STEPS:
-        raced = measured["races"][base]
-        for row in raced["rows"]:
-            form, rate = ROWS[row["method"]], raced["learning_rates"][row["method"]]
-            scores, labels = (mean(text[kind] for text in row["written"]) for kind in ("score", "label"))
-            told = [score_cell(row), f"{scores:.1f}", f"{labels:.0f}%", f"{rate:g}" if rate else "-"]
-            ahead = "-" if base == "t5-0.8m" else apart(adapted, row["scores"])
-            rows.append([f"`{base}`", FORMS[form], *told, ahead])
-            name = f"{short(base)}_{form}_prompt"
-            numbers |= {"trained": row["trained"], "parameters": 100 * row["trained"] / row["percent"]}
-            numbers |= {name: row["mean"], f"{name}_written": scores, f"{name}_interval": row["interval"] or 0.0}
-    columns = ["base", "answer", "chosen", "written", "labels written", "best rate", "`t5-0.8m` minus it"]
+    best = {task: by_row(measured["races"][task][ADAPTED])["prompt_tuning"]["scores"] for task in TASKS}
+    for base, kind, form, found in tuned(measured):
+        name = f"{short(base)}_{form}_{kind}"
+        cells = ["LoRA" if kind == "lora" else FORMS[form], *(score_cell(found[task]) for task in TASKS)]
+        is_best = base == ADAPTED and kind == "prompt"
+        cells += ["-" if is_best else apart(best[task], found[task]["scores"]) for task in TASKS]
+        rows.append([f"`{base}`", *cells])
+        for task, row in found.items():
+            labels = measured["races"][task]["lora" if kind == "lora" else base]["labels"][row["method"]]
+            numbers |= {f"{name}_{task}": row["mean"], f"{name}_{task}_labels": labels}
+            numbers[f"{name}_{task}_interval"] = row["interval"] or 0.0
+            numbers[f"{name}_{task}_behind"] = mean(best[task]) - row["mean"]
+        if kind == "prompt":
+            row = found[TASKS[0]]
+            numbers |= {"trained": row["trained"], "parameters": 100 * row["stored"] / row["percent"]}
+    columns = ["base", "answer", *TASKS, *(f"`t5-0.8m` minus it, {task}" for task in TASKS)]
     return table(columns, rows), numbers
+
+
+def slices(measured: dict) -> tuple[dict, dict]:
+    """The slices of both tasks for every row, under the AUC of the skill where the base was asked for it."""
+    rows, numbers = [], {}
+    for base, kind, form, found in tuned(measured):
+        if base not in {row[0].strip("`") for row in rows} and kind == "prompt":
+            asked = [f"{measured['skills'][base][own(base)][skill]:.0f}" for skill in SLICES[:3]]
+            rows.append([f"`{base}`", "asked, untuned", *asked, "-", "-", "-"])
+        told = found["sentiment"]["slices"]
+        label = "LoRA" if kind == "lora" else f"prompt, {FORMS[form]}" if base == SPAN else "prompt"
+        rows.append([f"`{base}`", label, *(f"{told[name]:.0f}" for name in SLICES)])
+        name = f"{short(base)}_{form}_{kind}"
+        for task, row in found.items():
+            numbers |= {f"{name}_{task}_{part}": value for part, value in row["slices"].items()}
+    return table(["base", "what", *SLICES], rows), numbers

@@ -178,7 +178,7 @@ def test_random_composition_of_one_part_is_the_whole(answers):
     )
 
 
-# Anna took the lamp and walked to the kitchen . (hidden: the lamp, and the full stop)
+# Paul took the lamp and walked to the garden . (hidden: the lamp, and the full stop)
 SENTENCE = [51, 52, 53, 54, 55, 56, 57, 58, 59, 60]
 HIDDEN = [number in (53, 54, 60) for number in SENTENCE]
 SOURCE, TARGET = [51, 52, 4095, 55, 56, 57, 58, 59, 4094], [4095, 53, 54, 4094, 60]
