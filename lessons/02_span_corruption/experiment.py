@@ -5,7 +5,8 @@
 The bases are one base with span corruption only and its branches, adapted for 0.1 to 16 million tokens. Measured are
 the real masks; the losses; every skill in the form of either objective; what a base writes untuned, and what it writes
 when it is asked for a topic; and prompts tuned on each base, on the first in three forms: answers as they are, behind a
-sentinel, and behind one with a hole in the source; LoRA beside them. A row's rate is swept on topic, kept on sentiment.
+sentinel, and behind one with a hole in the source; LoRA beside them. One learning rate serves all prompts: the best of
+five on average over the three forms and the last base, each tried once on the dev split of topic.
 """
 
 import math
@@ -26,7 +27,9 @@ from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.skills import PROBES, skill_aucs
 from minipeft.pretraining.span_corruption import noise_counts, span_mask
-from minipeft.racing.runs import folder_name, task_of
+from minipeft.racing.pool import run_all
+from minipeft.racing.runs import RunSpec, folder_name, task_of
+from minipeft.racing.sweep import entry_specs, runs_at
 from minipeft.tasks.task import Example
 from minipeft.training.batches import encode_answer, encode_source
 from minipeft.training.evaluating import predict
@@ -36,7 +39,7 @@ SPAN, ADAPTED = "t5-0.8m-span", "t5-0.8m"
 TOKENS = {SPAN: 0, "t5-0.8m-lm100e3": 0.1, "t5-0.8m-lm500e3": 0.5, "t5-0.8m-lm2e6": 2, "t5-0.8m-lm8e6": 8,
           ADAPTED: 16}  # fmt: skip  # millions of tokens of LM adaptation
 OBJECTIVES = ("span", "prefix")
-TASKS = ("topic", "sentiment")  # each row's learning rate is chosen on the first
+TASKS = ("sentiment", "topic")
 STEPS = 200
 WORDINGS = ("Topic:", "Subject:", "It was all about")  # endings of texts that the bases have read in pretraining
 QUESTIONS = {
@@ -46,9 +49,8 @@ QUESTIONS = {
 PLAIN = "prompt_tuning"
 ROWS = {"as it is": "plain", "sentinel": "sentinel", "blank": "hole", PLAIN: "plain"}  # row of a race -> form
 FORMS = [f"as it is={PLAIN}", f"sentinel={PLAIN}:sentinel=true", "blank=ppt"]  # ppt: not pre-trained here
-RACES = {base: (base, [PLAIN]) for base in (ADAPTED, "t5-0.8m-lm2e6", "t5-0.8m-lm8e6")}  # in the order of the measuring
-RACES = {SPAN: (SPAN, FORMS)} | RACES | {"lora": (SPAN, ["lora"])}
-RACES |= {base: (base, [PLAIN]) for base in ("t5-0.8m-lm500e3", "t5-0.8m-lm100e3")}
+RACES = {base: (base, [PLAIN]) for base in TOKENS} | {SPAN: (SPAN, FORMS), "lora": (SPAN, ["lora"])}
+RATES, TRIED_ON, TRIED = (0.03, 0.1, 0.3, 1.0, 3.0), "topic", (SPAN, ADAPTED)
 SETTINGS = {"T5": (0.15, 3.0), "ours": (0.3, 2.0)}  # noise density, mean length of a span
 HISTOGRAM = {"length": 512, "draws": 1000}
 
@@ -59,6 +61,7 @@ def runs(args) -> dict:
     def of_each_base(part: Callable) -> dict:
         return {base: kept(args, f"{part.__name__}-{base}", partial(part, base, limit)) for base in TOKENS}
 
+    tried = rates(args)
     return {
         "masks": {name: span_lengths(args.seeds, *setting, **HISTOGRAM) for name, setting in SETTINGS.items()},
         "hidden": {name: hidden_fractions(*setting) for name, setting in SETTINGS.items()},
@@ -68,20 +71,35 @@ def runs(args) -> dict:
         "asked": of_each_base(asked),
         "costs": of_each_base(answer_costs),
         "chance": {task: minipeft.load_task(task).chance for task in TASKS},
-        "races": races(args),
+        "rates": tried,
+        "races": {task: {name: raced(task, name, best_rate(tried), args) for name in RACES} for task in TASKS},
     }
 
 
-def races(args) -> dict:
-    """Prompts tuned on every base for both tasks, and LoRA on the first base."""
-    found = {task: {} for task in TASKS}
-    for name, (base, entries) in RACES.items():
-        rates = None
-        for task in TASKS:
-            raced = race(f"{task}-{name}", entries, base, task, args, STEPS, rates=rates)
-            rates = rates or raced["learning_rates"]
-            found[task][name] = raced | {"labels": labels_written(base, f"{task}-{name}", raced, args)}
+def rates(args) -> dict[str, dict[str, list[float]]]:
+    """The dev score of each row of the first and the last base, at each of RATES, after one run each."""
+    found = {}
+    for base in TRIED:
+        common = RunSpec(str(args.out / f"{TRIED_ON}-{base}"), base, TRIED_ON, "", steps=20 if args.quick else STEPS)
+        specs = {spec.row: [runs_at(spec, rate)[0] for rate in RATES] for spec in entry_specs(common, RACES[base][1])}
+        results = iter(run_all([spec for row in specs.values() for spec in row], args.workers, f"rates on {base}"))
+        found[base] = {row: [next(results)["dev"] for _ in tried] for row, tried in specs.items()}
     return found
+
+
+def best_rate(tried: dict[str, dict[str, list[float]]]) -> float:
+    """The rate with the best mean over all rows that were tried."""
+    rows = [row for found in tried.values() for row in found.values()]
+    return max(RATES, key=lambda rate: mean(row[RATES.index(rate)] for row in rows))
+
+
+def raced(task: str, name: str, rate: float, args) -> dict:
+    """The rows of a base: prompts at `rate`, LoRA at its default."""
+    base, entries = RACES[name]
+    wanted = {entry.partition("=")[0]: None if entry == "lora" else rate for entry in entries}
+    found = race(f"{task}-{name}", entries, base, task, args, STEPS, rates=wanted)
+    count = partial(labels_written, base, f"{task}-{name}", found, args)
+    return found | {"labels": kept(args, f"labels-{task}-{name}", count)}
 
 
 def span_lengths(seeds: int, noise_density: float, mean_span: float, length: int, draws: int) -> dict:
