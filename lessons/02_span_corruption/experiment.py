@@ -28,6 +28,7 @@ from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.skills import PROBES, skill_aucs
 from minipeft.pretraining.span_corruption import noise_counts, span_mask
 from minipeft.racing.pool import run_all
+from minipeft.racing.rates import TIE
 from minipeft.racing.runs import RunSpec, folder_name, task_of
 from minipeft.racing.sweep import entry_specs, runs_at
 from minipeft.tasks.task import Example
@@ -88,9 +89,11 @@ def rates(args) -> dict[str, dict[str, list[float]]]:
 
 
 def best_rate(tried: dict[str, dict[str, list[float]]]) -> float:
-    """The rate with the best mean over all rows that were tried."""
+    """The rate with the best mean over all rows that were tried; of those within TIE points of it the middle one."""
     rows = [row for found in tried.values() for row in found.values()]
-    return max(RATES, key=lambda rate: mean(row[RATES.index(rate)] for row in rows))
+    means = {rate: mean(scores) for rate, scores in zip(RATES, zip(*rows, strict=True), strict=True)}
+    tied = [rate for rate, score in means.items() if score >= max(means.values()) - TIE]
+    return tied[len(tied) // 2]
 
 
 def raced(task: str, name: str, rate: float, args) -> dict:
