@@ -65,7 +65,7 @@ def draw_slices(measured):
     """Sentiment by slice: the skill of each base, asked, and its tuned prompt; one picture a slice."""
     figure, pictures = pyplot.subplots(1, 3, figsize=(8.4, 3.6), sharey=True)
     places, races = range(len(TOKENS)), measured["races"]["sentiment"]
-    best = {base: row_of(races[base], "blank" if base == SPAN else "prompt_tuning") for base in TOKENS}
+    best = {base: row_of(races[base], "sentinel" if base == SPAN else "prompt_tuning") for base in TOKENS}
     lora = row_of(races["lora"], "lora")["slices"]
     for axes, (skill, (colour, marker)) in zip(pictures, SLICES.items(), strict=True):
         asked = [measured["skills"][base][own(base)][skill] for base in TOKENS]

@@ -4,6 +4,7 @@ from statistics import mean
 
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import Summary, apart, by_row, table, together
+from minipeft.racing.differences import difference
 from minipeft.racing.table import score_cell
 
 experiment = beside(__file__)
@@ -40,6 +41,11 @@ def tuned(measured: dict) -> list[tuple[str, str, str, dict[str, dict]]]:
 def summary(measured: dict) -> Summary:
     parts = {"bases": bases, "skills": skills, "costs": costs, "prompts": prompts, "slices": slices}
     tables, numbers = together({name: part(measured) for name, part in parts.items()})
+    numbers["rate"] = experiment.best_rate(measured["rates"])
+    for base, rows in measured["rates"].items():
+        for row, scores in rows.items():
+            name = f"{short(base)}_{ROWS[row]}_tried"
+            numbers |= {f"{name}_low": min(scores), f"{name}_high": max(scores)}
     for name, masks in measured["masks"].items():
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
         numbers |= {f"{name}_{key}": masks[key] for key in ("hidden", "spans", "draws")}
@@ -110,8 +116,8 @@ def prompts(measured: dict) -> tuple[dict, dict]:
 
 
 def slices(measured: dict) -> tuple[dict, dict]:
-    """The slices of both tasks for every row, under the AUC of the skill where the base was asked for it."""
-    rows, numbers = [], {}
+    """The slices of sentiment for every row, under the AUC of the skill where the base was asked for it."""
+    rows, numbers = [], ahead(measured)
     for base, kind, form, found in tuned(measured):
         if base not in {row[0].strip("`") for row in rows} and kind == "prompt":
             asked = [f"{measured['skills'][base][own(base)][skill]:.0f}" for skill in SLICES[:3]]
@@ -122,4 +128,17 @@ def slices(measured: dict) -> tuple[dict, dict]:
         name = f"{short(base)}_{form}_{kind}"
         for task, row in found.items():
             numbers |= {f"{name}_{task}_{part}": value for part, value in row["slices"].items()}
+            numbers[f"{name}_{task}_steps"] = row["steps_to_90"] or 0
     return table(["base", "what", *SLICES], rows), numbers
+
+
+def ahead(measured: dict) -> dict[str, float]:
+    """Plain reviews on the first base, paired by seed: what a sentinel is worth, and what a hole beside it."""
+    forms = by_row(measured["races"]["sentiment"][SPAN])
+    plain = {ROWS[name]: [run["slices"]["plain"] for run in row["runs"]] for name, row in forms.items()}
+    numbers = {}
+    for ours, theirs in (("sentinel", "plain"), ("hole", "plain"), ("sentinel", "hole")):
+        found = difference(ours, plain[ours], theirs, plain[theirs], paired=True)
+        told = {"ahead": found.difference, "low": found.low or 0.0, "high": found.high or 0.0}
+        numbers |= {f"{ours}_over_{theirs}_{kind}": value for kind, value in told.items()}
+    return numbers
