@@ -4,9 +4,9 @@
 
 The bases are one base with span corruption only and its branches, adapted for 0.1 to 16 million tokens. Measured are
 the real masks; the losses; every skill in the form of either objective; what a base writes untuned, and what it writes
-when it is asked for a topic; and prompts tuned on each base, on the first in three forms: answers as they are, behind a
-sentinel, and behind one with a hole in the source; LoRA beside them. One learning rate serves all prompts: the best of
-five on average over the three forms and the last base, each tried once on the dev split of topic.
+when it is asked for a topic; and prompts tuned on some of the bases, on the first in three forms: answers as they are,
+behind a sentinel, and behind one with a hole in the source; LoRA beside them. One learning rate serves all prompts: the
+best of five on average over the three forms and the last base, each tried once on the dev split of topic.
 """
 
 import math
@@ -40,7 +40,6 @@ SPAN, ADAPTED = "t5-0.8m-span", "t5-0.8m"
 TOKENS = {SPAN: 0, "t5-0.8m-lm100e3": 0.1, "t5-0.8m-lm500e3": 0.5, "t5-0.8m-lm2e6": 2, "t5-0.8m-lm8e6": 8,
           ADAPTED: 16}  # fmt: skip  # millions of tokens of LM adaptation
 OBJECTIVES = ("span", "prefix")
-TASKS = ("sentiment", "topic")
 STEPS = 200
 WORDINGS = ("Topic:", "Subject:", "It was all about")  # endings of texts that the bases have read in pretraining
 QUESTIONS = {
@@ -50,7 +49,9 @@ QUESTIONS = {
 PLAIN = "prompt_tuning"
 ROWS = {"as it is": "plain", "sentinel": "sentinel", "blank": "hole", PLAIN: "plain"}  # row of a race -> form
 FORMS = [f"as it is={PLAIN}", f"sentinel={PLAIN}:sentinel=true", "blank=ppt"]  # ppt: not pre-trained here
-RACES = {base: (base, [PLAIN]) for base in TOKENS} | {SPAN: (SPAN, FORMS), "lora": (SPAN, ["lora"])}
+TUNED = (SPAN, "t5-0.8m-lm2e6", "t5-0.8m-lm8e6", ADAPTED)  # the bases on which prompts are tuned
+PROMPTS = {base: (base, FORMS if base == SPAN else [PLAIN]) for base in TUNED}
+RACES = {"sentiment": PROMPTS | {"lora": (SPAN, ["lora"])}, "topic": PROMPTS}  # task -> name -> base and rows
 RATES, TRIED_ON, TRIED = (0.03, 0.1, 0.3, 1.0, 3.0), "topic", (SPAN, ADAPTED)
 SETTINGS = {"T5": (0.15, 3.0), "ours": (0.3, 2.0)}  # noise density, mean length of a span
 HISTOGRAM = {"length": 512, "draws": 1000}
@@ -71,9 +72,11 @@ def runs(args) -> dict:
         "untuned": of_each_base(untuned),
         "asked": of_each_base(asked),
         "costs": of_each_base(answer_costs),
-        "chance": {task: minipeft.load_task(task).chance for task in TASKS},
+        "chance": {task: minipeft.load_task(task).chance for task in RACES},
         "rates": tried,
-        "races": {task: {name: raced(task, name, best_rate(tried), args) for name in RACES} for task in TASKS},
+        "races": {
+            task: {name: raced(task, name, best_rate(tried), args) for name in names} for task, names in RACES.items()
+        },
     }
 
 
@@ -82,7 +85,7 @@ def rates(args) -> dict[str, dict[str, list[float]]]:
     found = {}
     for base in TRIED:
         common = RunSpec(str(args.out / f"{TRIED_ON}-{base}"), base, TRIED_ON, "", steps=20 if args.quick else STEPS)
-        specs = {spec.row: [runs_at(spec, rate)[0] for rate in RATES] for spec in entry_specs(common, RACES[base][1])}
+        specs = {spec.row: [runs_at(spec, rate)[0] for rate in RATES] for spec in entry_specs(common, PROMPTS[base][1])}
         results = iter(run_all([spec for row in specs.values() for spec in row], args.workers, f"rates on {base}"))
         found[base] = {row: [next(results)["dev"] for _ in tried] for row, tried in specs.items()}
     return found
@@ -98,7 +101,7 @@ def best_rate(tried: dict[str, dict[str, list[float]]]) -> float:
 
 def raced(task: str, name: str, rate: float, args) -> dict:
     """The rows of a base: prompts at `rate`, LoRA at its default."""
-    base, entries = RACES[name]
+    base, entries = RACES[task][name]
     wanted = {entry.partition("=")[0]: None if entry == "lora" else rate for entry in entries}
     found = race(f"{task}-{name}", entries, base, task, args, STEPS, rates=wanted)
     count = partial(labels_written, base, f"{task}-{name}", found, args)

@@ -65,12 +65,15 @@ def draw_slices(measured):
     """Sentiment by slice: the skill of each base, asked, and its tuned prompt; one picture a slice."""
     figure, pictures = pyplot.subplots(1, 3, figsize=(8.4, 3.6), sharey=True)
     places, races = range(len(TOKENS)), measured["races"]["sentiment"]
-    best = {base: row_of(races[base], "sentinel" if base == SPAN else "prompt_tuning") for base in TOKENS}
+    best = {
+        base: row_of(races[base], "sentinel" if base == SPAN else "prompt_tuning") for base in TOKENS if base in races
+    }
     lora = row_of(races["lora"], "lora")["slices"]
     for axes, (skill, (colour, marker)) in zip(pictures, SLICES.items(), strict=True):
         asked = [measured["skills"][base][own(base)][skill] for base in TOKENS]
         axes.plot(places, asked, f"{marker}:", color="gray", label="the base, asked (AUC)")
-        axes.plot(places, [best[base]["slices"][skill] for base in TOKENS], f"{marker}-", color=colour,
+        tuned = [[*TOKENS].index(base) for base in best]
+        axes.plot(tuned, [row["slices"][skill] for row in best.values()], f"{marker}-", color=colour,
                   label="a tuned prompt (accuracy)")  # fmt: skip
         axes.plot([0], [lora[skill]], "*", color="black", markersize=10, label="LoRA on the first base")
         axes.axhline(50, linestyle="--", linewidth=1, color="silver")

@@ -8,8 +8,8 @@ from minipeft.racing.differences import difference
 from minipeft.racing.table import score_cell
 
 experiment = beside(__file__)
-ROWS, TOKENS, SPAN, ADAPTED, TASKS = (
-    getattr(experiment, name) for name in ("ROWS", "TOKENS", "SPAN", "ADAPTED", "TASKS")
+ROWS, TOKENS, SPAN, ADAPTED, RACES = (
+    getattr(experiment, name) for name in ("ROWS", "TOKENS", "SPAN", "ADAPTED", "RACES")
 )
 FORMS = {"plain": "plain", "sentinel": "behind a sentinel", "hole": "fills a hole in the source"}
 SKILLS = ("plain", "contrast", "negation", "subject", "turned-down subject", "kind")
@@ -28,14 +28,15 @@ def own(base: str) -> str:
 
 def tuned(measured: dict) -> list[tuple[str, str, str, dict[str, dict]]]:
     """All rows of the races: their base, "prompt" or "lora", form, and the row of each task."""
-    rows = []
-    for name, (base, _) in experiment.RACES.items():
-        raced = {task: by_row(measured["races"][task][name]) for task in TASKS}
-        for method in raced[TASKS[0]]:
-            kind = "lora" if method == "lora" else "prompt"
-            rows.append((base, kind, ROWS.get(method, "plain"), {task: raced[task][method] for task in TASKS}))
-    order = [*TOKENS]
-    return sorted(rows, key=lambda row: (row[1] == "lora", order.index(row[0]), [*FORMS].index(row[2])))
+    rows: dict[tuple, dict] = {}
+    for task, names in RACES.items():
+        for name, (base, _) in names.items():
+            for method, row in by_row(measured["races"][task][name]).items():
+                place = base, "lora" if method == "lora" else "prompt", ROWS.get(method, "plain")
+                rows.setdefault(place, {})[task] = row
+    bases, forms = [*TOKENS], [*FORMS]
+    order = sorted(rows, key=lambda place: (bases.index(place[0]), place[1] == "lora", forms.index(place[2])))
+    return [(*place, rows[place]) for place in order]
 
 
 def summary(measured: dict) -> Summary:
@@ -96,22 +97,19 @@ def costs(measured: dict) -> tuple[dict, dict]:
 def prompts(measured: dict) -> tuple[dict, dict]:
     """Both tasks' scores of every row, and the adapted base's minus each."""
     rows, numbers = [], {}
-    best = {task: by_row(measured["races"][task][ADAPTED])["prompt_tuning"]["scores"] for task in TASKS}
+    best = {task: by_row(measured["races"][task][ADAPTED])["prompt_tuning"]["scores"] for task in RACES}
     for base, kind, form, found in tuned(measured):
-        name = f"{short(base)}_{form}_{kind}"
-        cells = ["LoRA" if kind == "lora" else FORMS[form], *(score_cell(found[task]) for task in TASKS)]
-        is_best = base == ADAPTED and kind == "prompt"
-        cells += ["-" if is_best else apart(best[task], found[task]["scores"]) for task in TASKS]
-        rows.append([f"`{base}`", *cells])
+        name, is_best = f"{short(base)}_{form}_{kind}", base == ADAPTED and kind == "prompt"
+        scores = [score_cell(found[task]) if task in found else "-" for task in RACES]
+        behind = ["-" if is_best or task not in found else apart(best[task], found[task]["scores"]) for task in RACES]
+        rows.append([f"`{base}`", "LoRA, plain" if kind == "lora" else FORMS[form], *scores, *behind])
         for task, row in found.items():
             labels = measured["races"][task]["lora" if kind == "lora" else base]["labels"][row["method"]]
             numbers |= {f"{name}_{task}": row["mean"], f"{name}_{task}_labels": labels}
             numbers[f"{name}_{task}_interval"] = row["interval"] or 0.0
-            numbers[f"{name}_{task}_behind"] = mean(best[task]) - row["mean"]
-        if kind == "prompt":
-            row = found[TASKS[0]]
-            numbers |= {"trained": row["trained"], "parameters": 100 * row["stored"] / row["percent"]}
-    columns = ["base", "answer", *TASKS, *(f"`t5-0.8m` minus it, {task}" for task in TASKS)]
+            numbers[f"{name}_{task}_behind"] = mean(best[task]) - mean(row["scores"])
+            numbers |= {f"{name}_trained": row["trained"], "parameters": 100 * row["stored"] / row["percent"]}
+    columns = ["base", "answer", *RACES, *(f"`t5-0.8m` minus it, {task}" for task in RACES)]
     return table(columns, rows), numbers
 
 
