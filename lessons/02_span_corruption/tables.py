@@ -13,6 +13,7 @@ ROWS, TOKENS, SPAN, ADAPTED, RACES = (
 )
 FORMS = {"plain": "plain", "sentinel": "behind a sentinel", "hole": "fills a hole in the source"}
 SKILLS = ("plain", "contrast", "negation", "subject", "turned-down subject", "kind")
+KINDS = {"lora": "LoRA, plain", "calmer": f"plain, rate {experiment.CALMER}"}
 SLICES = ("plain", "contrast", "negation", "both", "unseen", "nested")
 
 
@@ -27,15 +28,15 @@ def own(base: str) -> str:
 
 
 def tuned(measured: dict) -> list[tuple[str, str, str, dict[str, dict]]]:
-    """All rows of the races: their base, "prompt" or "lora", form, and the row of each task."""
+    """All rows of the races: their base, "prompt" or one of KINDS, form, and the row of each task."""
     rows: dict[tuple, dict] = {}
     for task, names in RACES.items():
         for name, (base, _) in names.items():
             for method, row in by_row(measured["races"][task][name]).items():
-                place = base, "lora" if method == "lora" else "prompt", ROWS.get(method, "plain")
+                place = base, name if name in KINDS else "prompt", ROWS.get(method, "plain")
                 rows.setdefault(place, {})[task] = row
     bases, forms = [*TOKENS], [*FORMS]
-    order = sorted(rows, key=lambda place: (bases.index(place[0]), place[1] == "lora", forms.index(place[2])))
+    order = sorted(rows, key=lambda place: (bases.index(place[0]), place[1] != "prompt", forms.index(place[2])))
     return [(*place, rows[place]) for place in order]
 
 
@@ -102,9 +103,9 @@ def prompts(measured: dict) -> tuple[dict, dict]:
         name, is_best = f"{short(base)}_{form}_{kind}", base == ADAPTED and kind == "prompt"
         scores = [score_cell(found[task]) if task in found else "-" for task in RACES]
         behind = ["-" if is_best or task not in found else apart(best[task], found[task]["scores"]) for task in RACES]
-        rows.append([f"`{base}`", "LoRA, plain" if kind == "lora" else FORMS[form], *scores, *behind])
+        rows.append([f"`{base}`", KINDS.get(kind, FORMS[form]), *scores, *behind])
         for task, row in found.items():
-            labels = measured["races"][task]["lora" if kind == "lora" else base]["labels"][row["method"]]
+            labels = measured["races"][task][kind if kind in KINDS else base]["labels"][row["method"]]
             numbers |= {f"{name}_{task}": row["mean"], f"{name}_{task}_labels": labels}
             numbers[f"{name}_{task}_interval"] = row["interval"] or 0.0
             numbers[f"{name}_{task}_behind"] = mean(best[task]) - mean(row["scores"])
@@ -117,16 +118,17 @@ def slices(measured: dict) -> tuple[dict, dict]:
     """The slices of sentiment for every row, under the AUC of the skill where the base was asked for it."""
     rows, numbers = [], ahead(measured)
     for base, kind, form, found in tuned(measured):
-        if base not in {row[0].strip("`") for row in rows} and kind == "prompt":
-            asked = [f"{measured['skills'][base][own(base)][skill]:.0f}" for skill in SLICES[:3]]
-            rows.append([f"`{base}`", "asked, untuned", *asked, "-", "-", "-"])
-        told = found["sentiment"]["slices"]
-        label = "LoRA" if kind == "lora" else f"prompt, {FORMS[form]}" if base == SPAN else "prompt"
-        rows.append([f"`{base}`", label, *(f"{told[name]:.0f}" for name in SLICES)])
         name = f"{short(base)}_{form}_{kind}"
         for task, row in found.items():
             numbers |= {f"{name}_{task}_{part}": value for part, value in row["slices"].items()}
-            numbers[f"{name}_{task}_steps"] = row["steps_to_90"] or 0
+            numbers[f"{name}_{task}_lowest"] = min(row["scores"])
+        if "sentiment" not in found:
+            continue
+        if base not in {row[0].strip("`") for row in rows}:
+            asked = [f"{measured['skills'][base][own(base)][skill]:.0f}" for skill in SLICES[:3]]
+            rows.append([f"`{base}`", "asked, untuned", *asked, "-", "-", "-"])
+        told = "LoRA" if kind == "lora" else f"prompt, {FORMS[form]}" if base == SPAN else "prompt"
+        rows.append([f"`{base}`", told, *(f"{found['sentiment']['slices'][name]:.0f}" for name in SLICES)])
     return table(["base", "what", *SLICES], rows), numbers
 
 

@@ -7,8 +7,7 @@ import pytest
 from minipeft.racing.addresses import numbers_at
 from minipeft.racing.differences import LEVEL_WITHIN, difference, judged
 
-ADAPTED = "02_span_corruption/results.json: runs/races/t5-0.8m: prompt_tuning"
-SPAN = "02_span_corruption/results.json: runs/races/t5-0.8m-span"
+BASES = "02_span_corruption/results.json: runs/races"
 PROMPTS = "05_prompt_tuning/results.json: runs/races"
 TUNED = f"{PROMPTS}/t5-0.8m: prompt_tuning"
 BUNDLED = "05_prompt_tuning/results.json: runs/bundled"
@@ -33,11 +32,19 @@ def excludes_0(ours, theirs):
     return found.low > 0 or found.high < 0
 
 
-def test_the_bases_of_chapter_02():
-    forms = [(ADAPTED, f"{SPAN}: {form}") for form in ("as it is", "sentinel", "blank")]
-    assert verdicts(*forms) == ["open"] * 3
-    steps = [(ADAPTED, ADAPTED.replace("t5-0.8m:", f"t5-0.8m-step{steps}:")) for steps in (100, 300, 1000)]
-    assert verdicts(*steps) == ["higher"] * 3
+@pytest.mark.parametrize("task", ["sentiment", "topic"])
+def test_the_bases_of_chapter_02(task):
+    adapted, span = f"{BASES}/{task}/t5-0.8m: prompt_tuning", f"{BASES}/{task}/t5-0.8m-span"
+    forms = [(adapted, f"{span}: {form}") for form in ("as it is", "sentinel", "blank")]
+    assert verdicts(*forms) == ["higher"] * 3
+    assert pair(adapted, f"{BASES}/{task}/t5-0.8m-lm2e6: prompt_tuning").low > 0
+    assert pair(f"{span}: sentinel", f"{span}: blank").low < 0, "which of the two is better is open"
+
+
+def test_lora_adds_on_the_first_base_of_chapter_02_what_no_prompt_brings_out():
+    lora = f"{BASES}/sentiment/lora: lora"
+    forms = [f"{BASES}/sentiment/t5-0.8m-span: {form}" for form in ("as it is", "sentinel", "blank")]
+    assert verdicts(*((lora, form) for form in forms)) == ["higher"] * 3
 
 
 def test_lengths_starts_and_votes_of_chapter_05():
