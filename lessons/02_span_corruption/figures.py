@@ -80,7 +80,8 @@ def draw_slices(measured):
         axes.set_xticks(places, TOKENS.values())
         axes.set(xlabel="LM adaptation (million tokens)", ylim=(0, 105), title=skill)
     pictures[0].set_ylabel("%")
-    pictures[-1].legend(loc="lower right")
+    pictures[1].legend(loc="lower right")
+    figure.suptitle("A prompt is as good as its base, sort by sort; LoRA adds what the first base lacks", fontsize=10)
     return figure
 
 
