@@ -29,7 +29,7 @@ BASE, MORE_SEEDS = "t5-0.8m", 10
 STEPS = {"sentiment": 300, "topic": 200}
 ROWS = ("lora", "nf4=qlora")  # each with a sweep of its own
 WHOLE = f"int4_whole=qlora:format=int4:block_size={untuned.WHOLE}"
-FORMAT_ROWS = ("fp4=qlora:format=fp4", "int4=qlora:format=int4", WHOLE)
+FORMAT_ROWS = ("nf4_shared=qlora", "fp4=qlora:format=fp4", "int4=qlora:format=int4", WHOLE)  # at LoRA's rate
 START_ROWS = ("loftq", "qpissa", "pissa")
 WAYS = {
     "attached": "adapter attached, as trained",
@@ -46,30 +46,29 @@ def runs(args: Namespace) -> dict:
         return {base: kept(args, f"{part}-{base}", partial(measure_base, base)) for base in bases}
 
     batches, draws, seeds = (2, 2, 1) if args.quick else (12, 12, 5)
-    found = {"sentiment": race("sentiment", list(ROWS), BASE, "sentiment", args, STEPS["sentiment"])}
+    more = Namespace(**{**vars(args), "seeds": 1 if args.quick else MORE_SEEDS})
+    found = {"sentiment": race("sentiment", list(ROWS), BASE, "sentiment", more, STEPS["sentiment"])}
     found |= {
-        "formats": at_the_rate_of(found["sentiment"], args),
+        "formats": at_the_rate_of_lora(found["sentiment"], more),
+        "topic": race("topic", list(ROWS), BASE, "topic", args, STEPS["topic"]),
+        "better_starts": race("better_starts", list(START_ROWS), BASE, "sentiment", args, STEPS["sentiment"]),
+        "merges": kept(args, "merges", lambda: {task: merges(args, task) for task in ("sentiment", "topic")}),
         "stored": of_bases("stored", untuned.stored),
         "normal": kept(args, "normal", lambda: [untuned.normal_weights(seed) for seed in range(seeds)]),
         "real": of_bases("real", untuned.real_weights),
         "loss": of_bases("loss", lambda base: untuned.held_out(base, batches)),
         "skills": kept(args, "skills", lambda: untuned.skills(BASE, draws)),
         "starts": of_bases("starts", lambda base: untuned.starts(base, batches), ("t5-0.4m", "t5-0.8m")),
-        "topic": race("topic", list(ROWS), BASE, "topic", args, STEPS["topic"]),
+        "speed": kept(args, "speed", lambda: {rows: speed(rows) for rows in (16, 256, 2048)}),
     }
-    more = Namespace(**{**vars(args), "seeds": 1 if args.quick else MORE_SEEDS})
-    found["sentiment_10"] = race("sentiment", list(ROWS), BASE, "sentiment", more, STEPS["sentiment"])
-    found["merges"] = kept(args, "merges", lambda: {task: merges(args, task) for task in ("sentiment", "topic")})
-    found["better_starts"] = race("better_starts", list(START_ROWS), BASE, "sentiment", args, STEPS["sentiment"])
-    found["speed"] = kept(args, "speed", lambda: {rows: speed(rows) for rows in (16, 256, 2048)})
     return found
 
 
-def at_the_rate_of(raced: dict, args: Namespace) -> dict:
-    """The other formats at the rate that won the sweep of NF4, from which they differ in nothing but their levels."""
+def at_the_rate_of_lora(raced: dict, args: Namespace) -> dict:
+    """All formats at the rate that won LoRA's own sweep: such rows differ in nothing but how the base is stored."""
     base = RunSpec(str(Path(args.out) / "formats"), BASE, "sentiment", "", steps=STEPS["sentiment"], device=args.device)
     base = replace(base, **QUICK) if args.quick else base
-    specs = make_specs(base, list(FORMAT_ROWS), args.seeds, {"qlora": raced["learning_rates"]["nf4"]})
+    specs = make_specs(base, list(FORMAT_ROWS), args.seeds, {"qlora": raced["learning_rates"]["lora"]})
     return {"rows": summarise(run_all(specs, args.workers, "formats"))}
 
 
