@@ -49,7 +49,7 @@ def runs(args: Namespace) -> dict:
     more = Namespace(**{**vars(args), "seeds": 1 if args.quick else MORE_SEEDS})
     found = {"sentiment": race("sentiment", list(ROWS), BASE, "sentiment", more, STEPS["sentiment"])}
     found |= {
-        "formats": at_the_rate_of_lora(found["sentiment"], more),
+        "formats": at_the_rate_of_lora(found["sentiment"], args),
         "topic": race("topic", list(ROWS), BASE, "topic", args, STEPS["topic"]),
         "better_starts": race("better_starts", list(START_ROWS), BASE, "sentiment", args, STEPS["sentiment"]),
         "merges": kept(args, "merges", lambda: {task: merges(args, task) for task in ("sentiment", "topic")}),
