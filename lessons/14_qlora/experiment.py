@@ -18,6 +18,7 @@ from minipeft.course.chapters import beside
 from minipeft.course.experiment import QUICK, kept, main, race
 from minipeft.methods.low_rank.lora import LoRALinear
 from minipeft.quantization.linear import QuantizedLinear
+from minipeft.racing.entries import parse_entry
 from minipeft.racing.pool import run_all
 from minipeft.racing.race import make_specs
 from minipeft.racing.runs import RunSpec, task_of
@@ -29,8 +30,8 @@ BASE, MORE_SEEDS = "t5-0.8m", 10
 STEPS = {"sentiment": 300, "topic": 200}
 ROWS = ("lora", "nf4=qlora")  # each with a sweep of its own
 WHOLE = f"int4_whole=qlora:format=int4:block_size={untuned.WHOLE}"
-FORMAT_ROWS = ("nf4_shared=qlora", "fp4=qlora:format=fp4", "int4=qlora:format=int4", WHOLE)  # at LoRA's rate
-START_ROWS = ("loftq", "qpissa", "pissa")
+FORMAT_ROWS = ("nf4_shared=qlora", "fp4=qlora:format=fp4", WHOLE)  # these and those below at the rate of LoRA's sweep
+START_ROWS = ("loftq", "qpissa")
 WAYS = {
     "attached": "adapter attached, as trained",
     "exact": "merged: W_q + update, 32 bits",
@@ -48,11 +49,12 @@ def runs(args: Namespace) -> dict:
     batches, draws, seeds = (2, 2, 1) if args.quick else (12, 12, 5)
     more = Namespace(**{**vars(args), "seeds": 1 if args.quick else MORE_SEEDS})
     found = {"sentiment": race("sentiment", list(ROWS), BASE, "sentiment", more, STEPS["sentiment"])}
+    rate = found["sentiment"]["learning_rates"]["lora"]
     found |= {
-        "formats": at_the_rate_of_lora(found["sentiment"], args),
-        "topic": race("topic", list(ROWS), BASE, "topic", args, STEPS["topic"]),
-        "better_starts": race("better_starts", list(START_ROWS), BASE, "sentiment", args, STEPS["sentiment"]),
+        "formats": at_one_rate("formats", FORMAT_ROWS, "sentiment", rate, args),
+        "topic": at_one_rate("topic", ROWS, "topic", rate, args),
         "merges": kept(args, "merges", lambda: {task: merges(args, task) for task in ("sentiment", "topic")}),
+        "better_starts": at_one_rate("better_starts", START_ROWS, "sentiment", rate, args),
         "stored": of_bases("stored", untuned.stored),
         "normal": kept(args, "normal", lambda: [untuned.normal_weights(seed) for seed in range(seeds)]),
         "real": of_bases("real", untuned.real_weights),
@@ -64,12 +66,12 @@ def runs(args: Namespace) -> dict:
     return found
 
 
-def at_the_rate_of_lora(raced: dict, args: Namespace) -> dict:
-    """All formats at the rate that won LoRA's own sweep: such rows differ in nothing but how the base is stored."""
-    base = RunSpec(str(Path(args.out) / "formats"), BASE, "sentiment", "", steps=STEPS["sentiment"], device=args.device)
+def at_one_rate(folder: str, rows: tuple[str, ...], task: str, rate: float, args: Namespace) -> dict:
+    """Several rows at one rate: they differ in nothing but how the base is stored and where the update starts."""
+    base = RunSpec(str(Path(args.out) / folder), BASE, task, "", steps=STEPS[task], device=args.device)
     base = replace(base, **QUICK) if args.quick else base
-    specs = make_specs(base, list(FORMAT_ROWS), args.seeds, {"qlora": raced["learning_rates"]["lora"]})
-    return {"rows": summarise(run_all(specs, args.workers, "formats"))}
+    rates = {parse_entry(row).method: rate for row in rows}
+    return {"rows": summarise(run_all(make_specs(base, list(rows), args.seeds, rates), args.workers, folder))}
 
 
 def speed(rows: int, rounds: int = 15) -> dict:

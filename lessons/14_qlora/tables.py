@@ -152,8 +152,7 @@ def race_on_sentiment(measured: dict) -> tuple[dict, dict]:
     numbers = {f"sentiment_{name}": mean(row["scores"]) for name, row in five.items()}
     numbers |= {f"sentiment10_{name}": mean(row["scores"]) for name, row in ten.items()}
     numbers |= {f"forgotten_{name}": row["forgotten"] for name, row in five.items()}
-    rates = measured["sentiment"]["learning_rates"] | measured["better_starts"]["learning_rates"]
-    numbers |= {f"rate_{name}": rate for name, rate in rates.items()}
+    numbers |= {f"rate_{name}": rate for name, rate in measured["sentiment"]["learning_rates"].items()}
     columns = ["method", "5 seeds", "minus LoRA", "forgotten", "10 seeds", "minus LoRA, 10"]
     return table(columns, rows), numbers
 
