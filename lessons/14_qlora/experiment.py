@@ -30,7 +30,8 @@ BASE, MORE_SEEDS = "t5-0.8m", 10
 STEPS = {"sentiment": 300, "topic": 200}
 ROWS = ("lora", "nf4=qlora")  # each with a sweep of its own
 WHOLE = f"int4_whole=qlora:format=int4:block_size={untuned.WHOLE}"
-FORMAT_ROWS = ("nf4_shared=qlora", "fp4=qlora:format=fp4", WHOLE)  # these and those below at the rate of LoRA's sweep
+SHARED = ("nf4_shared=qlora",)  # this and those below at the rate of LoRA's sweep
+FORMAT_ROWS = ("fp4=qlora:format=fp4", WHOLE)
 START_ROWS = ("loftq", "qpissa")
 WAYS = {
     "attached": "adapter attached, as trained",
@@ -53,6 +54,7 @@ def runs(args: Namespace) -> dict:
     found |= {
         "formats": at_one_rate("formats", FORMAT_ROWS, "sentiment", rate, args),
         "topic": at_one_rate("topic", ROWS, "topic", rate, args),
+        "shared": at_one_rate("formats", SHARED, "sentiment", rate, more),
         "merges": kept(args, "merges", lambda: {task: merges(args, task) for task in ("sentiment", "topic")}),
         "better_starts": at_one_rate("better_starts", START_ROWS, "sentiment", rate, args),
         "stored": of_bases("stored", untuned.stored),
