@@ -32,7 +32,7 @@ ROWS = ("lora", "nf4=qlora")  # each with a sweep of its own
 WHOLE = f"int4_whole=qlora:format=int4:block_size={untuned.WHOLE}"
 SHARED = ("nf4_shared=qlora",)  # this and those below at the rate of LoRA's sweep
 FORMAT_ROWS = ("fp4=qlora:format=fp4", WHOLE)
-START_ROWS = ("loftq", "qpissa")
+START_ROWS = ("loftq", "qpissa", "pissa")
 WAYS = {
     "attached": "adapter attached, as trained",
     "exact": "merged: W_q + update, 32 bits",

@@ -9,7 +9,7 @@ from minipeft.racing.table import plus_minus
 WAYS, untuned = beside(__file__).WAYS, beside(__file__, "untuned_tables.py")
 ROWS = {"lora": "LoRA, 32-bit base", "nf4_shared": "QLoRA, NF4", "fp4": "QLoRA, FP4",
         "int4_whole": "QLoRA, Int4, one scale", "nf4": "QLoRA, NF4, its own rate", "loftq": "LoftQ",
-        "qpissa": "QPiSSA"}  # fmt: skip
+        "qpissa": "QPiSSA", "pissa": "PiSSA, 32-bit base"}  # fmt: skip
 ON_SENTIMENT = ("lora", "nf4_shared", "fp4", "int4_whole", "nf4")
 SLICES = ("plain", "contrast", "negation", "both", "unseen", "nested")
 
@@ -62,6 +62,9 @@ def race_on_sentiment(measured: dict) -> tuple[dict, dict]:
     numbers = {f"sentiment_{name}": mean(row["scores"]) for name, row in raced.items()}
     numbers |= {f"forgotten_{name}": row["forgotten"] for name, row in raced.items()}
     numbers |= {f"rate_{name}": rate for name, rate in rates.items()}
+    numbers["behind_nf4"] = numbers["sentiment_lora"] - numbers["sentiment_nf4"]
+    for name, dev in measured["sentiment"]["sweep"].items():
+        numbers |= {f"dev_{name}_{rate}": score for rate, score in dev.items()}
     return table(["method", "rate", "seeds", "score", "minus LoRA", "forgotten"], rows), numbers
 
 
@@ -91,11 +94,12 @@ def race_on_topic(measured: dict) -> tuple[dict, dict]:
 
 
 def better_starts(measured: dict) -> tuple[dict, dict]:
-    """The starts against QLoRA's own, all on NF4 and at one rate."""
-    raced = on_sentiment(measured)
-    rows = [[*compared(raced, name, "nf4_shared"), f"{raced[name]['slices']['nested']:.1f}"]
-            for name in ("nf4_shared", "loftq", "qpissa")]  # fmt: skip
-    return table(["start", "sentiment", "minus QLoRA", "forgotten", "nested"], rows), {}
+    """The starts on NF4 against QLoRA's own, and PiSSA's against LoRA's: all at one rate, over the seeds of both."""
+    raced, rows = on_sentiment(measured), []
+    for name, reference in {"loftq": "nf4_shared", "qpissa": "nf4_shared", "pissa": "lora"}.items():
+        label, score, ahead, forgotten = compared(raced, name, reference)
+        rows.append([label, score, ROWS[reference], ahead, forgotten, f"{raced[name]['slices']['nested']:.1f}"])
+    return table(["start", "sentiment", "compared with", "difference", "forgotten", "nested"], rows), {}
 
 
 def merging(measured: dict) -> tuple[dict, dict]:
@@ -114,5 +118,6 @@ def merging(measured: dict) -> tuple[dict, dict]:
         numbers |= {f"{task}_update": update, f"{task}_requantized_error": error}
         numbers |= {f"{task}_lost": mean(100 * seed["attached"]["lost"] for seed in seeds)}
         numbers[f"{task}_update_gone"] = 100 * error / update
+        numbers[f"{task}_merge_cost"] = numbers[f"{task}_attached"] - numbers[f"{task}_requantized"]
     columns = [name for task in measured for name in (task, "changed by")]
     return table(["", *columns], rows), numbers
