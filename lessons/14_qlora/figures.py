@@ -46,12 +46,12 @@ def draw_repair(measured):
             place.plot([mean(values)], [height], "|", color="#b0413e", markersize=18, markeredgewidth=2.5)
         place.set_title(title)
         place.grid(axis="x", alpha=0.3)
-        place.set_xlabel("percent")
+        place.set_xlabel("percent (red: the mean)")
     for place in axes[:2]:
         place.set_xlim(70, 101)
     axes[0].set_yticks(range(len(labels)), labels.values())
     axes[0].set_ylim(len(labels) - 0.5, -0.5)
-    figure.suptitle("Tuning gives back what rounding took", fontsize=11)
+    figure.suptitle("Rounding takes negation, and tuning gives it back", fontsize=11)
     return figure
 
 
