@@ -5,7 +5,7 @@ from statistics import mean
 
 import pytest
 
-from minipeft.racing.addresses import numbers_at
+from minipeft.racing.addresses import content, numbers_at
 from minipeft.racing.differences import LEVEL_WITHIN, difference, judged
 
 ADAPTED = "02_span_corruption/results.json: runs/races/t5-0.8m: prompt_tuning"
@@ -100,6 +100,30 @@ def test_rounding_takes_negation_first_in_chapter_14():
     least = min(min(map(mean, (numbers_at(f"lessons/{skills}/{name}: {skill}") for name in formats)))
                 for skill in ("plain", "contrast"))  # fmt: skip
     assert least > 99, "plain judgements and contrasts survive"
+
+
+def test_scores_of_chapter_14():
+    def scores(row):
+        return numbers_at(f"lessons/{FOUR_BITS}/{row}")
+
+    lora = scores("sentiment: lora")
+    said = {
+        "shared: nf4_shared": "open",
+        "formats: fp4": "open",
+        "formats: int4_whole": "level",
+        "sentiment: nf4": "open",
+    }
+    rows = {row: scores(row) for row in said}
+    found = [difference(row, ours, "lora", lora[: len(ours)], paired=True) for row, ours in rows.items()]
+    assert [judgement.verdict for judgement in judged(found)] == list(said.values())
+    assert verdicts((f"{FOUR_BITS}/topic: nf4", f"{FOUR_BITS}/topic: lora")) == ["level"]
+
+
+@pytest.mark.parametrize("task, costs", [("sentiment", True), ("topic", False)])
+def test_going_back_to_four_bits_costs_points_where_the_update_is_small_in_chapter_14(task, costs):
+    seeds = content("lessons/14_qlora/results.json")["runs"]["merges"][task]
+    again, attached = ([seed[way]["score"] for seed in seeds] for way in ("requantized", "attached"))
+    assert (difference("", again, "", attached, paired=True).high < 0) == costs
 
 
 def test_budgets_of_chapter_16():
