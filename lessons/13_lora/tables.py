@@ -8,75 +8,97 @@ from minipeft.racing.table import interval, plus_minus
 
 experiment = beside(__file__)
 CUTS, PLACES, RANKS = experiment.CUTS, experiment.PLACES, experiment.RANKS
-PAPER_PLACES = {
-    "query": "70.4 / 91.0",
-    "key": "70.0 / 90.8",
-    "value": "73.0 / 91.0",
-    "output": "73.2 / 91.3",
-    "query, key": "71.4 / 91.3",
-    "query, value": "73.7 / 91.3",
-    "all of attention": "73.7 / 91.7",
-}
-PAPER_RANKS = {1: "74.1 / 91.2", 2: "73.7 / 91.7", 4: "74.0 / 91.7", 8: "74.0 / 91.5"}
-PAPER_FULL = "73.8 / 89.5"
+OLD_FORMS = ("plain", "contrast", "negation")  # as pretraining has them
+SLICES = ("both", "unseen", "nested")
 
 
 def summary(measured: dict) -> Summary:
-    rows, counted, steps = by_row(measured["race"]), measured["counts"], measured["steps"]
+    raced, rows = measured["race"], by_row(measured["race"])
     parts = {
-        "ranks": ranks(measured["race"], rows),
+        "ranks": ranks(raced, rows),
         "places": places(rows),
         "spectrum": spectrum(measured["cut"]),
-        "costs": costs(counted, steps),
+        "costs": costs(measured["counts"], measured["steps"]),
         "latency": latency(measured["latency"]),
     }
     tables, numbers = together(parts)
-    numbers |= {"full": rows["full"]["mean"], "full_interval": rows["full"]["interval"] or 0.0}
-    numbers |= {"full_trained": rows["full"]["trained"], "chance": measured["race"]["chance"]}
-    return tables, numbers
+    numbers |= {"full_trained": rows["full"]["trained"], "chance": raced["chance"], **rates(raced)}
+    return tables, numbers | longer(by_row(measured["longer"])["rank 1"], rows)
+
+
+def old_forms(slices: dict[str, float]) -> float:
+    """The mean score on the forms of opinion that pretraining has."""
+    return mean(slices[name] for name in OLD_FORMS)
+
+
+def scores_of(name: str, row: dict) -> dict[str, float]:
+    """A row's scores for the prose: on all texts and on each kind of them, and what it has forgotten."""
+    slices = row["slices"]
+    numbers = {name: row["mean"], f"{name} old forms": old_forms(slices)}
+    numbers |= {f"{name} {kind}": slices[kind] for kind in SLICES}
+    return numbers if row["forgotten"] is None else numbers | {f"{name} forgotten": row["forgotten"]}
 
 
 def ranks(raced: dict, rows: dict) -> tuple[dict, dict]:
-    """The score by rank, beside the paper's for GPT-3."""
+    """The score by rank, on all texts and on those whose form pretraining has, or has not."""
     cells, numbers = [], {}
     for name in (*(f"rank {rank}" for rank in RANKS), "full"):
-        row, rank = rows[name], name.removeprefix("rank ")
-        paper = PAPER_FULL if name == "full" else PAPER_RANKS.get(int(rank), "-")
-        rate = f"{raced['learning_rates'][name] or 0:g}"
+        row = rows[name]
         ahead = "-" if name == "full" else apart(row["scores"], rows["full"]["scores"])
-        cells.append([rank, f"{row['trained']:,}", plus_minus(row["scores"]), ahead, rate, paper])
-        if name != "full":
-            numbers |= {f"rank{rank}": row["mean"], f"rank{rank}_interval": row["interval"] or 0.0}
-            numbers[f"rank{rank}_trained"] = row["trained"]
-    for rank in (1, 32):  # empty after --quick, which does not tune
-        dev = raced["sweep"].get(f"rank {rank}", {})
-        numbers |= {f"rank{rank} dev at {rate}": score for rate, score in dev.items()}
-    return table(["rank", "trained", "test", "minus full", "best rate", "GPT-3, paper"], cells), numbers
+        kinds = [f"{score:.1f}" for score in (old_forms(row["slices"]), *(row["slices"][kind] for kind in SLICES[1:]))]
+        rate = f"{raced['learning_rates'][name] or 0:g}"
+        trained = f"{row['trained']:,}"
+        cells.append([name.removeprefix("rank "), trained, plus_minus(row["scores"]), ahead, *kinds, rate])
+        numbers |= scores_of(name, row) | {f"{name} trained": row["trained"]}
+    return table(
+        ["rank", "trained", "test", "minus full", "old forms", "unseen", "nested", "best rate"], cells
+    ), numbers
+
+
+def rates(raced: dict) -> dict[str, float]:
+    """Best rates, and the dev scores of the lowest and the highest rank, which --quick does not take."""
+    numbers = {f"{name} rate": rate or 0.0 for name, rate in raced["learning_rates"].items()}
+    for name in ("rank 1", f"rank {RANKS[-1]}"):
+        numbers |= {f"{name} dev at {rate}": score for rate, score in raced["sweep"].get(name, {}).items()}
+    return numbers
+
+
+def longer(row: dict, rows: dict) -> dict[str, float]:
+    """Rank 1 with more steps, and how far it then is from the highest rank and from full tuning, which had fewer."""
+    numbers = scores_of("longer", row)
+    for name in (f"rank {RANKS[-1]}", "full"):
+        numbers[f"longer minus {name}"] = row["mean"] - rows[name]["mean"]
+    return numbers
 
 
 def places(rows: dict) -> tuple[dict, dict]:
     """The score by the matrices that are adapted, with as many parameters in each row."""
     cells, numbers = [], {}
+    every = rows[f"rank {PLACES['everything'][0]}"]
     for name, (rank, _) in PLACES.items():
-        row = rows["rank 1" if name == "everything" else name]
-        score, paper = plus_minus(row["scores"]), PAPER_PLACES.get(name, "-")
-        cells.append([name, str(rank), f"{row['trained']:,}", score, paper])
-        numbers[f"place {name}"] = row["mean"]
-    return table(["matrices", "rank", "trained", "test", "GPT-3, paper"], cells), numbers
+        row = every if name == "everything" else rows[name]
+        ahead = "-" if row is every else apart(row["scores"], every["scores"])
+        kinds = [f"{score:.1f}" for score in (old_forms(row["slices"]), *(row["slices"][kind] for kind in SLICES[1:]))]
+        cells.append([name, str(rank), f"{row['trained']:,}", plus_minus(row["scores"]), ahead, *kinds])
+        numbers |= scores_of(f"place {name}", row)
+    columns = ["matrices", "rank", "trained", "test", "minus everything", "old forms", "unseen", "nested"]
+    return table(columns, cells), numbers
 
 
 def spectrum(measured: dict) -> tuple[dict, dict]:
     """Full tuning's update cut to low rank: what is held of it, and the score that is left."""
     cells, numbers = [], {}
     for rank in map(str, CUTS):
-        held, noise, cut_scores, kept_scores = (
-            measured[key][rank] for key in ("share", "share_of_noise", "scores", "with_the_rest")
-        )
+        held, noise, scores, alone = (measured[key][rank] for key in ("share", "share_of_noise", "scores", "alone"))
+        slices = measured["slices"][rank]
+        nested = [found["nested"] for found in slices]
+        old = [old_forms(found) for found in slices]
         shares = [f"{mean(values):.0f}%" for values in (held, noise)]
-        cells.append([rank, *shares, plus_minus(cut_scores), plus_minus(kept_scores)])
-        numbers |= {f"cut{rank}": mean(cut_scores), f"kept{rank}": mean(kept_scores)}
+        cells.append([rank, *shares, *map(plus_minus, (scores, old, nested, alone))])
+        numbers |= {f"cut{rank}": mean(scores), f"cut{rank} alone": mean(alone)}
+        numbers |= {f"cut{rank} old forms": mean(old), f"cut{rank} nested": mean(nested)}
         numbers |= {f"share{rank}": mean(held), f"noise{rank}": mean(noise)}
-    columns = ["directions kept", "of the update", "of noise", "score, rest as before", "score, rest trained"]
+    columns = ["directions", "of the update", "of noise", "test", "old forms", "nested", "test, rest as before"]
     return table(columns, cells), numbers
 
 
