@@ -87,18 +87,17 @@ def places(rows: dict) -> tuple[dict, dict]:
 
 def spectrum(measured: dict) -> tuple[dict, dict]:
     """Full tuning's update cut to low rank: what is held of it, and the score that is left."""
-    cells, numbers = [], {}
+    cells, numbers = [], {"cut alone": mean(measured["alone"])}
     for rank in map(str, CUTS):
-        held, noise, scores, alone = (measured[key][rank] for key in ("share", "share_of_noise", "scores", "alone"))
+        held, noise, scores = (measured[key][rank] for key in ("share", "share_of_noise", "scores"))
         slices = measured["slices"][rank]
         nested = [found["nested"] for found in slices]
         old = [old_forms(found) for found in slices]
         shares = [f"{mean(values):.0f}%" for values in (held, noise)]
-        cells.append([rank, *shares, *map(plus_minus, (scores, old, nested, alone))])
-        numbers |= {f"cut{rank}": mean(scores), f"cut{rank} alone": mean(alone)}
-        numbers |= {f"cut{rank} old forms": mean(old), f"cut{rank} nested": mean(nested)}
+        cells.append([rank, *shares, *map(plus_minus, (scores, old, nested))])
+        numbers |= {f"cut{rank}": mean(scores), f"cut{rank} old forms": mean(old), f"cut{rank} nested": mean(nested)}
         numbers |= {f"share{rank}": mean(held), f"noise{rank}": mean(noise)}
-    columns = ["directions", "of the update", "of noise", "test", "old forms", "nested", "test, rest as before"]
+    columns = ["directions", "of the update", "of noise", "test", "old forms", "nested"]
     return table(columns, cells), numbers
 
 
