@@ -2,7 +2,7 @@
 
     python lessons/13_lora/experiment.py
 
-One race on `sentiment` for rank and place, and rank 1 once more for four times as many steps; the update of the race's
+Races on `sentiment` for rank and place, and rank 1 once more for twice as many steps; the update of the race's
 full-tuning runs cut to low rank, without more training; then, on a larger base, operations and bytes counted exactly
 and times taken by turns. About twenty minutes on one core.
 """
@@ -21,7 +21,7 @@ from minipeft.racing.runs import RunSpec, task_of
 from minipeft.training.adapter_files import read_adapter
 
 costs = beside(__file__, "costs.py")
-BASE, TASK, STEPS, LONGER = "t5-0.8m", "sentiment", 200, 800
+BASE, TASK, STEPS, LONGER = "t5-0.8m", "sentiment", 200, 400
 RANKS = (1, 4, 16)
 CUTS = (0, 1, 2, 4, 16, 88)  # 0: no update at all; 88: nothing is cut
 # Choices of matrices with about as many numbers as rank 1 has on everything.
@@ -40,15 +40,16 @@ def entry(label: str, rank: int, targets: str = "*blocks.*") -> str:
 
 def runs(args) -> dict:
     entries = ["full", *(entry(f"rank {rank}", rank) for rank in RANKS)]
-    entries += [entry(label, *place) for label, place in PLACES.items() if label != "everything"]
     raced = race(TASK, entries, BASE, TASK, args, steps=STEPS)
+    places = [entry(label, *place) for label, place in PLACES.items() if label != "everything"]
     return {
         "race": raced,
         "cut": kept(args, "cut", lambda: cut_updates(args)),
-        "longer": longer(args, raced["learning_rates"]),
         "counts": kept(args, "counts", costs.counts),
         "steps": kept(args, "steps", lambda: costs.step_times(args)),
         "latency": kept(args, "latency", lambda: costs.latencies(args)),
+        "longer": longer(args, raced["learning_rates"]),
+        "places": race("places", places, BASE, TASK, args, steps=STEPS),
     }
 
 
@@ -84,6 +85,12 @@ def share(updates: list[torch.Tensor], rank: int) -> float:
 
 
 @torch.no_grad()
+def put(model, start: dict, updates: dict, rank: int, rest: dict) -> None:
+    """Into `model`: the base's block matrices with their updates cut to `rank`, and everything else as in `rest`."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(start[name] + cut(updates[name], rank) if name in updates else rest[name])
+
+
 def cut_updates(args) -> dict:
     """By rank, one for each seed: scores of the base with the update of its block matrices cut, and shares held.
 
@@ -97,24 +104,19 @@ def cut_updates(args) -> dict:
         folder = Path(args.out) / TASK / "runs" / f"full-seed{seed}"
         task, trained = task_of(folder), read_adapter(folder / "adapter.pt")["weights"]
         model = minipeft.load(BASE)
-        start = {name: value.clone() for name, value in model.named_parameters()}
-        matrices = block_matrices(model)
-        updates = {name: trained[name] - start[name] for name in matrices}
+        start = {name: value.detach().clone() for name, value in model.named_parameters()}
+        updates = {name: trained[name] - start[name] for name in block_matrices(model)}
         torch.manual_seed(seed)
         noise = [torch.randn_like(update) for update in updates.values()]
-
-        def score(rank, rest, model=model, task=task, start=start, matrices=matrices, updates=updates) -> dict:
-            for name, parameter in model.named_parameters():
-                parameter.copy_(start[name] + cut(updates[name], rank) if name in matrices else rest[name])
-            return minipeft.evaluate(model, task, "test", limit=limit)
-
         for rank in CUTS:
-            outcome["share"][rank].append(share(list(updates.values()), rank))
-            outcome["share_of_noise"][rank].append(share(noise, rank))
-            found = score(rank, trained)
+            put(model, start, updates, rank, rest=trained)
+            found = minipeft.evaluate(model, task, "test", limit=limit)
             outcome["scores"][rank].append(found["score"])
             outcome["slices"][rank].append(found["slices"])
-        outcome["alone"].append(score(CUTS[-1], start)["score"])
+            outcome["share"][rank].append(share(list(updates.values()), rank))
+            outcome["share_of_noise"][rank].append(share(noise, rank))
+        put(model, start, updates, CUTS[-1], rest=start)
+        outcome["alone"].append(minipeft.evaluate(model, task, "test", limit=limit)["score"])
     return outcome
 
 

@@ -16,7 +16,7 @@ def summary(measured: dict) -> Summary:
     raced, rows = measured["race"], by_row(measured["race"])
     parts = {
         "ranks": ranks(raced, rows),
-        "places": places(rows),
+        "places": places(by_row(measured["places"]), rows["rank 1"]),
         "spectrum": spectrum(measured["cut"]),
         "costs": costs(measured["counts"], measured["steps"]),
         "latency": latency(measured["latency"]),
@@ -71,10 +71,9 @@ def longer(row: dict, rows: dict) -> dict[str, float]:
     return numbers
 
 
-def places(rows: dict) -> tuple[dict, dict]:
-    """The score by the matrices that are adapted, with as many parameters in each row."""
+def places(rows: dict, every: dict) -> tuple[dict, dict]:
+    """The score by the matrices that are adapted, with about as many parameters in each row; `every`: rank 1 on all."""
     cells, numbers = [], {}
-    every = rows[f"rank {PLACES['everything'][0]}"]
     for name, (rank, _) in PLACES.items():
         row = every if name == "everything" else rows[name]
         ahead = "-" if row is every else apart(row["scores"], every["scores"])
