@@ -26,7 +26,6 @@ RANKS = (1, 4, 16)
 CUTS = (0, 1, 2, 4, 16, 88)  # 0: no update at all; 88: nothing is cut
 # Choices of matrices with about as many numbers as rank 1 has on everything.
 PLACES = {
-    "query, key": (3, "query,key"),
     "query, value": (3, "query,value"),
     "feed-forward": (3, "gate,up,down"),
     "everything": (1, "*blocks.*"),
