@@ -23,7 +23,7 @@ def summary(measured: dict) -> Summary:
     }
     tables, numbers = together(parts)
     numbers |= {"full_trained": rows["full"]["trained"], "chance": raced["chance"], **rates(raced)}
-    return tables, numbers | longer(by_row(measured["longer"])["rank 1"], rows)
+    return tables, numbers | longer(measured["longer"], rows)
 
 
 def old_forms(slices: dict[str, float]) -> float:
@@ -63,11 +63,12 @@ def rates(raced: dict) -> dict[str, float]:
     return numbers
 
 
-def longer(row: dict, rows: dict) -> dict[str, float]:
-    """Rank 1 with more steps, and how far it then is from the highest rank and from full tuning, which had fewer."""
-    numbers = scores_of("longer", row)
-    for name in (f"rank {RANKS[-1]}", "full"):
-        numbers[f"longer minus {name}"] = row["mean"] - rows[name]["mean"]
+def longer(measured: dict, rows: dict) -> dict[str, float]:
+    """Ranks trained for more steps, and how far each then is from full tuning, which had fewer."""
+    numbers = {}
+    for rank, row in measured.items():
+        numbers |= scores_of(f"longer {rank}", row)
+        numbers[f"longer {rank} minus full"] = row["mean"] - rows["full"]["mean"]
     return numbers
 
 
