@@ -45,11 +45,11 @@ def runs(args) -> dict:
     return {
         "race": raced,
         "cut": kept(args, "cut", lambda: cut_updates(args)),
+        "longer": {rank: longer(args, raced["learning_rates"], rank) for rank in (RANKS[-1], RANKS[0])},
+        "places": race("places", places, BASE, TASK, args, steps=STEPS),
         "counts": kept(args, "counts", costs.counts),
         "steps": kept(args, "steps", lambda: costs.step_times(args)),
         "latency": kept(args, "latency", lambda: costs.latencies(args)),
-        "longer": {rank: longer(args, raced["learning_rates"], rank) for rank in (RANKS[-1], RANKS[0])},
-        "places": race("places", places, BASE, TASK, args, steps=STEPS),
     }
 
 

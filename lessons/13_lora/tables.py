@@ -15,7 +15,7 @@ SLICES = ("both", "unseen", "nested")
 def summary(measured: dict) -> Summary:
     raced, rows = measured["race"], by_row(measured["race"])
     parts = {
-        "ranks": ranks(raced, rows),
+        "ranks": ranks(raced, rows, measured["longer"]),
         "places": places(by_row(measured["places"]), rows["rank 1"]),
         "spectrum": spectrum(measured["cut"]),
         "costs": costs(measured["counts"], measured["steps"]),
@@ -23,7 +23,7 @@ def summary(measured: dict) -> Summary:
     }
     tables, numbers = together(parts)
     numbers |= {"full_trained": rows["full"]["trained"], "chance": raced["chance"], **rates(raced)}
-    return tables, numbers | longer(measured["longer"], rows)
+    return tables, numbers
 
 
 def old_forms(slices: dict[str, float]) -> float:
@@ -39,20 +39,23 @@ def scores_of(name: str, row: dict) -> dict[str, float]:
     return numbers if row["forgotten"] is None else numbers | {f"{name} forgotten": row["forgotten"]}
 
 
-def ranks(raced: dict, rows: dict) -> tuple[dict, dict]:
-    """The score by rank, on all texts and on those whose form pretraining has, or has not."""
+def ranks(raced: dict, rows: dict, longer: dict) -> tuple[dict, dict]:
+    """The score by rank, on all texts and on those whose form pretraining has, or has not; `longer`: more steps."""
+    named = {f"rank {rank}": (str(rank), rows[f"rank {rank}"]) for rank in RANKS} | {"full": ("full", rows["full"])}
+    named |= {f"longer {rank}": (f"{rank}, {row['steps']} steps", row) for rank, row in sorted(longer.items())}
     cells, numbers = [], {}
-    for name in (*(f"rank {rank}" for rank in RANKS), "full"):
-        row = rows[name]
+    for name, (cell, row) in named.items():
         ahead = "-" if name == "full" else apart(row["scores"], rows["full"]["scores"])
-        kinds = [f"{score:.1f}" for score in (old_forms(row["slices"]), *(row["slices"][kind] for kind in SLICES[1:]))]
-        rate = f"{raced['learning_rates'][name] or 0:g}"
-        trained = f"{row['trained']:,}"
-        cells.append([name.removeprefix("rank "), trained, plus_minus(row["scores"]), ahead, *kinds, rate])
+        rate = f"{raced['learning_rates'][row['method']] or 0:g}"
+        cells.append([cell, f"{row['trained']:,}", plus_minus(row["scores"]), ahead, *kinds(row), rate])
         numbers |= scores_of(name, row) | {f"{name} trained": row["trained"]}
-    return table(
-        ["rank", "trained", "test", "minus full", "old forms", "unseen", "nested", "best rate"], cells
-    ), numbers
+    columns = ["rank", "trained", "test", "minus full", "old forms", "unseen", "nested", "best rate"]
+    return table(columns, cells), numbers
+
+
+def kinds(row: dict) -> list[str]:
+    """Cells: a row's scores on old forms, and on the two kinds that are new."""
+    return [f"{score:.1f}" for score in (old_forms(row["slices"]), row["slices"]["unseen"], row["slices"]["nested"])]
 
 
 def rates(raced: dict) -> dict[str, float]:
@@ -63,23 +66,13 @@ def rates(raced: dict) -> dict[str, float]:
     return numbers
 
 
-def longer(measured: dict, rows: dict) -> dict[str, float]:
-    """Ranks trained for more steps, and how far each then is from full tuning, which had fewer."""
-    numbers = {}
-    for rank, row in measured.items():
-        numbers |= scores_of(f"longer {rank}", row)
-        numbers[f"longer {rank} minus full"] = row["mean"] - rows["full"]["mean"]
-    return numbers
-
-
 def places(rows: dict, every: dict) -> tuple[dict, dict]:
     """The score by the matrices that are adapted, with about as many parameters in each row; `every`: rank 1 on all."""
     cells, numbers = [], {}
     for name, (rank, _) in PLACES.items():
         row = every if name == "everything" else rows[name]
         ahead = "-" if row is every else apart(row["scores"], every["scores"])
-        kinds = [f"{score:.1f}" for score in (old_forms(row["slices"]), *(row["slices"][kind] for kind in SLICES[1:]))]
-        cells.append([name, str(rank), f"{row['trained']:,}", plus_minus(row["scores"]), ahead, *kinds])
+        cells.append([name, str(rank), f"{row['trained']:,}", plus_minus(row["scores"]), ahead, *kinds(row)])
         numbers |= scores_of(f"place {name}", row)
     columns = ["matrices", "rank", "trained", "test", "minus everything", "old forms", "unseen", "nested"]
     return table(columns, cells), numbers
