@@ -1,4 +1,4 @@
-"""The tables and numbers of chapter 13, from what its experiment measured: ranks, places, spectrum, costs, latency."""
+"""The tables and numbers of chapter 13, from what its experiment measured: ranks, spectrum, costs, latency."""
 
 from statistics import mean
 
@@ -7,7 +7,7 @@ from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.racing.table import interval, plus_minus
 
 experiment = beside(__file__)
-CUTS, PLACES, RANKS = experiment.CUTS, experiment.PLACES, experiment.RANKS
+CUTS, LONGER, RANKS = experiment.CUTS, experiment.LONGER, experiment.RANKS
 OLD_FORMS = ("plain", "contrast", "negation")  # as pretraining has them
 SLICES = ("both", "unseen", "nested")
 
@@ -16,7 +16,6 @@ def summary(measured: dict) -> Summary:
     raced, rows = measured["race"], by_row(measured["race"])
     parts = {
         "ranks": ranks(raced, rows, measured["longer"]),
-        "places": places(by_row(measured["places"]), rows["rank 1"]),
         "spectrum": spectrum(measured["cut"]),
         "costs": costs(measured["counts"], measured["steps"]),
         "latency": latency(measured["latency"]),
@@ -40,9 +39,9 @@ def scores_of(name: str, row: dict) -> dict[str, float]:
 
 
 def ranks(raced: dict, rows: dict, longer: dict) -> tuple[dict, dict]:
-    """The score by rank, on all texts and on those whose form pretraining has, or has not; `longer`: more steps."""
+    """The score by rank, on all texts and on those whose form pretraining has, or has not; last, the row `longer`."""
     named = {f"rank {rank}": (str(rank), rows[f"rank {rank}"]) for rank in RANKS} | {"full": ("full", rows["full"])}
-    named |= {f"longer {rank}": (f"{rank}, {row['steps']} steps", row) for rank, row in sorted(longer.items())}
+    named["longer"] = (f"{RANKS[-1]}, {LONGER} steps", longer)
     cells, numbers = [], {}
     for name, (cell, row) in named.items():
         ahead = "-" if name == "full" else apart(row["scores"], rows["full"]["scores"])
@@ -64,18 +63,6 @@ def rates(raced: dict) -> dict[str, float]:
     for name in ("rank 1", f"rank {RANKS[-1]}"):
         numbers |= {f"{name} dev at {rate}": score for rate, score in raced["sweep"].get(name, {}).items()}
     return numbers
-
-
-def places(rows: dict, every: dict) -> tuple[dict, dict]:
-    """The score by the matrices that are adapted, with about as many parameters in each row; `every`: rank 1 on all."""
-    cells, numbers = [], {}
-    for name, (rank, _) in PLACES.items():
-        row = every if name == "everything" else rows[name]
-        ahead = "-" if row is every else apart(row["scores"], every["scores"])
-        cells.append([name, str(rank), f"{row['trained']:,}", plus_minus(row["scores"]), ahead, *kinds(row)])
-        numbers |= scores_of(f"place {name}", row)
-    columns = ["matrices", "rank", "trained", "test", "minus everything", "old forms", "unseen", "nested"]
-    return table(columns, cells), numbers
 
 
 def spectrum(measured: dict) -> tuple[dict, dict]:
