@@ -15,7 +15,7 @@ SLICES = ("both", "unseen", "nested")
 def summary(measured: dict) -> Summary:
     raced, rows = measured["race"], by_row(measured["race"])
     parts = {
-        "ranks": ranks(raced, rows, measured["longer"]),
+        "ranks": ranks(measured, rows),
         "spectrum": spectrum(measured["cut"]),
         "costs": costs(measured["counts"], measured["steps"]),
         "latency": latency(measured["latency"]),
@@ -38,14 +38,16 @@ def scores_of(name: str, row: dict) -> dict[str, float]:
     return numbers if row["forgotten"] is None else numbers | {f"{name} forgotten": row["forgotten"]}
 
 
-def ranks(raced: dict, rows: dict, longer: dict) -> tuple[dict, dict]:
-    """The score by rank, on all texts and on those whose form pretraining has, or has not; last, the row `longer`."""
+def ranks(measured: dict, rows: dict) -> tuple[dict, dict]:
+    """The score by rank, with more steps, and of the blocks alone: on old forms, and on those that are new."""
     named = {f"rank {rank}": (str(rank), rows[f"rank {rank}"]) for rank in RANKS} | {"full": ("full", rows["full"])}
-    named["longer"] = (f"{RANKS[-1]}, {LONGER} steps", longer)
+    named["longer"] = (f"{RANKS[-1]}, {LONGER} steps", measured["longer"])
+    named["blocks"] = ("full, blocks only", *measured["blocks"]["rows"])
+    learning_rates = measured["race"]["learning_rates"] | measured["blocks"]["learning_rates"]
     cells, numbers = [], {}
     for name, (cell, row) in named.items():
         ahead = "-" if name == "full" else apart(row["scores"], rows["full"]["scores"])
-        rate = f"{raced['learning_rates'][row['method']] or 0:g}"
+        rate = f"{learning_rates[row['method']] or 0:g}"
         cells.append([cell, f"{row['trained']:,}", plus_minus(row["scores"]), ahead, *kinds(row), rate])
         numbers |= scores_of(name, row) | {f"{name} trained": row["trained"]}
     columns = ["rank", "trained", "test", "minus full", "old forms", "unseen", "nested", "best rate"]
@@ -82,17 +84,19 @@ def spectrum(measured: dict) -> tuple[dict, dict]:
 
 
 def costs(counted: dict, steps: dict) -> tuple[dict, dict]:
-    """Operations, bytes and milliseconds of a step, and LoRA's as shares of full tuning's, in percent."""
+    """Operations and bytes of a step, and times in percent of full tuning's."""
     memory = {name: found["memory"] for name, found in counted.items()}
     cells = [["trained numbers", *(f"{found['trained']:,}" for found in counted.values())]]
     for part in ("forward", "backward"):
         cells.append([f"{part}, 10^9 operations", *(f"{found[part] / 1e9:.2f}" for found in counted.values())])
     for part in ("weights", "gradients", "optimizer", "activations"):
         cells.append([f"{part}, MB", *(f"{found[part] / 1e6:.2f}" for found in memory.values())])
+    longer = {name: {part: part_of_full(steps, name, part) for part in ("forward", "backward", "optimizer")}
+              for name in ("lora", "lora q, v")}  # fmt: skip
     for part in ("forward", "backward", "optimizer"):
-        cells.append([f"{part}, ms", *(plus_minus(steps[name][part]) for name in counted)])
+        cells.append([f"{part}, time in %", "100", *(plus_minus(found[part], 0) for found in longer.values())])
     whole = [[100 * part for part in steps[name]["of_full"]] for name in ("lora", "lora q, v")]
-    cells.append(["whole step, % of full", "100", *map(plus_minus, whole)])
+    cells.append(["whole step, time in %", "100", *(plus_minus(found, 0) for found in whole)])
 
     full, numbers = counted["full"], {}
     for name in ("lora", "lora q, v"):
@@ -103,10 +107,15 @@ def costs(counted: dict, steps: dict) -> tuple[dict, dict]:
                     for part in ("gradients", "optimizer", "activations")}  # fmt: skip
         numbers[f"{key}_memory"] = 100 * sum(memory[name].values()) / sum(memory["full"].values())
         numbers |= {f"{key}_flops": 100 * both, f"{key}_time": 100 * mean(steps[name]["of_full"])}
-    numbers["extra_forward_time"] = 100 * (mean(steps["lora"]["forward"]) / mean(steps["full"]["forward"]) - 1)
+    numbers["extra_forward_time"] = mean(longer["lora"]["forward"]) - 100
     numbers["extra_forward_operations"] = 100 * (counted["lora"]["forward"] / full["forward"] - 1)
     numbers |= {"larger_total": full["total"], "larger_trained": counted["lora"]["trained"]}
     return table(["one step of 32 examples", "full", "LoRA", "LoRA, q and v"], cells), numbers
+
+
+def part_of_full(steps: dict, name: str, part: str) -> list[float]:
+    """The time of one part of a step, block by block, in percent of full tuning's."""
+    return [100 * mine / full for mine, full in zip(steps[name][part], steps["full"][part], strict=True)]
 
 
 def latency(measured: dict) -> tuple[dict, dict]:
@@ -115,9 +124,8 @@ def latency(measured: dict) -> tuple[dict, dict]:
     for size, times in measured.items():
         longer = {name: f"{100 * (mean(ratios) - 1):+.1f}% ± {100 * interval(ratios):.1f}"
                   for name, ratios in times["ratio"].items()}  # fmt: skip
-        cells.append([size, plus_minus(times["merged_ms"]), longer["unmerged q, v"], longer["unmerged"],
-                      longer["houlsby"]])  # fmt: skip
+        cells.append([size, longer["unmerged q, v"], longer["unmerged"], longer["houlsby"]])
         for name, ratios in times["ratio"].items():
             key = f"{name.replace(', ', '').replace(' ', '_')}_{size.split(' ')[0]}"
             numbers[key] = 100 * (mean(ratios) - 1)
-    return table(["batch x length", "merged, ms", "LoRA q and v beside", "LoRA all beside", "adapters"], cells), numbers
+    return table(["batch x length", "LoRA q and v beside", "LoRA all beside", "adapters"], cells), numbers
