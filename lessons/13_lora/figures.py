@@ -11,7 +11,7 @@ from minipeft.racing.table import interval
 tables = beside(__file__, "tables.py")
 CUTS, RANKS, old_forms = tables.CUTS, tables.RANKS, tables.old_forms
 LABELS = {"old forms": "forms that pretraining has", "nested": "nested judgements, which it has not"}
-TITLE = "TITLE"
+TITLE = "Four directions hold most of the new computation; LoRA learns less of it at every rank"
 
 
 def draw_idea(_):
@@ -47,9 +47,10 @@ def draw_ranks(measured):
         full = mean(read(run["slices"]) for run in rows["full"]["runs"])
         for axes, scores in zip(panels, (trained, left), strict=True):
             axes.axhline(full, color=colour, linewidth=1, linestyle=":")
-            places, values = range(len(scores)), scores.values()
-            axes.errorbar(places, list(map(mean, values)), [interval(found) for found in values], fmt=style,
-                          color=colour, capsize=3, label=LABELS[name])  # fmt: skip
+            places, means = range(len(scores)), list(map(mean, scores.values()))
+            below = [interval(found) if len(found) > 1 else 0 for found in scores.values()]
+            above = [min(half, 100 - middle) for half, middle in zip(below, means, strict=True)]
+            axes.errorbar(places, means, [below, above], fmt=style, color=colour, label=LABELS[name])
             axes.set_xticks(places, map(str, scores))
     for axes, title, below in zip(panels, ("LoRA trained with this rank", "full tuning's update, cut to this rank"),
                                   ("rank", "directions kept in each matrix"), strict=True):  # fmt: skip
@@ -59,6 +60,5 @@ def draw_ranks(measured):
     panels[0].set_ylabel("test accuracy on sentiment (%)")
     panels[0].legend(loc="lower right", fontsize=9)
     panels[1].text(0.02, 0.02, "dotted: full tuning", transform=panels[1].transAxes, fontsize=9, color="0.3")
-    figure.suptitle(TITLE, fontsize=12)
-    figure.tight_layout()
+    figure.suptitle(TITLE, fontsize=11)
     return figure

@@ -7,7 +7,7 @@ from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.racing.table import interval, plus_minus
 
 experiment = beside(__file__)
-CUTS, LONGER, RANKS = experiment.CUTS, experiment.LONGER, experiment.RANKS
+CUTS, LONGER, RANKS, STEPS = experiment.CUTS, experiment.LONGER, experiment.RANKS, experiment.STEPS
 OLD_FORMS = ("plain", "contrast", "negation")  # as pretraining has them
 SLICES = ("both", "unseen", "nested")
 
@@ -15,7 +15,7 @@ SLICES = ("both", "unseen", "nested")
 def summary(measured: dict) -> Summary:
     raced, rows = measured["race"], by_row(measured["race"])
     parts = {
-        "ranks": ranks(measured, rows),
+        "ranks": ranks(raced, rows, by_row(measured["longer"])),
         "spectrum": spectrum(measured["cut"]),
         "costs": costs(measured["counts"], measured["steps"]),
         "latency": latency(measured["latency"]),
@@ -38,19 +38,20 @@ def scores_of(name: str, row: dict) -> dict[str, float]:
     return numbers if row["forgotten"] is None else numbers | {f"{name} forgotten": row["forgotten"]}
 
 
-def ranks(measured: dict, rows: dict) -> tuple[dict, dict]:
-    """The score by rank, with more steps, and of the blocks alone: on old forms, and on those that are new."""
-    named = {f"rank {rank}": (str(rank), rows[f"rank {rank}"]) for rank in RANKS} | {"full": ("full", rows["full"])}
-    named["longer"] = (f"{RANKS[-1]}, {LONGER} steps", measured["longer"])
-    named["blocks"] = ("full, blocks only", *measured["blocks"]["rows"])
-    learning_rates = measured["race"]["learning_rates"] | measured["blocks"]["learning_rates"]
+def ranks(raced: dict, rows: dict, longer: dict) -> tuple[dict, dict]:
+    """The score by rank, on old forms and on those that are new: of the race, then of the runs with more steps."""
     cells, numbers = [], {}
-    for name, (cell, row) in named.items():
-        ahead = "-" if name == "full" else apart(row["scores"], rows["full"]["scores"])
-        rate = f"{learning_rates[row['method']] or 0:g}"
-        cells.append([cell, f"{row['trained']:,}", plus_minus(row["scores"]), ahead, *kinds(row), rate])
-        numbers |= scores_of(name, row) | {f"{name} trained": row["trained"]}
-    columns = ["rank", "trained", "test", "minus full", "old forms", "unseen", "nested", "best rate"]
+    for steps, found in ((STEPS, rows), (LONGER, longer)):
+        for name in (*(f"rank {rank}" for rank in RANKS), "full"):
+            if name not in found:
+                continue
+            row, key = found[name], name if found is rows else f"longer {name}"
+            ahead = "-" if name == "full" else apart(row["scores"], found["full"]["scores"])
+            rate = f"{raced['learning_rates'][name] or 0:g}"
+            cell = f"{name.removeprefix('rank ')}, {steps} steps"
+            cells.append([cell, f"{row['trained']:,}", plus_minus(row["scores"]), ahead, *kinds(row), rate])
+            numbers |= scores_of(key, row) | {f"{key} trained": row["trained"]}
+    columns = ["rank", "trained", "test", "minus full", "old forms", "unseen", "nested", "rate"]
     return table(columns, cells), numbers
 
 
