@@ -9,9 +9,12 @@ from minipeft.course.experiment import by_row
 from minipeft.racing.table import interval
 
 tables = beside(__file__, "tables.py")
-CUTS, RANKS, old_forms = tables.CUTS, tables.RANKS, tables.old_forms
-LABELS = {"old forms": "forms that pretraining has", "nested": "nested judgements, which it has not"}
-TITLE = "Four directions hold most of the new computation; LoRA learns less of it at every rank"
+CUTS, LONGER, RANKS, STEPS = tables.CUTS, tables.LONGER, tables.RANKS, tables.STEPS
+KINDS = (
+    (tables.old_forms, "tab:blue", "o-", "forms that pretraining has"),
+    (lambda found: found["nested"], "tab:orange", "s-", "nested: new to the base"),
+)
+TITLE = "Few directions hold the new computation, but LoRA needs many steps to learn it"
 
 
 def draw_idea(_):
@@ -38,27 +41,35 @@ def draw_idea(_):
 
 def draw_ranks(measured):
     """Score by rank, on forms that pretraining has and on nested ones: LoRA, and full tuning's update cut to it."""
-    figure, panels = pyplot.subplots(1, 2, figsize=(8, 3.9), sharey=True)
-    rows, cuts = by_row(measured["race"]), measured["cut"]
-    kinds = {"old forms": (old_forms, "tab:blue", "o-"), "nested": (lambda found: found["nested"], "tab:orange", "s-")}
-    for name, (read, colour, style) in kinds.items():
-        trained = {rank: [read(run["slices"]) for run in rows[f"rank {rank}"]["runs"]] for rank in RANKS}
-        left = {rank: [read(found) for found in cuts["slices"][str(rank)]] for rank in CUTS}
-        full = mean(read(run["slices"]) for run in rows["full"]["runs"])
-        for axes, scores in zip(panels, (trained, left), strict=True):
-            axes.axhline(full, color=colour, linewidth=1, linestyle=":")
-            places, means = range(len(scores)), list(map(mean, scores.values()))
-            below = [interval(found) if len(found) > 1 else 0 for found in scores.values()]
-            above = [min(half, 100 - middle) for half, middle in zip(below, means, strict=True)]
-            axes.errorbar(places, means, [below, above], fmt=style, color=colour, label=LABELS[name])
-            axes.set_xticks(places, map(str, scores))
-    for axes, title, below in zip(panels, ("LoRA trained with this rank", "full tuning's update, cut to this rank"),
-                                  ("rank", "directions kept in each matrix"), strict=True):  # fmt: skip
-        axes.set_title(title, fontsize=11)
+    figure, panels = pyplot.subplots(1, 3, figsize=(8.5, 3.7), sharey=True)
+    raced = {STEPS: by_row(measured["race"]), LONGER: by_row(measured["longer"])}
+    full = {steps: slices_of(rows["full"]) for steps, rows in raced.items()}
+    shown = {
+        f"LoRA, {steps} steps": ({rank: slices_of(rows[f"rank {rank}"]) for rank in RANKS if f"rank {rank}" in rows},
+                                 full[steps], "rank") for steps, rows in raced.items()
+    }  # fmt: skip
+    cuts = {rank: measured["cut"]["slices"][str(rank)] for rank in CUTS}
+    shown["full tuning's update, cut"] = (cuts, full[STEPS], "directions kept in each matrix")
+    for axes, (title, (found, whole, below)) in zip(panels, shown.items(), strict=True):
+        for read, colour, style, label in KINDS:
+            axes.axhline(mean(map(read, whole)), color=colour, linewidth=1, linestyle=":")
+            scores = [list(map(read, slices)) for slices in found.values()]
+            means = list(map(mean, scores))
+            lower = [interval(values) if len(values) > 1 else 0 for values in scores]
+            upper = [min(half, 100 - middle) for half, middle in zip(lower, means, strict=True)]
+            axes.errorbar(range(len(means)), means, [lower, upper], fmt=style, color=colour, label=label)
+        axes.set_xticks(range(len(found)), map(str, found))
+        axes.set_xlim(-0.4, len(found) - 0.6)
+        axes.set_title(title, fontsize=10)
         axes.set_xlabel(below)
         axes.set_ylim(30, 102)
     panels[0].set_ylabel("test accuracy on sentiment (%)")
-    panels[0].legend(loc="lower right", fontsize=9)
-    panels[1].text(0.02, 0.02, "dotted: full tuning", transform=panels[1].transAxes, fontsize=9, color="0.3")
+    panels[0].legend(loc="lower left", fontsize=8)
+    panels[1].text(0.03, 0.03, "dotted: full tuning\nof as many steps", transform=panels[1].transAxes, fontsize=8)
     figure.suptitle(TITLE, fontsize=11)
     return figure
+
+
+def slices_of(row: dict) -> list[dict]:
+    """By seed, the score on each kind of texts."""
+    return [run["slices"] for run in row["runs"]]

@@ -67,21 +67,32 @@ def of_chapter_13(part: str, row: str, kind: str) -> list[float]:
     return [run["slices"][kind] for run in rows[row]["runs"]]
 
 
-def test_chapter_13_says_what_its_ranks_can_and_cannot():
-    full = of_chapter_13("race", "full", "nested")
-    lora = (of_chapter_13("race", f"rank {rank}", "nested") for rank in (1, 4, 16))
-    nested = judged([difference("", scores, "", full, paired=True) for scores in lora])
-    assert [found.verdict for found in nested] == ["lower"] * 3
+def test_what_chapter_13_says_of_rank_and_time():
+    few, many = (of_chapter_13(part, "full", "nested") for part in ("race", "longer"))
+    lora = [of_chapter_13("race", f"rank {rank}", "nested") for rank in (1, 4, 16)]
+    below = judged([difference("", scores, "", few, paired=True) for scores in lora])
+    assert [found.verdict for found in below] == ["lower"] * 3
     assert (
         verdicts((f"{RANKS}: rank 1", f"{RANKS}: rank 16"), (f"{RANKS}: rank 4", f"{RANKS}: rank 16")) == ["open"] * 2
     )
+    learned = of_chapter_13("longer", "rank 16", "nested")
+    assert (
+        difference("", learned, "", lora[2], paired=True).low > 0 > difference("", learned, "", many, paired=True).low
+    )
+    longer = RANKS.replace("race", "longer")
+    assert (
+        verdicts((f"{longer}: rank 16", f"{longer}: full"), (f"{longer}: rank 16", f"{longer}: rank 1")) == ["open"] * 2
+    )
 
 
-def test_unmerged_lora_of_chapter_13_is_slower_than_adapters_and_these_than_nothing():
+def test_beside_the_weights_lora_and_adapters_of_chapter_13_take_time():
+    slower = []
     for shape in ("32 x 128", "8 x 64", "1 x 32"):
-        beside = f"13_lora/results.json: runs/latency/{shape}/ratio"
-        assert pair(f"{beside}: unmerged", f"{beside}: houlsby").low > 0
-        assert difference("", numbers_at(f"lessons/{beside}: houlsby"), "", [1.0], paired=True).low > 0
+        ratios = f"13_lora/results.json: runs/latency/{shape}/ratio"
+        for name in ("unmerged", "houlsby"):
+            assert difference("", numbers_at(f"lessons/{ratios}: {name}"), "", [1.0], paired=True).low > 0
+        slower.append(pair(f"{ratios}: unmerged", f"{ratios}: houlsby").low > 0)
+    assert sum(slower) == 2, "than adapters"
 
 
 def test_formats_and_starts_of_chapter_14():
