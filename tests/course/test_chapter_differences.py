@@ -1,8 +1,7 @@
 """What chapters say of two rows (higher, level, open) is what the interval of their difference says."""
 
+import json
 from itertools import pairwise
-
-import pytest
 
 from minipeft.course.chapters import LESSONS
 from minipeft.files import read_json
@@ -114,14 +113,40 @@ def test_scores_of_chapter_14():
     assert said == ["open", "level"]
 
 
-def test_budgets_of_chapter_16():
-    ranks = ((f"{BUDGETS}/budgets: adalora{rank}", f"{BUDGETS}/budgets: lora{rank}") for rank in (1, 2, 4))
-    assert verdicts(*ranks) == ["lower"] * 3
-    ranks = ((f"{BUDGETS}/topic: adalora{rank}", f"{BUDGETS}/topic: lora{rank}") for rank in (1, 4))
-    assert verdicts(*ranks) == ["level", "open"]
+def test_budgets_and_penalties_of_chapter_16():
+    averaged, summed, lora = (f"{BUDGETS}/one: {row}" for row in ("adalora1", "summed1", "lora1"))
+    assert verdicts((averaged, lora), (summed, lora)) == ["open", "open"]
+    assert pair(summed, averaged).low > 0
+    slices = [
+        [run["slices"]["unseen"] for run in rows_of(BUDGETS, "one")[row]["runs"]] for row in ("adalora1", "lora1")
+    ]
+    assert difference("", slices[0], "", slices[1], paired=True).high < 0
 
 
-@pytest.mark.parametrize("row, said", [("sensitivity", "open"), ("magnitude", "open"), ("at_once", "open"),
-                                       ("no_penalty", "higher")])  # fmt: skip
-def test_choices_of_chapter_16(row, said):
-    assert verdicts((f"{BUDGETS}/choices: {row}", f"{BUDGETS}/choices: adalora")) == [said]
+def rows_of(results, race):
+    """The rows of a race of a chapter, by their names."""
+    file = LESSONS / results.partition(":")[0]
+    return {row["method"]: row for row in json.loads(file.read_text(encoding="utf-8"))["runs"][race]["rows"]}
+
+
+def test_the_choices_of_chapter_16():
+    found = json.loads((LESSONS / "16_adalora" / "results.json").read_text(encoding="utf-8"))["runs"]
+    scores = {way: [seed["score"] for seed in seeds] for way, seeds in found["ways"].items()}
+    own = next(row["scores"] for row in found["one"]["rows"] if row["method"] == "adalora1")
+    assert scores["scores"] == own, "watched or not, the same runs"
+    lora = next(row["scores"] for row in found["one"]["rows"] if row["method"] == "lora1")
+    chance, evenly, form = (
+        difference("", ours, "", theirs, paired=True)
+        for ours, theirs in ((scores["chance"], own), (scores["evenly"], own), (scores["evenly"], lora))
+    )
+    assert chance.high < 0 and evenly.low < 0 < evenly.high and form.high < 0
+
+
+def test_where_the_ranks_of_chapter_16_went():
+    at = f"{BUDGETS}/ranks"
+    feed_forward = [pair(f"{at}/{row}: *feed_forward*", f"{at}/{row}: *attention*") for row in ("adalora1", "summed1")]
+    assert feed_forward[0].low > 0 and feed_forward[1].low < 0 < feed_forward[1].high
+    for row in ("adalora1", "summed1"):
+        assert not excludes_0(f"{at}/{row}: *.blocks.2.*", f"{at}/{row}: *.blocks.0.*")
+        assert pair(f"{at}/{row}: decoder*", f"{at}/{row}: encoder*").high < 0
+        assert max(numbers_at(f"lessons/{at}/{row}: decoder.*.attention.[qk]*")) == 0
