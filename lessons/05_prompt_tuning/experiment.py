@@ -3,7 +3,8 @@
     python lessons/05_prompt_tuning/experiment.py [--seeds 5] [--quick]     measures; can be killed and run again
     python lessons/05_prompt_tuning/experiment.py --figures                 draws from results.json alone
 
-The scores are those of the project's races in data/results/, where each row had its own sweep of four learning rates.
+Where it says so, scores are those of the project's races in data/results/. Every row has its own sweep of rates; the
+twins of a base, which differ from it by the seed of pretraining alone, take the base's.
 """
 
 import json
@@ -28,11 +29,12 @@ from minipeft.training.evaluating import evaluate
 from minipeft.transformer.batch import Batch, pad
 
 TASK, STEPS, BASE = "topic", 300, "t5-0.8m"
-SIZES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m")
-BASES = ("t5-0.8m-span", "t5-0.8m-step100", "t5-0.8m-step300", "t5-0.8m-step1000", "t5-0.8m", "t5-0.4m", "t5-1.7m",
-         "t5-3.5m")  # fmt: skip
+SIZES = ("t5-0.2m", "t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m")
+TWINS = {size: [f"{size}-seed{seed}" for seed in (1, 2)] for size in SIZES[:3]}  # pretrained alike, with other seeds
+BRANCHES = ("t5-0.8m-span", "t5-0.8m-lm100e3", "t5-0.8m-lm500e3", "t5-0.8m-lm2e6", "t5-0.8m-lm8e6")
 LENGTHS = (1, 5, 20, 100)
-TASKS = ("topic", "sentiment")  # raced with 600 steps and 5 seeds for data/results/
+TASKS = ("topic", "sentiment")
+FILES = {"topic": "topic", "sentiment": "sentiment-all"}  # raced with 600 steps and 5 seeds for data/results/
 
 
 def runs(args) -> dict:
@@ -40,7 +42,7 @@ def runs(args) -> dict:
     torch.set_num_threads(1)
     return {
         "bundled": bundled(),
-        "bases": {name: words_on(name, args) for name in BASES},
+        "bases": {name: words_on(name, args) for name in (*BRANCHES, *SIZES)},
         "memory": {str(length): memory(length) for length in LENGTHS},
         "tokens": tokens(args),
         "batches": batches(args),
@@ -49,14 +51,22 @@ def runs(args) -> dict:
 
 
 def races(args) -> dict:
-    """Prompts trained on bases of four sizes, from three starts, in four lengths; the slowest base last."""
-    told = {"args": args, "steps": STEPS}
-    found = {size: race(size, ["prompt_tuning", "full"], size, TASK, **told) for size in SIZES[:-1]}
+    """Prompts and full tuning by task and size, on twins of the small bases, from three starts, in four lengths."""
+    told, found = {"args": args, "steps": STEPS}, {}
+    rows = ["prompt_tuning", "full"]
+    found["sizes"] = {task: {size: race(f"{task}-{size}", rows, size, task, **told) for size in SIZES}
+                      for task in TASKS}  # fmt: skip
     starts = ["uniform=prompt_tuning:init=uniform", "labels=prompt_tuning:init=labels:labels=task"]
     found["starts"] = race("starts", starts, BASE, TASK, **told)
     lengths = [f"length {n}=prompt_tuning:prompt_length={n}" for n in LENGTHS if n != PromptTuning.prompt_length]
     found["lengths"] = race("lengths", lengths, BASE, TASK, **told)
-    found[SIZES[-1]] = race(SIZES[-1], ["prompt_tuning", "full"], SIZES[-1], TASK, **told)
+    found["twins"] = {task: {} for task in TASKS}
+    for task, by_size in found["sizes"].items():
+        for size, twins in TWINS.items():
+            rates = by_size[size]["learning_rates"]
+            found["twins"][task] |= {
+                twin: race(f"{task}-{twin}", rows, twin, task, rates=rates, **told) for twin in twins
+            }
     return found
 
 
@@ -66,7 +76,7 @@ def bundled_result(name: str) -> dict:
 
 def bundled() -> dict:
     """What earlier races and studies measured on the same base, with 600 steps: data/results/."""
-    races = {task: bundled_result(f"{task}-prompts") for task in TASKS}
+    races = {task: bundled_result(file) for task, file in FILES.items()}
     return {
         "scores": {
             task: {
@@ -94,7 +104,8 @@ def words_on(name: str, args) -> dict:
     return {
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "objective": made["settings"]["text"]["objective"],
-        "steps": made["step"],
+        "tokens": made["tokens"] if made["settings"]["text"]["objective"] == "prefix" else 0,
+        "skills": made["curve"][-1]["skills"],
         "ranked": evaluate(model, task, "test", limit=len(examples))["score"],
         "legal": 100 * statistics.mean(model.tokenizer.decode(row) in legal for row in written),
         "sentinel": 100 * statistics.mean(row[:1] == [model.tokenizer.sentinel(0)] for row in written),

@@ -38,29 +38,31 @@ def merged_weight(w: Tensor, a: Tensor, b: Tensor, alpha: float) -> Tensor:
 TRAINED_NUMBERS = {
     # 12 layers of width 768; rank 8 on the query and value matrices, which are 768 x 768.
     "RoBERTa-base": ...,
-    # 96 layers of width 12,288; rank 4 on the query and value matrices, which are 12,288 x 12,288.
-    "GPT-3": ...,
-    # Our base: 2 encoder and 2 decoder layers of width 72. Attention has a query, key, value and output matrix, 72 x 72
+    # 24 layers of width 1,024; rank 4 on the query and value matrices, which are 1,024 x 1,024. (The paper prints
+    # 0.35 million. Is it right?)
+    "GPT-2 medium": ...,
+    # Our base: 3 encoder and 3 decoder layers of width 88. Attention has a query, key, value and output matrix, 88 x 88
     # each; a decoder layer has two attentions (to itself, and to the source). A feed-forward layer has gate and up
-    # (72 -> 128) and down (128 -> 72). Rank 4 on all of these.
+    # (88 -> 112) and down (112 -> 88). Rank 6 on all value and all down matrices, and on no others.
     "t5-0.8m": ...,
 }
 
 
 class SwitchableLoRA:
-    """Repair: a layer whose update can be moved into its own copy of the weight, and out again.
+    """Repair: a layer that can move its update into its own copy of the weight and out again, and take other factors.
 
-    Whatever has been called before, in whatever order and however often, `layer(x)` should give the same outputs.
+    `layer(x)` is always W x + (alpha / rank) B A x, for every row x, with the factors that it was given last: whatever
+    has been called before, in whatever order and however often. Only merge and unmerge change `merged`. The new
+    factors may have another rank; alpha stays.
     """
 
     def __init__(self, w: Tensor, a: Tensor, b: Tensor, alpha: float):
         raise NotImplementedError  # remove this line, then find the mistake below
-        self.w, self.a, self.b = w.clone(), a, b
-        self.factor = alpha / len(a)
+        self.w, self.a, self.b, self.alpha = w.clone(), a, b, alpha
         self.merged = False
 
     def update(self) -> Tensor:
-        return self.factor * (self.b @ self.a)
+        return self.alpha / len(self.a) * (self.b @ self.a)
 
     def merge(self) -> None:
         if not self.merged:
@@ -72,9 +74,14 @@ class SwitchableLoRA:
             self.w -= self.update()
             self.merged = False
 
+    def load(self, a: Tensor, b: Tensor) -> None:
+        self.a, self.b = a, b
+
     def __call__(self, x: Tensor) -> Tensor:
         y = x @ self.w.transpose(0, 1)
-        return y + x @ self.update().T
+        if not self.merged:
+            y = y + x @ self.update().T
+        return y
 
 
 def check_merge(merge: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> None:

@@ -1,65 +1,56 @@
-"""What the chapter on LoRA measures: rank, place, the spectrum of full tuning's update, operations, memory and time.
+"""What the chapter on LoRA measures: rank, the spectrum of full tuning's update, operations, memory and time.
 
     python lessons/13_lora/experiment.py
 
-One race on `topic` for rank and place; the update of its full-tuning runs cut to low rank, without more training;
-then, on a larger base, operations and bytes counted exactly and times taken by turns.
+A race of ranks on `sentiment`, its ends once more for three times as many steps; the update of the race's full-tuning
+runs cut to low rank, without more training; on a larger base, operations and bytes counted exactly and times taken by
+turns. About twenty minutes on one core.
 """
 
-import time
-from itertools import pairwise
+from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 import minipeft
-from minipeft.course.experiment import kept, main, race
-from minipeft.memory.counting import step_memory
-from minipeft.methods.adapters.houlsby import Houlsby
-from minipeft.methods.low_rank.lora import LoRA
-from minipeft.methods.selective.full import Full
+from minipeft.course.chapters import beside
+from minipeft.course.experiment import QUICK, kept, main, race, settle
+from minipeft.racing import race as racing
+from minipeft.racing.runs import RunSpec, task_of
 from minipeft.training.adapter_files import read_adapter
-from minipeft.training.batches import collate, encode_examples
-from minipeft.training.optimizers import make_optimizer
-from minipeft.transformer.batch import Batch
 
-BASE, LARGER, TASK, STEPS = "t5-0.8m", "t5-3.5m", "topic", 200
-RANKS = (1, 2, 4, 8, 16, 32)
-CUTS = (0, *RANKS, 72)  # 0: no update at all; 72: nothing is cut
-# The paper's table 5: seven choices of matrices with as many numbers; two more that it has not.
-PLACES = {
-    "query": (8, "query"),
-    "key": (8, "key"),
-    "value": (8, "value"),
-    "output": (8, "output"),
-    "query, key": (4, "query,key"),
-    "query, value": (4, "query,value"),
-    "all of attention": (2, "query,key,value,output"),
-    "feed-forward": (3, "gate,up,down"),
-    "everything": (1, "*blocks.*"),
-}
-SIZES = ((32, 128), (8, 64), (1, 32))  # (batch, length) of the sources when latency is taken
-ANSWER, BLOCKS = 4, 5
+costs = beside(__file__, "costs.py")
+BASE, TASK, STEPS, LONGER = "t5-0.8m", "sentiment", 200, 600
+RANKS = (1, 4, 16)
+CUTS = (0, 1, 2, 4, 16, 88)  # 0: no update at all; 88: nothing is cut
 
 
-def entry(label: str, rank: int, targets: str = "*blocks.*") -> str:
+def entry(rank: int) -> str:
     """A row of the race; alpha = 2 rank, so that the factor before B A is 2 in every row."""
-    return f"{label}=lora:rank={rank}:alpha={2 * rank}:targets={targets}"
+    return f"rank {rank}=lora:rank={rank}:alpha={2 * rank}:targets=*blocks.*"
 
 
 def runs(args) -> dict:
-    entries = ["full", *(entry(f"rank {rank}", rank) for rank in RANKS)]
-    entries += [entry(label, *place) for label, place in PLACES.items() if label != "everything"]
+    raced = race(TASK, ["full", *map(entry, RANKS)], BASE, TASK, args, steps=STEPS)
     return {
-        "race": race(TASK, entries, BASE, TASK, args, steps=STEPS),
+        "race": raced,
         "cut": kept(args, "cut", lambda: cut_updates(args)),
-        "counts": kept(args, "counts", counts),
-        "steps": kept(args, "steps", lambda: step_times(args)),
-        "latency": kept(args, "latency", lambda: latencies(args)),
+        "counts": kept(args, "counts", costs.counts),
+        "steps": kept(args, "steps", lambda: costs.step_times(args)),
+        "latency": kept(args, "latency", lambda: costs.latencies(args)),
+        "longer": longer(args, raced["learning_rates"]),
     }
+
+
+def longer(args, rates: dict) -> dict:
+    """Full tuning, the lowest and the highest rank with more steps, at the rates that they have in the race."""
+    base = RunSpec(str(Path(args.out) / "longer"), BASE, TASK, "", steps=LONGER, device=args.device)
+    if args.quick:
+        base = replace(base, **QUICK)
+    settle(Path(base.folder), asdict(replace(base, folder="", method="")) | {"rates": rates})
+    entries = [entry(RANKS[-1]), "full", entry(RANKS[0])]
+    return {"rows": racing.race(base, entries, args.seeds, args.workers, tune=False, rates=rates)["rows"]}
 
 
 # Full tuning's update, cut to low rank.
@@ -84,147 +75,38 @@ def share(updates: list[torch.Tensor], rank: int) -> float:
 
 
 @torch.no_grad()
+def put(model, start: dict, updates: dict, rank: int, rest: dict) -> None:
+    """Into `model`: the base's block matrices with their updates cut to `rank`, and everything else as in `rest`."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(start[name] + cut(updates[name], rank) if name in updates else rest[name])
+
+
 def cut_updates(args) -> dict:
-    """By seed: scores of the base with the update of its block matrices cut to each rank, and shares held."""
-    task, limit = minipeft.load_task(TASK), 100 if args.quick else None
-    outcome = {"scores": {}, "with_the_rest": {}, "share": {}, "share_of_noise": {}, "ranks": list(CUTS)}
+    """By rank, one for each seed: scores of the base with the update of its block matrices cut, and shares held.
+
+    In "scores" and "slices" everything else is as full tuning left it. "alone", by seed: nothing is cut, and everything
+    else is as it was before.
+    """
+    limit = 100 if args.quick else None
+    outcome = {name: {rank: [] for rank in CUTS} for name in ("share", "share_of_noise", "scores", "slices")}
+    outcome["alone"] = []
     for seed in range(args.seeds):
-        trained = read_adapter(Path(args.out) / TASK / "runs" / f"full-seed{seed}" / "adapter.pt")["weights"]
+        folder = Path(args.out) / TASK / "runs" / f"full-seed{seed}"
+        task, trained = task_of(folder), read_adapter(folder / "adapter.pt")["weights"]
         model = minipeft.load(BASE)
-        start = {name: value.clone() for name, value in model.named_parameters()}
-        matrices = block_matrices(model)
-        updates = {name: trained[name] - start[name] for name in matrices}
+        start = {name: value.detach().clone() for name, value in model.named_parameters()}
+        updates = {name: trained[name] - start[name] for name in block_matrices(model)}
         torch.manual_seed(seed)
         noise = [torch.randn_like(update) for update in updates.values()]
         for rank in CUTS:
-            outcome["share"].setdefault(rank, []).append(share(list(updates.values()), rank))
-            outcome["share_of_noise"].setdefault(rank, []).append(share(noise, rank))
-            for rest, key in ((start, "scores"), (trained, "with_the_rest")):
-                for name, parameter in model.named_parameters():
-                    parameter.copy_(start[name] + cut(updates[name], rank) if name in matrices else rest[name])
-                score = minipeft.evaluate(model, task, "test", limit=limit)["score"]
-                outcome[key].setdefault(rank, []).append(score)
-    return outcome
-
-
-# Operations and bytes, counted.
-
-
-def new_methods() -> dict:
-    return {"full": Full(), "lora": LoRA(rank=8, alpha=16), "lora q, v": LoRA(8, 16, ("query", "value"))}
-
-
-def topic_batch(model, size: int = 32) -> Batch:
-    return collate(encode_examples(model, minipeft.load_task(TASK).train[:size]), "cpu")
-
-
-def counts() -> dict:
-    """Floating-point operations of matrix products, forward and backward, and bytes at one step of 32 examples."""
-    outcome = {}
-    for name, method in new_methods().items():
-        model = minipeft.load(LARGER)
-        method.attach(model)
-        batch = topic_batch(model)
-        with FlopCounterMode(display=False) as forward:
-            loss = model.loss(batch)
-        with FlopCounterMode(display=False) as backward:
-            loss.backward()
-        memory = step_memory(model, method, minipeft.load_task(TASK), 32)
-        operations = {"forward": forward.get_total_flops(), "backward": backward.get_total_flops()}
-        total = sum(parameter.numel() for parameter in minipeft.load(LARGER).parameters())
-        outcome[name] = {**operations, "memory": memory, "trained": method.stored_count(), "total": total}
-    return outcome
-
-
-# Times, taken by turns in one process, one thread.
-
-
-def by_turns(sides: dict, turns: int) -> dict[str, list]:
-    """What each side returns, block after block, a turn of each after the other; the order changes every turn."""
-    for side in sides.values():
-        side()
-    outcome = {name: [[] for _ in range(BLOCKS)] for name in sides}
-    for block in range(BLOCKS):
-        for turn in range(turns):
-            for name in sorted(sides, reverse=turn % 2 == 1):
-                outcome[name][block].append(sides[name]())
-    return outcome
-
-
-def training_step(method) -> tuple:
-    """A function that makes one step and returns the seconds of forward, backward and optimizer."""
-    model = minipeft.load(LARGER)
-    method.attach(model)
-    batch = topic_batch(model)
-    optimizer = make_optimizer("adamw", method.parameter_groups(1e-4), 1e-4, 0.0)
-
-    def step() -> tuple[float, float, float]:
-        marks = [time.perf_counter()]
-        loss = model.loss(batch)
-        marks.append(time.perf_counter())
-        loss.backward()
-        marks.append(time.perf_counter())
-        optimizer.step()
-        optimizer.zero_grad()
-        marks.append(time.perf_counter())
-        return tuple(b - a for a, b in pairwise(marks))
-
-    return step
-
-
-def step_times(args) -> dict:
-    """Median milliseconds of each part of a step, by block, and LoRA's part over full tuning's."""
-    torch.set_num_threads(1)
-    taken = by_turns({name: training_step(method) for name, method in new_methods().items()}, 2 if args.quick else 20)
-    parts = ("forward", "backward", "optimizer")
-    outcome = {name: {part: [1000 * median(step[number] for step in block) for block in blocks]
-                      for number, part in enumerate(parts)} for name, blocks in taken.items()}  # fmt: skip
-    for name, blocks in taken.items():
-        pairs = [list(zip(mine, full, strict=True)) for mine, full in zip(blocks, taken["full"], strict=True)]
-        outcome[name]["of_full"] = [median(sum(a) / sum(b) for a, b in block) for block in pairs]
-    return outcome
-
-
-def sides_of_latency() -> dict:
-    """Models with the same outputs up to their adapters: LoRA merged, LoRA beside the weights, adapters."""
-    merged, models = LoRA(rank=8, alpha=16), {}
-    others = {
-        "unmerged": LoRA(rank=8, alpha=16),
-        "unmerged q, v": LoRA(8, 16, ("query", "value")),
-        "houlsby": Houlsby(16),
-    }
-    for name, method in {"merged": merged, **others}.items():
-        models[name] = minipeft.load(LARGER)
-        method.attach(models[name])
-    merged.merge()
-    return models
-
-
-@torch.no_grad()
-def latencies(args) -> dict:
-    """By size of the batch: milliseconds of a forward pass when merged, and how many times as long the others take."""
-    torch.set_num_threads(1)
-    models, outcome = sides_of_latency(), {}
-    for size, length in SIZES:
-        torch.manual_seed(0)
-        source, target = torch.randint(2, 4000, (size, length)), torch.randint(2, 4000, (size, ANSWER))
-        batch = Batch(
-            source, torch.ones_like(source, dtype=torch.bool), target, torch.ones_like(target, dtype=torch.bool)
-        )
-
-        def timed(model, batch=batch) -> float:
-            start = time.perf_counter()
-            model(batch)
-            return time.perf_counter() - start
-
-        turns = 2 if args.quick else max(10, 1000 // (size * length))
-        taken = by_turns({name: (lambda model=model: timed(model)) for name, model in models.items()}, turns)
-        outcome[f"{size} x {length}"] = {
-            "merged_ms": [1000 * median(block) for block in taken["merged"]],
-            "ratio": {name: [median(a / b for a, b in zip(mine, base, strict=True))
-                             for mine, base in zip(blocks, taken["merged"], strict=True)]
-                      for name, blocks in taken.items() if name != "merged"},
-        }  # fmt: skip
+            put(model, start, updates, rank, rest=trained)
+            found = minipeft.evaluate(model, task, "test", limit=limit)
+            outcome["scores"][rank].append(found["score"])
+            outcome["slices"][rank].append(found["slices"])
+            outcome["share"][rank].append(share(list(updates.values()), rank))
+            outcome["share_of_noise"][rank].append(share(noise, rank))
+        put(model, start, updates, CUTS[-1], rest=start)
+        outcome["alone"].append(minipeft.evaluate(model, task, "test", limit=limit)["score"])
     return outcome
 
 

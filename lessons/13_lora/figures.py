@@ -1,74 +1,75 @@
-"""The figures of chapter 13: the idea, the score by rank, what a step costs."""
+"""The figures of chapter 13: the idea, and the score by rank."""
 
 from statistics import mean
 
 from matplotlib import pyplot
 
+from minipeft.course.chapters import beside
 from minipeft.course.experiment import by_row
 from minipeft.racing.table import interval
 
+tables = beside(__file__, "tables.py")
+CUTS, LONGER, RANKS, STEPS = tables.CUTS, tables.LONGER, tables.RANKS, tables.STEPS
+KINDS = (
+    (tables.old_forms, "tab:blue", "o-", "forms that pretraining has"),
+    (lambda found: found["nested"], "tab:orange", "s-", "nested: new to the base"),
+)
+TITLE = "Few directions hold the new computation, but LoRA needs many steps to learn it"
+
 
 def draw_idea(_):
-    """A large frozen square beside two thin trained strips, to scale for 72 x 72 and rank 8."""
+    """A large frozen square beside two thin trained strips, to scale for 88 x 88 and rank 8."""
     figure, axes = pyplot.subplots(figsize=(7, 3.3))
     axes.set_axis_off()
-    boxes = [(0, 0, 72, 72, "0.85", "W\n72 x 72\nfrozen"), (150, 0, 8, 72, "tab:orange", ""),
-             (190, 32, 72, 8, "tab:blue", "")]  # fmt: skip
+    boxes = [(0, 0, 88, 88, "0.85", "W\n88 x 88\nfrozen"), (176, 0, 8, 88, "tab:orange", ""),
+             (212, 40, 88, 8, "tab:blue", "")]  # fmt: skip
     for x, y, width, height, colour, text in boxes:
         axes.add_patch(pyplot.Rectangle((x, y), width, height, facecolor=colour, edgecolor="0.3"))
         axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=11)
-    axes.text(36, 80, "5,184 numbers", ha="center", fontsize=10, color="0.3")
-    axes.text(111, 36, "+  alpha / rank  x", ha="center", va="center", fontsize=12)
-    axes.text(154, 80, "B: 72 x 8", ha="center", fontsize=11, color="tab:orange")
-    axes.text(154, -8, "576 numbers,\nstart at 0", ha="center", va="top", fontsize=9, color="0.3")
-    axes.text(226, 48, "A: 8 x 72", ha="center", fontsize=11, color="tab:blue")
-    axes.text(226, 24, "576 numbers,\nstart at random", ha="center", va="top", fontsize=9, color="0.3")
-    axes.text(174, 36, "x", ha="center", va="center", fontsize=13)
-    axes.set_xlim(-4, 268)
-    axes.set_ylim(-26, 90)
+    axes.text(44, 96, "7,744 numbers", ha="center", fontsize=10, color="0.3")
+    axes.text(132, 44, "+  alpha / rank  x", ha="center", va="center", fontsize=12)
+    axes.text(180, 96, "B: 88 x 8", ha="center", fontsize=11, color="tab:orange")
+    axes.text(180, -8, "704 numbers,\nstart at 0", ha="center", va="top", fontsize=9, color="0.3")
+    axes.text(256, 56, "A: 8 x 88", ha="center", fontsize=11, color="tab:blue")
+    axes.text(256, 32, "704 numbers,\nstart at random", ha="center", va="top", fontsize=9, color="0.3")
+    axes.text(198, 44, "x", ha="center", va="center", fontsize=13)
+    axes.set_xlim(-4, 306)
+    axes.set_ylim(-30, 108)
     axes.set_aspect("equal")
     return figure
 
 
 def draw_ranks(measured):
-    """Score by rank: LoRA trained at that rank, full tuning's update cut to it; full tuning as a band."""
-    figure, axes = pyplot.subplots(figsize=(7, 4.2))
-    rows, cuts = by_row(measured["race"]), measured["cut"]
-    ranks = [rank for rank in cuts["ranks"] if rank]  # 0 has no place on a logarithmic scale
-    full = rows["full"]
-    axes.axhspan(full["mean"] - (full["interval"] or 0), full["mean"] + (full["interval"] or 0), color="0.88")
-    axes.axhline(full["mean"], color="0.5", linewidth=1, label="full tuning")
-    trained = [rows[f"rank {rank}"] for rank in ranks if f"rank {rank}" in rows]
-    axes.errorbar([0.97 * rank for rank in ranks[: len(trained)]], [row["mean"] for row in trained],
-                  [row["interval"] or 0 for row in trained], fmt="o-", label="LoRA of this rank")  # fmt: skip
-    for key, style, label in (("with_the_rest", "s--", "full tuning's update, cut to this rank"),
-                              ("scores", "^:", "the same, embeddings, norms and head as before")):  # fmt: skip
-        scores = [cuts[key][str(rank)] for rank in ranks]
-        axes.errorbar([1.03 * rank for rank in ranks], list(map(mean, scores)), list(map(interval, scores)),
-                      fmt=style, label=label)  # fmt: skip
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(ranks, map(str, ranks))
-    axes.set_xlabel("rank")
-    axes.set_ylabel("test accuracy on topic (%)")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
+    """Score by rank, on forms that pretraining has and on nested ones: LoRA, and full tuning's update cut to it."""
+    figure, panels = pyplot.subplots(1, 3, figsize=(8.5, 3.7), sharey=True)
+    raced = {STEPS: by_row(measured["race"]), LONGER: by_row(measured["longer"])}
+    full = {steps: slices_of(rows["full"]) for steps, rows in raced.items()}
+    shown = {
+        f"LoRA, {steps} steps": ({rank: slices_of(rows[f"rank {rank}"]) for rank in RANKS if f"rank {rank}" in rows},
+                                 full[steps], "rank") for steps, rows in raced.items()
+    }  # fmt: skip
+    cuts = {rank: measured["cut"]["slices"][str(rank)] for rank in CUTS}
+    shown["full tuning's update, cut"] = (cuts, full[STEPS], "directions kept in each matrix")
+    for axes, (title, (found, whole, below)) in zip(panels, shown.items(), strict=True):
+        for read, colour, style, label in KINDS:
+            axes.axhline(mean(map(read, whole)), color=colour, linewidth=1, linestyle=":")
+            scores = [list(map(read, slices)) for slices in found.values()]
+            means = list(map(mean, scores))
+            lower = [interval(values) if len(values) > 1 else 0 for values in scores]
+            upper = [min(half, 100 - middle) for half, middle in zip(lower, means, strict=True)]
+            axes.errorbar(range(len(means)), means, [lower, upper], fmt=style, color=colour, label=label)
+        axes.set_xticks(range(len(found)), map(str, found))
+        axes.set_xlim(-0.4, len(found) - 0.6)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(below)
+        axes.set_ylim(30, 102)
+    panels[0].set_ylabel("test accuracy on sentiment (%)")
+    panels[0].legend(loc="lower left", fontsize=8)
+    panels[1].text(0.03, 0.03, "dotted: full tuning\nof as many steps", transform=panels[1].transAxes, fontsize=8)
+    figure.suptitle(TITLE, fontsize=11)
     return figure
 
 
-def draw_costs(measured):
-    """Bytes and milliseconds of a training step, full tuning beside LoRA, part by part."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(7, 3.6))
-    names = {"full": "full", "lora": "LoRA", "lora q, v": "LoRA\nq and v"}
-    bytes_of = {name: measured["counts"][name]["memory"] for name in names}
-    milliseconds = {name: {part: mean(measured["steps"][name][part]) for part in ("forward", "backward", "optimizer")}
-                    for name in names}  # fmt: skip
-    for axes, title, content, scale in ((left, "memory, MB", bytes_of, 1e6), (right, "time, ms", milliseconds, 1)):
-        bottom = [0.0] * len(names)
-        colours = ("0.75", "tab:orange", "tab:red", "tab:blue") if scale > 1 else ("0.75", "tab:orange", "tab:red")
-        for part, colour in zip(content["full"], colours, strict=True):
-            heights = [content[name][part] / scale for name in names]
-            axes.bar(list(names.values()), heights, bottom=bottom, color=colour, label=part, width=0.6)
-            bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
-        axes.set_title(title)
-        axes.set_ylim(0, 1.45 * max(bottom))
-        axes.legend(ncols=2, loc="upper center")
-    return figure
+def slices_of(row: dict) -> list[dict]:
+    """By seed, the score on each kind of texts."""
+    return [run["slices"] for run in row["runs"]]

@@ -25,20 +25,19 @@ def merged_weight(w, a, b, alpha):
 
 TRAINED_NUMBERS = {
     "RoBERTa-base": 12 * 2 * 8 * (768 + 768),
-    "GPT-3": 96 * 2 * 4 * (12288 + 12288),
-    # 24 matrices of attention: 8 in the encoder, 16 in the decoder; 12 of feed-forward.
-    "t5-0.8m": 4 * (24 * (72 + 72) + 12 * (72 + 128)),
+    "GPT-2 medium": 24 * 2 * 4 * (1024 + 1024),
+    # 9 value matrices: 3 in the encoder, 6 in the decoder; 6 down matrices, one a layer.
+    "t5-0.8m": 6 * (9 * (88 + 88) + 6 * (112 + 88)),
 }
 
 
 class SwitchableLoRA:
     def __init__(self, w, a, b, alpha):
-        self.w, self.a, self.b = w.clone(), a, b
-        self.factor = alpha / len(a)
+        self.w, self.a, self.b, self.alpha = w.clone(), a, b, alpha
         self.merged = False
 
     def update(self):
-        return self.factor * (self.b @ self.a)
+        return self.alpha / len(self.a) * (self.b @ self.a)
 
     def merge(self):
         if not self.merged:
@@ -49,6 +48,13 @@ class SwitchableLoRA:
         if self.merged:
             self.w -= self.update()
             self.merged = False
+
+    def load(self, a, b):
+        was_merged = self.merged
+        self.unmerge()  # the old update must leave w while the old factors are there
+        self.a, self.b = a, b
+        if was_merged:
+            self.merge()
 
     def __call__(self, x):
         y = x @ self.w.transpose(0, 1)

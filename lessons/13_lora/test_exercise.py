@@ -13,6 +13,10 @@ W = torch.tensor([[1.0, 0.0, 2.0, -1.0], [0.0, 1.0, 1.0, 1.0], [2.0, -1.0, 0.0, 
 A = torch.tensor([[1.0, -1.0, 0.0, 2.0], [0.0, 3.0, 1.0, -1.0]])  # (rank 2, in 4)
 B = torch.tensor([[1.0, 0.5], [-2.0, 1.0], [0.0, 3.0]])  # (out 3, rank 2)
 ALPHA = 6.0
+OTHER_A = torch.tensor([[2.0, 0.0, 1.0, 1.0], [-1.0, 1.0, 0.0, 3.0], [0.5, 2.0, -2.0, 0.0]])  # (rank 3, in 4)
+OTHER_B = torch.tensor([[0.0, 1.0, -1.0], [2.0, 0.0, 1.0], [-1.0, 3.0, 0.5]])  # (out 3, rank 3)
+PAIRS = {"load other": (OTHER_A, OTHER_B), "load first": (A, B)}
+CALLS = ["merge", "merge", "unmerge", "unmerge", "load other", "merge", "load first", "unmerge", "merge", "load other"]
 GIVEN = {"x": X, "w": W, "a": A, "b": B, "alpha": ALPHA}
 
 
@@ -174,13 +178,13 @@ def test_trained_numbers_of_roberta(answers):
     )
 
 
-def test_trained_numbers_of_gpt_3(answers):
+def test_trained_numbers_of_gpt_2(answers):
     check(
         answers,
-        lambda answers: answers.TRAINED_NUMBERS["GPT-3"],
-        18_874_368,
-        holds="96 layers, two matrices each, rank (in + out) numbers for a matrix",
-        inputs={"layers": 96, "width": 12288, "rank": 4, "matrices": "query, value"},
+        lambda answers: answers.TRAINED_NUMBERS["GPT-2 medium"],
+        393_216,
+        holds="24 layers, two matrices each, rank (in + out) numbers for a matrix",
+        inputs={"layers": 24, "width": 1024, "rank": 4, "matrices": "query, value"},
         section="The mathematics",
         likely="matrices are missing, or some are counted that LoRA does not train",
         tolerance=0,
@@ -188,40 +192,62 @@ def test_trained_numbers_of_gpt_3(answers):
 
 
 def test_trained_numbers_of_our_base_are_those_of_the_real_model(answers):
-    model, method = load("t5-0.8m"), LoRA(rank=4, alpha=8)
+    model, method = load("t5-0.8m"), LoRA(rank=6, alpha=12, targets=("value", "down"))
     method.attach(model)
     check(
         answers,
         lambda answers: answers.TRAINED_NUMBERS["t5-0.8m"],
         sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
-        holds="24 matrices of attention and 12 of feed-forward, rank (in + out) numbers for a matrix",
-        inputs={"base": "t5-0.8m", "width": 72, "feed-forward width": 128, "rank": 4},
+        holds="every value and every down matrix, rank (in + out) numbers for a matrix",
+        inputs={"base": "t5-0.8m", "width": 88, "feed-forward width": 112, "rank": 6, "matrices": "value, down"},
         section="The mathematics",
         likely="matrices are missing, or some are counted that LoRA does not train",
         tolerance=0,
     )
 
 
-def test_switchable_lora_gives_the_same_outputs_in_every_state(answers):
-    calls = ("", "merge", "merge", "unmerge", "unmerge", "merge")
+def states_of(layer, read) -> dict:
+    """What `read(layer)` gives at first and after each of CALLS, by the calls up to there."""
+    outputs, done = {"the start": read(layer)}, []
+    for call in CALLS:
+        getattr(layer, call.split()[0])(*PAIRS.get(call, ()))
+        done.append(call)
+        outputs[", ".join(done)] = read(layer)
+    return outputs
 
-    def run(answers):
-        layer, outputs = answers.SwitchableLoRA(W.clone(), A, B, ALPHA), {}
-        for number, call in enumerate(calls):
-            if call:
-                getattr(layer, call)()
-            outputs[" ".join(calls[1 : number + 1]) or "the start"] = layer(X)
-        return outputs
 
-    expected = by_hand(X, W, A, B, ALPHA / 2)
+def expected_states(of_pair, of_merged) -> dict:
+    """The same of a right layer: what `of_pair` gives for the factors in force, or `of_merged` for the flag."""
+    pair, merged, outputs, done = (A, B), False, {}, []
+    for call in ("", *CALLS):
+        pair = PAIRS.get(call, pair)
+        merged = {"merge": True, "unmerge": False}.get(call, merged)
+        done += [call] if call else []
+        outputs[", ".join(done) or "the start"] = of_merged(merged) if of_pair is None else of_pair(*pair)
+    return outputs
+
+
+def test_switchable_lora_gives_the_outputs_of_the_factors_given_last(answers):
     check(
         answers,
-        run,
-        {" ".join(calls[1 : number + 1]) or "the start": expected for number in range(len(calls))},
-        holds="y = W x + (alpha / rank) B A x, merged or not, however often",
-        inputs=GIVEN,
-        section="What people get wrong",
-        likely="the update counts twice, or not at all, in one of the states",
+        lambda answers: states_of(answers.SwitchableLoRA(W.clone(), A, B, ALPHA), lambda layer: layer(X)),
+        expected_states(lambda a, b: by_hand(X, W, a, b, ALPHA / len(a)), None),
+        holds="y = W x + (alpha / rank) B A x, merged or not, with the factors given last",
+        inputs=GIVEN | {"other a": OTHER_A, "other b": OTHER_B},
+        section="The mathematics",
+        likely="in one of the states w holds an update that is not that of the factors in force",
+    )
+
+
+def test_switchable_lora_is_merged_and_unmerged_by_those_calls_alone(answers):
+    check(
+        answers,
+        lambda answers: states_of(answers.SwitchableLoRA(W.clone(), A, B, ALPHA), lambda layer: bool(layer.merged)),
+        expected_states(None, bool),
+        holds="`merged` is True from merge to unmerge, and load leaves it as it was",
+        inputs={"calls": CALLS},
+        section="Exercises",
+        likely="one of the calls sets `merged` to another value than it should, or forgets to set it",
     )
 
 

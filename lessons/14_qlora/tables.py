@@ -1,26 +1,31 @@
-"""The tables and numbers of chapter 14, from what its experiment measured: bits, errors, losses, races, merges."""
+"""The tables and numbers of chapter 14, from what its experiment measured."""
 
-import math
 from statistics import mean
 
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import Summary, apart, by_row, table, together
-from minipeft.racing.table import interval, plus_minus
+from minipeft.racing.table import plus_minus
 
-experiment = beside(__file__)
-BLOCKS, FORMATS, WAYS = experiment.BLOCKS, experiment.FORMATS, experiment.WAYS
-NAMES = {"full": "full tuning", "lora": "LoRA, 32-bit base", "nf4": "QLoRA, NF4", "fp4": "QLoRA, FP4",
-         "int4": "QLoRA, Int4"}  # fmt: skip
+WAYS, untuned = beside(__file__).WAYS, beside(__file__, "untuned_tables.py")
+ROWS = {"lora": "LoRA, 32-bit base", "nf4_shared": "QLoRA, NF4", "fp4": "QLoRA, FP4",
+        "int4_whole": "QLoRA, Int4, one scale", "nf4": "QLoRA, NF4, its own rate", "loftq": "LoftQ",
+        "qpissa": "QPiSSA", "pissa": "PiSSA, 32-bit base"}  # fmt: skip
+ON_SENTIMENT = ("lora", "nf4_shared", "fp4", "int4_whole", "nf4")
+SLICES = ("plain", "contrast", "negation", "both", "unseen", "nested")
 
 
 def summary(measured: dict) -> Summary:
     """Tables and numbers of the chapter."""
     tables, numbers = together({
-        "bits": (bits_table(measured["bits"]), {}),
-        "errors": errors(measured),
-        "losses": losses(measured["loss"]),
-        "starts": (starts_table(measured["starts"]), {}),
-        "race": races(measured),
+        "stored": untuned.stored(measured["stored"]),
+        "errors": untuned.errors(measured),
+        "losses": untuned.losses(measured["loss"]),
+        "skills": untuned.skills(measured["skills"]),
+        "starts": untuned.starts(measured["starts"]),
+        "race": race_on_sentiment(measured),
+        "slices": slices(measured),
+        "topic": race_on_topic(measured["topic"]),
+        "better_starts": better_starts(measured),
         "merges": merging(measured["merges"]),
     })  # fmt: skip
     for rows, times in measured["speed"].items():  # other programs only make a round slower
@@ -28,82 +33,73 @@ def summary(measured: dict) -> Summary:
     return tables, numbers
 
 
-def bits_table(measured: dict) -> dict:
-    rows = [[size, *(f"{value:.3f}" for value in values)] for size, values in measured.items()]
-    return table(["numbers in a block", "scales in 32 bits", "scales quantized, too"], rows)
+def on_sentiment(measured: dict) -> dict[str, dict]:
+    """LoRA and NF4 with ten seeds, the other formats and starts with five."""
+    parts = (measured[part] for part in ("sentiment", "shared", "formats", "better_starts"))
+    return {name: row for part in parts for name, row in by_row(part).items()}
 
 
-def errors(measured: dict) -> tuple[dict, dict]:
-    """Percent of the weights' size, in the table at blocks of 64; how evenly the codes are used; the bases' tails."""
-    rows, numbers = [], {f"kurtosis_{base}": found["kurtosis"] for base, found in measured["real"].items()}
-    for name in FORMATS:
-        for size in map(str, BLOCKS):
-            normal, real = ([100 * found["errors"][name][size] for found in weights]
-                            for weights in (measured["normal"], measured["real"].values()))  # fmt: skip
-            numbers |= {f"{name}_error_{size}": mean(normal), f"{name}_real_error_{size}": mean(real)}
-            if size == "64":
-                rows.append([name, plus_minus(normal, 2), *(f"{value:.2f}" for value in real)])
-    for name in FORMATS[:3]:
-        by_code = zip(*(seed["shares"][name] for seed in measured["normal"]), strict=True)
-        used = [share for share in (sum(seeds) / len(seeds) for seeds in by_code) if share]
-        numbers |= {f"{name}_rarest": 100 * min(used), f"{name}_commonest": 100 * max(used)}
-        numbers[f"{name}_entropy"] = -sum(share * math.log2(share) for share in used)
-    return table(["format", "normal numbers", *measured["real"]], rows), numbers
+def away(ours: list[float], theirs: list[float]) -> str:
+    """How far two rows are apart, over the seeds that both have."""
+    both = min(len(ours), len(theirs))
+    return apart(ours[:both], theirs[:both])
 
 
-def rise(stored: list[float], exact: list[float]) -> list[float]:
-    """Batch by batch: how much higher the loss is than that of the base as it is."""
-    return [after - before for after, before in zip(stored, exact, strict=True)]
+def compared(raced: dict[str, dict], name: str, reference: str) -> list[str]:
+    """A row's name and score, what it is ahead of the reference, and what its base forgot."""
+    row = raced[name]
+    ahead = "-" if name == reference else away(row["scores"], raced[reference]["scores"])
+    return [ROWS[name], plus_minus(row["scores"]), ahead, f"{row['forgotten']:+.2f}"]
 
 
-def risen(values: list[float]) -> str:
-    """With a sign, as the difference that it is; no minus before a zero."""
-    return f"{round(mean(values), 3) + 0.0:+.3f} ± {interval(values):.3f}"
-
-
-def losses(measured: dict) -> tuple[dict, dict]:
-    rows, numbers = [["as it is", *(f"{mean(found['exact']):.3f}" for found in measured.values())]], {}
-    fewer = (("nf4", "fp4"), ("nf4", "int4"), ("int4", "fp4"))
-    for name in FORMATS:
-        rises = [rise(found[name], found["exact"]) for found in measured.values()]
-        rows.append([name, *map(risen, rises)])
-        numbers[f"{name}_loss_rise"] = mean(map(mean, rises))
-    for ours, theirs in fewer:
-        rows.append([f"{ours} minus {theirs}", *(apart(found[ours], found[theirs], 3) for found in measured.values())])
-    return table(["format", *measured], rows), numbers
-
-
-def starts_table(measured: dict) -> dict:
-    """Percent of the weights' size, the rise of the loss on each base, and how much lower it is than QLoRA's."""
-    labels = {"qlora": "QLoRA", "loftq1": "LoftQ, 1 round", "loftq5": "LoftQ, 5 rounds", "qpissa": "QPiSSA"}
+def race_on_sentiment(measured: dict) -> tuple[dict, dict]:
+    raced = on_sentiment(measured)
+    rates = measured["sentiment"]["learning_rates"]
     rows = []
-    for name, label in labels.items():
-        cells = [(f"{100 * base[name]['error']:.2f}", risen(rise(base[name]["loss"], base["exact"]["loss"])))
-                 for base in measured.values()]  # fmt: skip
-        saved = [apart(base[name]["loss"], base["qlora"]["loss"], 3) if name != "qlora" else "-"
-                 for base in measured.values()]  # fmt: skip
-        rows.append([label, *(cell for pair in cells for cell in pair), *saved])
-    columns = [*(f"{base}: {what}" for base in measured for what in ("error %", "loss")),
-               *(f"{base}: minus QLoRA" for base in measured)]  # fmt: skip
-    return table(["start", *columns], rows)
+    for name in ON_SENTIMENT:
+        label, *cells = compared(raced, name, "lora")
+        rows.append([label, rates["nf4" if name == "nf4" else "lora"], len(raced[name]["scores"]), *cells])
+    numbers = {f"sentiment_{name}": mean(row["scores"]) for name, row in raced.items()}
+    numbers |= {f"forgotten_{name}": row["forgotten"] for name, row in raced.items()}
+    numbers |= {f"rate_{name}": rate for name, rate in rates.items()}
+    numbers["behind_nf4"] = numbers["sentiment_lora"] - numbers["sentiment_nf4"]
+    for name, dev in measured["sentiment"]["sweep"].items():
+        numbers |= {f"dev_{name}_{rate}": score for rate, score in dev.items()}
+    return table(["method", "rate", "seeds", "score", "minus LoRA", "forgotten"], rows), numbers
 
 
-def races(measured: dict) -> tuple[dict, dict]:
-    """Scores on both tasks, the difference to LoRA on the base in 32 bits, and the megabytes on the first task."""
-    tasks = {task: by_row(measured[task]) for task in ("sentiment", "topic")}
-    rows = []
-    for name, label in NAMES.items():
-        scores = [plus_minus(raced[name]["scores"]) if name in raced else "-" for raced in tasks.values()]
-        memory = tasks["sentiment"][name]["memory"]
-        ahead = [apart(raced[name]["scores"], raced["lora"]["scores"]) if name in raced and name != "lora" else "-"
-                 for raced in tasks.values()]  # fmt: skip
-        rows.append(
-            [label, *scores, *ahead, *(f"{memory[part] / 1e6:.2f}" for part in ("weights", "gradients", "optimizer"))]
-        )
-    numbers = {f"{task}_{name}": mean(row["scores"]) for task, raced in tasks.items() for name, row in raced.items()}
-    columns = ["method", "sentiment", "topic", "minus LoRA, sentiment", "minus LoRA, topic",
-               *(f"{part} MB" for part in ("weights", "gradients", "optimizer"))]  # fmt: skip
-    return table(columns, rows), numbers
+def by_seed(row: dict, slice_name: str) -> list[float]:
+    return [run["slices"][slice_name] for run in row["runs"]]
+
+
+def slices(measured: dict) -> tuple[dict, dict]:
+    """Each slice's mean, and how far two of them are from LoRA's."""
+    raced, rows, numbers = on_sentiment(measured), [], {}
+    for name in ON_SENTIMENT:
+        found = raced[name]["slices"]
+        gaps = ["-" if name == "lora" else away(by_seed(raced[name], part), by_seed(raced["lora"], part))
+                for part in ("negation", "nested")]  # fmt: skip
+        rows.append([ROWS[name], *(f"{found[part]:.1f}" for part in SLICES), *gaps])
+        numbers |= {f"{part}_tuned_{name}": found[part] for part in SLICES}
+    return table(["method", *SLICES, "negation, minus LoRA", "nested, minus LoRA"], rows), numbers
+
+
+def race_on_topic(measured: dict) -> tuple[dict, dict]:
+    raced = by_row(measured)
+    raced["nf4_shared"] = raced.pop("nf4")
+    rows = [[*compared(raced, name, "lora"), *(f"{raced[name]['slices'][part]:.1f}" for part in ("knows", "reads"))]
+            for name in ("lora", "nf4_shared")]  # fmt: skip
+    numbers = {f"topic_{name}": mean(row["scores"]) for name, row in raced.items()}
+    return table(["method", "topic", "minus LoRA", "forgotten", "knows", "reads"], rows), numbers
+
+
+def better_starts(measured: dict) -> tuple[dict, dict]:
+    """The starts on NF4 against QLoRA's own, and PiSSA's against LoRA's: all at one rate, over the seeds of both."""
+    raced, rows = on_sentiment(measured), []
+    for name, reference in {"loftq": "nf4_shared", "qpissa": "nf4_shared", "pissa": "lora"}.items():
+        label, score, ahead, forgotten = compared(raced, name, reference)
+        rows.append([label, score, ROWS[reference], ahead, forgotten, f"{raced[name]['slices']['nested']:.1f}"])
+    return table(["start", "sentiment", "compared with", "difference", "forgotten", "nested"], rows), {}
 
 
 def merging(measured: dict) -> tuple[dict, dict]:
@@ -111,7 +107,10 @@ def merging(measured: dict) -> tuple[dict, dict]:
     rows, numbers = [], {}
     for way, label in WAYS.items():
         scores = {task: [seed[way]["score"] for seed in seeds] for task, seeds in measured.items()}
-        rows.append([label, *map(plus_minus, scores.values())])
+        changed = ["-" if way == "attached" else apart(values, [seed["attached"]["score"] for seed in measured[task]])
+                   for task, values in scores.items()]  # fmt: skip
+        rows.append([label, *(cell for pair in zip(map(plus_minus, scores.values()), changed, strict=True)
+                              for cell in pair)])  # fmt: skip
         numbers |= {f"{task}_{way}": mean(values) for task, values in scores.items()}
     for task, seeds in measured.items():
         update = mean(100 * seed["attached"]["update"] for seed in seeds)
@@ -119,4 +118,6 @@ def merging(measured: dict) -> tuple[dict, dict]:
         numbers |= {f"{task}_update": update, f"{task}_requantized_error": error}
         numbers |= {f"{task}_lost": mean(100 * seed["attached"]["lost"] for seed in seeds)}
         numbers[f"{task}_update_gone"] = 100 * error / update
-    return table(["", *measured], rows), numbers
+        numbers[f"{task}_merge_cost"] = numbers[f"{task}_attached"] - numbers[f"{task}_requantized"]
+    columns = [name for task in measured for name in (task, "changed by")]
+    return table(["", *columns], rows), numbers

@@ -4,10 +4,9 @@ import math
 from statistics import mean, stdev
 
 from minipeft.racing.families import family_of
+from minipeft.racing.student_t import two_sided_point
 from minipeft.tasks.answers import RIGHT
 
-# Two-sided 95% points of Student's t by degrees of freedom: how far the mean of few seeds may be off.
-STUDENT_T = (math.inf, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 HEADER = ("method", "trained", "stored", "stored %", "score", "of full")
 BESIDE = ("forgotten", "steps to 90%")  # columns of tables whose rows tell them: older files do not
 NORMAL = 1.96  # two-sided 95% point of the normal distribution
@@ -18,7 +17,7 @@ def interval(values: list[float]) -> float:
     """Half the width of the 95% confidence interval of the mean (nan for a single value)."""
     if len(values) < 2:
         return math.nan
-    return STUDENT_T[min(len(values) - 1, len(STUDENT_T) - 1)] * stdev(values) / math.sqrt(len(values))
+    return two_sided_point(len(values) - 1) * stdev(values) / math.sqrt(len(values))
 
 
 def summarise(results: list[dict], split: str = "test") -> list[dict]:

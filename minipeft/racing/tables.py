@@ -1,11 +1,13 @@
-"""`python -m minipeft.racing.tables`: fills the tables of the pages of data/ from the result files.
+"""`python -m minipeft.racing.tables`: fills the tables of README.md and the pages of data/ from the result files.
 
-Seven kinds of line ask for a table below them:
+Nine kinds of line ask for a table below them:
 
     [//]: # (table of data/results/topic.json)                               one race, with its costs
     [//]: # (scores of data/results/topic.json, data/results/category.json)  methods by tasks, scores only
     [//]: # (slices of data/results/sentiment.json)                          its rows on each sort of text
     [//]: # (differences of data/results/topic.json against full)            its rows against one of them
+    [//]: # (front of data/results/front.json)                               the mean over several tasks
+    [//]: # (front slices of data/results/front.json)                       its rows on each sort of text of all tasks
     [//]: # (claims of data/results/claims.json)                             what papers claim, and the verdicts
     [//]: # (ratios of tests/benchmarks/step_time.json)                      a step here against one of peft
     [//]: # (tasks of data/results/tasks.json)                               what each task asks, and what tuning makes
@@ -19,13 +21,14 @@ from minipeft.files import write_text
 from minipeft.paths import DATA, REPOSITORY
 from minipeft.racing import differences_table, task_table
 from minipeft.racing.differences import differences
+from minipeft.racing.front import front_slices, front_table
 from minipeft.racing.slices_table import slices_table
 from minipeft.racing.table import across_tasks, markdown
 
 ROOT = REPOSITORY
 PAGE = DATA / "results" / "README.md"
-PAGES = (PAGE, DATA / "README.md")
-KINDS = "table|scores|slices|differences|claims|ratios|tasks"
+PAGES = (REPOSITORY / "README.md", PAGE, DATA / "README.md")
+KINDS = "table|scores|slices|differences|front slices|front|claims|ratios|tasks"
 MARK = re.compile(rf"(\[//\]: # \(({KINDS}) of ([^)]+)\)\n\n)((?:\|.*\n)*)\n?")
 FILES = re.compile(r"[^\s,]+\.json")
 
@@ -89,6 +92,8 @@ MAKERS = {
     "scores": scores,
     "slices": lambda name: slices_table(report(name)["rows"]),
     "differences": against,
+    "front": lambda name: front_table(report(name)),
+    "front slices": lambda name: front_slices(report(name)),
     "claims": lambda name: claims(report(name)["claims"]),
     "tasks": lambda name: task_table.markdown(report(name)),
     "ratios": lambda name: ratios(report(name)["results"]),

@@ -1,11 +1,15 @@
 """What chapters say of two rows (higher, level, open) is what the interval of their difference says."""
 
+import json
 from itertools import pairwise
+from statistics import mean
 
 import pytest
 
-from minipeft.racing.addresses import numbers_at
-from minipeft.racing.differences import LEVEL_WITHIN, difference, judged
+from minipeft.course.chapters import LESSONS
+from minipeft.files import read_json
+from minipeft.racing.addresses import content, numbers_at
+from minipeft.racing.differences import difference, judged
 
 BASES = "02_span_corruption/results.json: runs/races"
 PROMPTS = "05_prompt_tuning/results.json: runs/races"
@@ -65,54 +69,121 @@ def test_the_gap_on_the_third_base_of_chapter_05_is_wider():
     assert difference("", next(gaps), "", next(gaps), paired=True).low > 0
 
 
-def test_no_rank_of_chapter_13_can_be_told_from_full_tuning():
-    found = verdicts(*((f"{RANKS}: rank {rank}", f"{RANKS}: full") for rank in (1, 2, 4, 8, 16, 32)))
-    assert found[0] == "level" and set(found) <= {"level", "open"}
+def of_chapter_13(part: str, row: str, kind: str) -> list[float]:
+    """By seed, a row's score on one kind of texts."""
+    runs = read_json(LESSONS / "13_lora" / "results.json")["runs"][part]
+    rows = {found["method"]: found for found in runs["rows"]}
+    return [run["slices"][kind] for run in rows[row]["runs"]]
 
 
-def test_values_and_outputs_do_better_than_queries_and_keys_in_chapter_13():
-    places = [
-        (f"{RANKS}: {better}", f"{RANKS}: {worse}") for better in ("value", "output") for worse in ("query", "key")
-    ]
-    assert verdicts(*places) == ["higher"] * 4
-    both = pair(f"{RANKS}: query, value", f"{RANKS}: rank 1")
-    assert both.low > -LEVEL_WITHIN, "queries with values are as good as everything"
+def test_what_chapter_13_says_of_rank_and_time():
+    few, many = (of_chapter_13(part, "full", "nested") for part in ("race", "longer"))
+    lora = [of_chapter_13("race", f"rank {rank}", "nested") for rank in (1, 4, 16)]
+    below = judged([difference("", scores, "", few, paired=True) for scores in lora])
+    assert [found.verdict for found in below] == ["lower"] * 3
+    assert (
+        verdicts((f"{RANKS}: rank 1", f"{RANKS}: rank 16"), (f"{RANKS}: rank 4", f"{RANKS}: rank 16")) == ["open"] * 2
+    )
+    learned = of_chapter_13("longer", "rank 16", "nested")
+    assert (
+        difference("", learned, "", lora[2], paired=True).low > 0 > difference("", learned, "", many, paired=True).low
+    )
+    longer = RANKS.replace("race", "longer")
+    assert (
+        verdicts((f"{longer}: rank 16", f"{longer}: full"), (f"{longer}: rank 16", f"{longer}: rank 1")) == ["open"] * 2
+    )
 
 
-def test_the_shapes_of_chapter_13_lie_within_four_points():
-    shares = [numbers_at(f"lessons/13_lora/results.json: runs/latency/{shape}/ratio: unmerged q, v")
-              for shape in ("32 x 128", "8 x 64", "1 x 32")]  # fmt: skip
-    means = [100 * sum(share) / len(share) for share in shares]
-    assert max(means) - min(means) < 4
+def test_beside_the_weights_lora_and_adapters_of_chapter_13_take_time():
+    slower = []
+    for shape in ("32 x 128", "8 x 64", "1 x 32"):
+        ratios = f"13_lora/results.json: runs/latency/{shape}/ratio"
+        for name in ("unmerged", "houlsby"):
+            assert difference("", numbers_at(f"lessons/{ratios}: {name}"), "", [1.0], paired=True).low > 0
+        slower.append(pair(f"{ratios}: unmerged", f"{ratios}: houlsby").low > 0)
+    assert sum(slower) == 2, "than adapters"
 
 
 def test_formats_and_starts_of_chapter_14():
-    bases = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m", "gpt-1.7m")
+    bases = ["t5-0.4m", "t5-0.8m", "t5-1.7m"]
 
     def apart(ours, theirs):
         return [base for base in bases if excludes_0(*(f"{FOUR_BITS}/loss/{base}: {name}" for name in (ours, theirs)))]
 
-    assert len(apart("nf4", "fp4")) == 4 and apart("nf4", "int4") == ["t5-0.4m"] and apart("int4", "fp4") == []
+    assert apart("nf4", "fp4") == bases and apart("nf4", "int4") == ["t5-0.4m", "t5-1.7m"]
+    assert apart("int4", "fp4") == ["t5-0.4m"]
     starts = f"{FOUR_BITS}/starts/t5-0.4m"
-    assert all(pair(f"{starts}/{name}: loss", f"{starts}/qlora: loss").high < 0 for name in ("loftq1", "loftq5"))
+    better = ("loftq1", "loftq5", "qpissa")
+    assert all(pair(f"{starts}/{name}: loss", f"{starts}/qlora: loss").high < 0 for name in better)
+
+
+def test_rounding_takes_negation_first_in_chapter_14():
+    skills, formats = f"{FOUR_BITS}/skills", ("nf4", "int4", "fp4", "nf4_whole", "fp4_whole", "int4_whole")
+    fell = [(f"{skills}/{name}: negation", f"{skills}/exact: negation") for name in formats]
+    assert verdicts(*fell) == ["level", "level", "lower", "lower", "lower", "lower"]
+    least = min(min(map(mean, (numbers_at(f"lessons/{skills}/{name}: {skill}") for name in formats)))
+                for skill in ("plain", "contrast"))  # fmt: skip
+    assert least > 99, "plain judgements and contrasts survive"
 
 
 def test_scores_of_chapter_14():
-    rows = ("full", "nf4", "fp4", "int4")
-    said = verdicts(*((f"{FOUR_BITS}/sentiment: {row}", f"{FOUR_BITS}/sentiment: lora") for row in rows))
-    assert said == ["open", "open", "lower", "open"]
-    said = verdicts(*((f"{FOUR_BITS}/topic: {row}", f"{FOUR_BITS}/topic: lora") for row in ("full", "nf4")))
-    assert said == ["open", "level"]
+    def scores(row):
+        return numbers_at(f"lessons/{FOUR_BITS}/{row}")
+
+    lora = scores("sentiment: lora")
+    said = {
+        "shared: nf4_shared": "open",
+        "formats: fp4": "open",
+        "formats: int4_whole": "level",
+        "sentiment: nf4": "open",
+    }
+    rows = {row: scores(row) for row in said}
+    found = [difference(row, ours, "lora", lora[: len(ours)], paired=True) for row, ours in rows.items()]
+    assert [judgement.verdict for judgement in judged(found)] == list(said.values())
+    assert verdicts((f"{FOUR_BITS}/topic: nf4", f"{FOUR_BITS}/topic: lora")) == ["level"]
 
 
-def test_budgets_of_chapter_16():
-    ranks = ((f"{BUDGETS}/budgets: adalora{rank}", f"{BUDGETS}/budgets: lora{rank}") for rank in (1, 2, 4))
-    assert verdicts(*ranks) == ["lower"] * 3
-    ranks = ((f"{BUDGETS}/topic: adalora{rank}", f"{BUDGETS}/topic: lora{rank}") for rank in (1, 4))
-    assert verdicts(*ranks) == ["level", "open"]
+@pytest.mark.parametrize("task, costs", [("sentiment", True), ("topic", False)])
+def test_going_back_to_four_bits_costs_points_where_the_update_is_small_in_chapter_14(task, costs):
+    seeds = content("lessons/14_qlora/results.json")["runs"]["merges"][task]
+    again, attached = ([seed[way]["score"] for seed in seeds] for way in ("requantized", "attached"))
+    assert (difference("", again, "", attached, paired=True).high < 0) == costs
 
 
-@pytest.mark.parametrize("row, said", [("sensitivity", "open"), ("magnitude", "open"), ("at_once", "open"),
-                                       ("no_penalty", "higher")])  # fmt: skip
-def test_choices_of_chapter_16(row, said):
-    assert verdicts((f"{BUDGETS}/choices: {row}", f"{BUDGETS}/choices: adalora")) == [said]
+def test_budgets_and_penalties_of_chapter_16():
+    averaged, summed, lora = (f"{BUDGETS}/one: {row}" for row in ("adalora1", "summed1", "lora1"))
+    assert verdicts((averaged, lora), (summed, lora)) == ["open", "open"]
+    assert pair(summed, averaged).low > 0
+    slices = [
+        [run["slices"]["unseen"] for run in rows_of(BUDGETS, "one")[row]["runs"]] for row in ("adalora1", "lora1")
+    ]
+    assert difference("", slices[0], "", slices[1], paired=True).high < 0
+
+
+def rows_of(results, race):
+    """The rows of a race of a chapter, by their names."""
+    file = LESSONS / results.partition(":")[0]
+    return {row["method"]: row for row in json.loads(file.read_text(encoding="utf-8"))["runs"][race]["rows"]}
+
+
+def test_the_choices_of_chapter_16():
+    found = json.loads((LESSONS / "16_adalora" / "results.json").read_text(encoding="utf-8"))["runs"]
+    scores = {way: [seed["score"] for seed in seeds] for way, seeds in found["ways"].items()}
+    own = next(row["scores"] for row in found["one"]["rows"] if row["method"] == "adalora1")
+    assert scores["scores"] == own, "watched or not, the same runs"
+    lora = next(row["scores"] for row in found["one"]["rows"] if row["method"] == "lora1")
+    chance, evenly, form = (
+        difference("", ours, "", theirs, paired=True)
+        for ours, theirs in ((scores["chance"], own), (scores["evenly"], own), (scores["evenly"], lora))
+    )
+    assert chance.high < 0 and evenly.low < 0 < evenly.high and form.high < 0
+
+
+def test_where_the_ranks_of_chapter_16_went():
+    at = f"{BUDGETS}/ranks"
+    feed_forward = [pair(f"{at}/{row}: *feed_forward*", f"{at}/{row}: *attention*") for row in ("adalora1", "summed1")]
+    assert feed_forward[0].low > 0 and feed_forward[1].low < 0 < feed_forward[1].high
+    for row in ("adalora1", "summed1"):
+        assert not excludes_0(f"{at}/{row}: *.blocks.2.*", f"{at}/{row}: *.blocks.0.*")
+        assert pair(f"{at}/{row}: decoder*", f"{at}/{row}: encoder*").high < 0
+        assert max(numbers_at(f"lessons/{at}/{row}: decoder.*.attention.[qk]*")) == 0

@@ -2,13 +2,14 @@
 
 from minipeft.course.wrong_answers import WrongAnswer
 
-ATTENTION, FEED_FORWARD = "24 * (72 + 72)", "12 * (72 + 128)"
-ROBERTA, GPT3, OURS = "12 * 2 * 8 * (768 + 768)", "96 * 2 * 4 * (12288 + 12288)", f"4 * ({ATTENTION} + {FEED_FORWARD})"
+VALUE, DOWN = "9 * (88 + 88)", "6 * (112 + 88)"
+ROBERTA, GPT2, OURS = "12 * 2 * 8 * (768 + 768)", "24 * 2 * 4 * (1024 + 1024)", f"6 * ({VALUE} + {DOWN})"
+LOAD = "        was_merged = self.merged\n        self.unmerge()"
 
 
-def counts(name: str, roberta: str, gpt3: str, ours: str | None = None) -> WrongAnswer:
+def counts(name: str, roberta: str, gpt2: str, ours: str | None = None) -> WrongAnswer:
     """One way of miscounting, on every model."""
-    edits = [(ROBERTA, roberta), (GPT3, gpt3), *([(OURS, ours)] if ours else [])]
+    edits = [(ROBERTA, roberta), (GPT2, gpt2), *([(OURS, ours)] if ours else [])]
     return WrongAnswer(name, "trained_numbers", edits)
 
 
@@ -99,23 +100,58 @@ WRONG = [
     WrongAnswer(
         "w is scaled together with the update", "merged_weight", [("w + scaling * (b @ a)", "scaling * (w + b @ a)")]
     ),
-    counts("only A is counted", "12 * 2 * 8 * 768", "96 * 2 * 4 * 12288", "4 * (24 * 72 + 8 * 72 + 4 * 128)"),
-    counts("one matrix in a layer is counted, not query and value", "12 * 8 * (768 + 768)", "96 * 4 * (12288 + 12288)"),
-    counts(
-        "the frozen matrices are counted", "12 * 2 * 768 * 768", "96 * 2 * 12288**2", "24 * 72 * 72 + 12 * 72 * 128"
-    ),
+    counts("only A is counted", "12 * 2 * 8 * 768", "24 * 2 * 4 * 1024", "6 * (9 * 88 + 6 * 112)"),
+    counts("one matrix in a layer is counted, not query and value", "12 * 8 * (768 + 768)", "24 * 4 * (1024 + 1024)"),
+    counts("the frozen matrices are counted", "12 * 2 * 768 * 768", "24 * 2 * 1024**2", "9 * 88 * 88 + 6 * 112 * 88"),
     counts(
         "in and out are multiplied, not added",
         "12 * 2 * 8 * 768**2",
-        "96 * 2 * 4 * 12288**2",
-        "4 * (24 * 72 * 72 + 12 * 72 * 128)",
+        "24 * 2 * 4 * 1024**2",
+        "6 * (9 * 88 * 88 + 6 * 112 * 88)",
     ),
-    counts("the rank is forgotten", "12 * 2 * (768 + 768)", "96 * 2 * (12288 + 12288)", "24 * 144 + 12 * 200"),
-    counts("key and output are counted too", "12 * 4 * 8 * (768 + 768)", "96 * 4 * 4 * (12288 + 12288)"),
-    WrongAnswer("the decoder's second attention is forgotten", "trained_numbers", [(ATTENTION, "16 * (72 + 72)")]),
-    WrongAnswer("the gate matrices are forgotten", "trained_numbers", [(FEED_FORWARD, "8 * (72 + 128)")]),
+    counts("the rank is forgotten", "12 * 2 * (768 + 768)", "24 * 2 * (1024 + 1024)", "9 * 176 + 6 * 200"),
+    counts("key and output are counted too", "12 * 4 * 8 * (768 + 768)", "24 * 4 * 4 * (1024 + 1024)"),
+    WrongAnswer("the decoder's second attention is forgotten", "trained_numbers", [(VALUE, "6 * (88 + 88)")]),
+    WrongAnswer("gate and up are counted too", "trained_numbers", [(DOWN, "18 * (112 + 88)")]),
+    WrongAnswer("the down matrices are taken for square ones", "trained_numbers", [(DOWN, "6 * (88 + 88)")]),
+    WrongAnswer("all of attention is counted", "trained_numbers", [(VALUE, "36 * (88 + 88)")]),
     WrongAnswer(
-        "the feed-forward matrices are taken for square ones", "trained_numbers", [(FEED_FORWARD, "12 * (72 + 72)")]
+        "the old update stays in w while the new factors come",
+        "switchable_lora",
+        [(LOAD, "        was_merged = self.merged")],
+    ),
+    WrongAnswer(
+        "the new update is added to w, and the old one is not taken out",
+        "switchable_lora",
+        [(LOAD, "        was_merged = self.merged\n        self.merged = False")],
+    ),
+    WrongAnswer(
+        "the new factors are put in before the old update is taken out",
+        "switchable_lora",
+        [
+            (
+                f"{LOAD}  # the old update must leave w while the old factors are there\n        self.a, self.b = a, b",
+                "        was_merged = self.merged\n        self.a, self.b = a, b\n        self.unmerge()",
+            )
+        ],
+    ),
+    WrongAnswer(
+        "a layer that was merged is left unmerged with its new factors",
+        "switchable_lora",
+        [("        if was_merged:\n            self.merge()\n", "")],
+    ),
+    WrongAnswer(
+        "new factors are always merged at once",
+        "switchable_lora",
+        [("        if was_merged:\n            self.merge()\n", "        self.merge()\n")],
+    ),
+    WrongAnswer(
+        "alpha is divided by the rank of the first factors for ever",
+        "switchable_lora",
+        [
+            ("self.merged = False\n\n    def update", "self.merged, self.rank = False, len(a)\n\n    def update"),
+            ("self.alpha / len(self.a)", "self.alpha / self.rank"),
+        ],
     ),
     WrongAnswer(
         "the update counts twice after merging",
@@ -175,7 +211,7 @@ WRONG = [
     WrongAnswer(
         "the caller's own weight is changed",
         "switchable_lora",
-        [("w.clone(), a, b\n        self.factor", "w, a, b\n        self.factor")],
+        [("w.clone(), a, b, alpha", "w, a, b, alpha")],
     ),
     WrongAnswer(
         "alpha is the rank in your test, which hides a missing factor",
