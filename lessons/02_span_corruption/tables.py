@@ -13,7 +13,8 @@ ROWS, TOKENS, SPAN, ADAPTED, RACES = (
 )
 FORMS = {"plain": "plain", "sentinel": "behind a sentinel", "hole": "fills a hole in the source"}
 SKILLS = ("plain", "contrast", "negation", "subject", "turned-down subject", "kind")
-KINDS = {"lora": "LoRA, plain", "calmer": f"plain, rate {experiment.CALMER}"}
+KINDS = {"lora": "LoRA, plain", "calmer": f"plain, rate {experiment.CALMER}",
+         "longer": f"plain, {experiment.LONGER} steps"}  # fmt: skip
 SLICES = ("plain", "contrast", "negation", "both", "unseen", "nested")
 
 
