@@ -45,14 +45,14 @@ def orthogonality_penalty(p: Tensor, q: Tensor) -> Tensor:
     return (gram_p - identity).square().sum() + (gram_q - identity).square().sum()
 
 
-ATTENTION, FEED_FORWARD = 24, 12  # matrices: (72, 72); (128, 72) or (72, 128)
+ATTENTION, FEED_FORWARD = 36, 18  # matrices: (88, 88); (112, 88) or (88, 112)
 COUNTS = {
-    "trained": 6 * (ATTENTION * (72 + 72 + 1) + FEED_FORWARD * (128 + 72 + 1)),
-    "triplets_at_first": (ATTENTION + FEED_FORWARD) * 6,
-    "triplets_at_last": (ATTENTION + FEED_FORWARD) * 4,
-    "triplets_after_240_steps": 144 + 72 // 2**3,
-    "stored": 3 * ATTENTION * (72 + 72) + 6 * FEED_FORWARD * (128 + 72) + 6 * (ATTENTION + FEED_FORWARD),
-    "importance_bytes": 2 * 4 * 6 * (ATTENTION * (72 + 72 + 1) + FEED_FORWARD * (128 + 72 + 1)),
+    "trained": 5 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1)),
+    "triplets_at_first": (ATTENTION + FEED_FORWARD) * 5,
+    "triplets_at_last": (ATTENTION + FEED_FORWARD) * 2,
+    "triplets_after_240_steps": 108 + 162 // 2**3,
+    "stored": ATTENTION * (88 + 88) + 4 * FEED_FORWARD * (112 + 88) + 5 * (ATTENTION + FEED_FORWARD),
+    "importance_bytes": 2 * 4 * 5 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1)),
 }
 
 

@@ -12,12 +12,12 @@ ORDER = "order = torch.cat(scores).argsort(descending=True, stable=True)"
 CHOICE = "kept[order[:budget]] = True"
 GRAMS = "p.T @ p, q @ q.T"
 PENALTY = "(gram_p - identity).square().sum() + (gram_q - identity).square().sum()"
-TRAINED = '"trained": 6 * (ATTENTION * (72 + 72 + 1) + FEED_FORWARD * (128 + 72 + 1))'
-FIRST = '"triplets_at_first": (ATTENTION + FEED_FORWARD) * 6'
-LAST = '"triplets_at_last": (ATTENTION + FEED_FORWARD) * 4'
-MIDDLE = "144 + 72 // 2**3"
-STORED = "3 * ATTENTION * (72 + 72) + 6 * FEED_FORWARD * (128 + 72) + 6 * (ATTENTION + FEED_FORWARD)"
-BYTES = '"importance_bytes": 2 * 4 * 6 * (ATTENTION * (72 + 72 + 1) + FEED_FORWARD * (128 + 72 + 1))'
+TRAINED = '"trained": 5 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1))'
+FIRST = '"triplets_at_first": (ATTENTION + FEED_FORWARD) * 5'
+LAST = '"triplets_at_last": (ATTENTION + FEED_FORWARD) * 2'
+MIDDLE = "108 + 162 // 2**3"
+STORED = "ATTENTION * (88 + 88) + 4 * FEED_FORWARD * (112 + 88) + 5 * (ATTENTION + FEED_FORWARD)"
+BYTES = '"importance_bytes": 2 * 4 * 5 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1))'
 UPDATE = "torch.testing.assert_close((new_p * new_lam) @ new_q, expected)"
 VALUES, KEPT = "torch.tensor([0.5, -2.0, -1.0])", "torch.tensor([False, True, True])"
 EXPECTED = "-2.0 * torch.outer(p[:, 1], q[1]) - torch.outer(p[:, 2], q[2])"
@@ -110,22 +110,22 @@ WRONG = [
         (PENALTY, PENALTY.replace("square", "abs"))]),
 
     WrongAnswer("lam is not counted as trained", "counts", [(TRAINED, TRAINED.replace(" + 1", ""))]),
-    WrongAnswer("the final rank is counted as trained", "counts", [(TRAINED, TRAINED.replace("6 *", "4 *"))]),
-    WrongAnswer("all matrices are taken to be square", "counts", [(TRAINED, TRAINED.replace("128", "72"))]),
-    WrongAnswer("triplets are counted in one matrix only", "counts", [(FIRST, '"triplets_at_first": 6')]),
-    WrongAnswer("the last budget is one triplet for each matrix", "counts", [(LAST, LAST.replace("* 4", "* 1"))]),
-    WrongAnswer("a straight line is taken for the cube", "counts", [(MIDDLE, "144 + 72 // 2")]),
+    WrongAnswer("the final rank is counted as trained", "counts", [(TRAINED, TRAINED.replace("5 *", "2 *"))]),
+    WrongAnswer("all matrices are taken to be square", "counts", [(TRAINED, TRAINED.replace("112", "88"))]),
+    WrongAnswer("triplets are counted in one matrix only", "counts", [(FIRST, '"triplets_at_first": 5')]),
+    WrongAnswer("the last budget is one triplet for each matrix", "counts", [(LAST, LAST.replace("* 2", "* 1"))]),
+    WrongAnswer("a straight line is taken for the cube", "counts", [(MIDDLE, "108 + 162 // 2")]),
     WrongAnswer("the fall is taken to begin at step 0 and to end at step 600", "counts", [
-        (MIDDLE, "144 + int(72 * 0.6**3)")]),
+        (MIDDLE, "108 + int(162 * 0.6**3)")]),
     WrongAnswer("the zeros in lam are taken to be left out of the file", "counts", [
-        (STORED, "3 * ATTENTION * (72 + 72 + 1) + 6 * FEED_FORWARD * (128 + 72 + 1)")]),
+        (STORED, "ATTENTION * (88 + 88 + 1) + 4 * FEED_FORWARD * (112 + 88 + 1)")]),
     WrongAnswer("lam is not counted as stored", "counts", [(STORED, STORED.rpartition(" + ")[0].rpartition(" + ")[0])]),
-    WrongAnswer("every matrix is taken to store four triplets", "counts", [
-        (STORED, "4 * ATTENTION * (72 + 72) + 4 * FEED_FORWARD * (128 + 72) + 6 * (ATTENTION + FEED_FORWARD)")]),
-    WrongAnswer("one average is counted, not two", "counts", [(BYTES, BYTES.replace("2 * 4 * 6", "4 * 6"))]),
-    WrongAnswer("numbers are counted, not bytes", "counts", [(BYTES, BYTES.replace("2 * 4 * 6", "2 * 6"))]),
+    WrongAnswer("every matrix is taken to store two triplets", "counts", [
+        (STORED, "2 * ATTENTION * (88 + 88) + 2 * FEED_FORWARD * (112 + 88) + 5 * (ATTENTION + FEED_FORWARD)")]),
+    WrongAnswer("one average is counted, not two", "counts", [(BYTES, BYTES.replace("2 * 4 * 5", "4 * 5"))]),
+    WrongAnswer("numbers are counted, not bytes", "counts", [(BYTES, BYTES.replace("2 * 4 * 5", "2 * 5"))]),
     WrongAnswer("one score is taken to be kept for each triplet", "counts", [
-        (BYTES, '"importance_bytes": 2 * 4 * 6 * (ATTENTION + FEED_FORWARD)')]),
+        (BYTES, '"importance_bytes": 2 * 4 * 5 * (ATTENTION + FEED_FORWARD)')]),
 
     WrongAnswer("only the update is looked at", "check_prune", [(SAME_P, ""), (SAME_Q, "")]),
     WrongAnswer("only the vectors are looked at", "check_prune", [(f"    {UPDATE}\n", "")]),
