@@ -36,7 +36,6 @@ BEST = "data/results/{}-ensemble.json: best"
      ("topic-unified", "large parallel ffn", "large sequential ffn", "1.6 points above the sequential one ("),
      ("topic-low_rank", "pissa", "lora", "a point below it ("),
      ("topic-quantized", "loftq", "qlora", "LoftQ is 0.8 below ("),
-     ("topic-rank_budget", "adalora1", "lora1", "(0.6 above, "),
      ("sentiment-few_shot", "ppt", "prompt_tuning", "stays open ("),
      ("sentiment-fusion", "fusion", "own adapter", "the target's own adapter stays open ("),
      ("topic-adapter_drop", "drop0", "robust", "by 1.6 points with all adapters ("),
@@ -60,9 +59,6 @@ def test_who_is_level_with_whom():
     assert verdicts("sentiment-all", "full")["lora"] == "level"
     assert verdicts("topic-adapters", "full")["mam"] == "level"
     assert verdicts("topic-quantized", "lora")["qlora"] == "level"
-    assert verdicts("topic-rank_budget", "lora1")["adalora1"] == "level"
-    budget = pair("topic-rank_budget", "adalora4", "lora4")
-    assert f"(0.2, [-1.6, {budget.high:.2f}])" in PAGE and judged([budget])[0].verdict == "open"
 
 
 @pytest.mark.parametrize("task", ("sentiment", "sentiment_food", "topic", "category"))

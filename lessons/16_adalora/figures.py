@@ -1,5 +1,6 @@
 """The figures of chapter 16: who holds the budget while it falls, and where the ranks are left."""
 
+import re
 from statistics import mean
 
 from matplotlib import pyplot
@@ -20,7 +21,7 @@ def draw_budget(measured):
     bands = []
     for number, pattern in enumerate(GROUPS.values()):
         held = [mean(seed[n]["left"][number] for seed in prunings) for n in range(len(steps))]
-        whole = 3 * sum(bool(experiment.re.match(pattern, path)) for path in matrices)
+        whole = 3 * sum(bool(re.match(pattern, path)) for path in matrices)
         bands.append([whole, whole, *held, held[-1]])
     places = [0, steps[0], *steps, STEPS]  # the first pruning is a step down
     colours = ("#1f4e79", "#4f8fc0", "#a9cbe5", "#8a4a1f", "#d08a4d", "#f0c9a0")  # encoder blue, decoder brown

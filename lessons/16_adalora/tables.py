@@ -9,32 +9,35 @@ import torch
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.racing.rank_picture import place
-from minipeft.racing.table import interval, score_cell, stored, trained
+from minipeft.racing.table import interval, plus_minus, score_cell, stored, trained
 
 experiment = beside(__file__)
-GROUPS, WAYS = experiment.GROUPS, experiment.WAYS
 LABELS = {
     "lora1": "LoRA, rank 1",
     "adalora1": "AdaLoRA, 3 to 1 on average",
-    "summed1": "the penalty summed",
-    "without1": "no penalty",
-    "lora4": "LoRA, rank 4",
-    "adalora4": "AdaLoRA, 6 to 4 on average",
+    "summed1": "summed",
     "scores": "by their scores, as AdaLoRA does",
     "evenly": "the best one of every matrix",
     "chance": "by chance",
+}
+PENALTIES = {"adalora1": "penalty averaged", "summed1": "penalty summed"}
+CONTRASTS = {
+    "feed-forward minus attention": ("feed_forward", "attention"),
+    "last layers minus first": ("blocks.2.", "blocks.0."),
+    "decoder minus encoder": ("decoder", "encoder"),
 }
 HARD = ("unseen", "nested")  # the slices that no pretraining text has, and on which something is left to gain
 
 
 def summary(measured: dict) -> Summary:
-    rows = by_row(measured["one"]) | by_row(measured["four"])
-    rates = measured["one"]["learning_rates"] | measured["four"]["learning_rates"]
+    rows = by_row(measured["one"])
+    rates = measured["one"]["learning_rates"]
     parts = {
         "budgets": budgets(rows, rates),
-        "penalties": penalties(rows, rates, measured["orthogonality"]),
+        "penalties": penalties(rows, rates, measured["gaps"], measured["ways"]),
         "ways": ways(measured["ways"]),
         "kinds": kinds(measured["ranks"]),
+        "contrasts": contrasts(measured["ranks"]),
     }
     tables, numbers = together(parts)
     return tables, numbers | moves(measured["ways"]["scores"]) | rank_numbers(measured["ranks"])
@@ -55,62 +58,45 @@ def row_numbers(name: str, row: dict, rate: float | None) -> dict[str, float]:
 def budgets(rows: dict, rates: dict) -> tuple[dict, dict]:
     """LoRA and AdaLoRA with as many triplets in the end."""
     cells, numbers = [], {}
-    for name in ("lora1", "adalora1", "lora4", "adalora4"):
+    for name in ("lora1", "adalora1"):
         row, other = rows[name], rows[name.replace("adalora", "lora")]
         ahead = apart(row["scores"], other["scores"]) if other is not row else "-"
+        counts = [f"{trained(row):,}", f"{stored(row):,}", f"{rates[name] or 0:g}"]
         hard = [f"{mean(on_slice(row, part)):.1f}" for part in HARD]
-        cells.append(
-            [
-                LABELS[name],
-                f"{trained(row):,}",
-                f"{stored(row):,}",
-                f"{rates[name] or 0:g}",
-                score_cell(row),
-                *hard,
-                ahead,
-            ]
-        )
+        cells.append([LABELS[name], *counts, score_cell(row), *hard, ahead])
         numbers |= row_numbers(name, row, rates[name])
         numbers[f"{name}_ahead"] = row["mean"] - other["mean"]
     columns = ["", "trained", "stored", "rate", "accuracy, %", *HARD, "minus LoRA of its rank"]
     return table(columns, cells), numbers
 
 
-def penalties(rows: dict, rates: dict, gaps: dict) -> tuple[dict, dict]:
-    """AdaLoRA from 3 to 1 with its penalty averaged, summed, and without it."""
-    cells, numbers = [], {}
-    for name in ("adalora1", "summed1", "without1"):
-        row = rows[name]
-        ahead = apart(row["scores"], rows["adalora1"]["scores"]) if name != "adalora1" else "-"
-        label = LABELS[name] if name != "adalora1" else "the penalty averaged"
-        hard = [f"{mean(on_slice(row, part)):.1f}" for part in HARD]
-        gap = mean(gaps[name])
-        above = apart(row["scores"], rows["lora1"]["scores"])
-        cells.append([label, f"{rates[name] or 0:g}", f"{gap:.0f}", score_cell(row), *hard, ahead, above])
-        numbers |= row_numbers(name, row, rates[name]) | {f"{name}_gap": gap}
-        numbers[f"{name}_above_averaged"] = row["mean"] - rows["adalora1"]["mean"]
-    columns = [
-        "AdaLoRA, 3 to 1",
-        "rate",
-        "lam is off by, %",
-        "accuracy, %",
-        *HARD,
-        "minus averaged",
-        "minus LoRA, rank 1",
-    ]
+def penalties(rows: dict, rates: dict, gaps: dict, ways: dict) -> tuple[dict, dict]:
+    """AdaLoRA from 3 to 1 with its penalty averaged and summed, each at its own rate, and without it at the first's."""
+    own, lora, without = rows["adalora1"]["scores"], rows["lora1"]["scores"], ways["without"]
+    lines = [(name, rates[name], rows[name]["scores"], mean(gaps[name])) for name in ("adalora1", "summed1")]
+    lines.append(("without", rates["adalora1"], by_seed(without), mean(seed["gap"] for seed in without)))
+    cells, numbers = [], row_numbers("summed1", rows["summed1"], rates["summed1"])
+    for name, rate, scores, gap in lines:
+        ahead = apart(scores, own) if name != "adalora1" else "-"
+        label = {"adalora1": "averaged", "summed1": "summed", "without": "none"}[name]
+        cells.append([label, f"{rate or 0:g}", f"{gap:.0f}", plus_minus(scores), ahead, apart(scores, lora)])
+        numbers |= {f"{name}_score": mean(scores), f"{name}_gap": gap, f"{name}_ahead": mean(scores) - mean(lora)}
+    columns = ["penalty", "rate", "lam is off by, %", "accuracy, %", "minus averaged", "minus LoRA, rank 1"]
     return table(columns, cells), numbers
+
+
+def by_seed(found: list[dict]) -> list[float]:
+    return [seed["score"] for seed in found]
 
 
 def ways(found: dict[str, list[dict]]) -> tuple[dict, dict]:
     """The same training with the triplets that stay chosen in three ways."""
     cells, numbers = [], {}
-    own = [seed["score"] for seed in found["scores"]]
-    for name in WAYS:
-        scores = [seed["score"] for seed in found[name]]
+    for name in ("scores", "evenly", "chance"):
+        scores = by_seed(found[name])
         hard = {part: mean(seed["slices"][part] for seed in found[name]) for part in HARD}
-        ahead = apart(scores, own) if name != "scores" else "-"
-        half = f" ± {interval(scores):.1f}" if len(scores) > 1 else ""
-        cells.append([LABELS[name], f"{mean(scores):.1f}{half}", *(f"{score:.1f}" for score in hard.values()), ahead])
+        ahead = apart(scores, by_seed(found["scores"])) if name != "scores" else "-"
+        cells.append([LABELS[name], plus_minus(scores), *(f"{score:.1f}" for score in hard.values()), ahead])
         numbers |= {f"way_{name}": mean(scores)} | {f"way_{name}_{part}": score for part, score in hard.items()}
     return table(["which triplets stay", "accuracy, %", *HARD, "minus AdaLoRA's choice"], cells), numbers
 
@@ -134,46 +120,47 @@ def kind(path: str) -> str:
 
 
 def kinds(ranks: dict[str, dict[str, list[int]]]) -> tuple[dict, dict]:
-    """The mean rank left in a matrix of each kind, one column for each row of the races."""
-    columns = {
-        "adalora1": "3 to 1, averaged",
-        "summed1": "summed",
-        "without1": "no penalty",
-        "adalora4": "6 to 4, averaged",
-    }
-    names = list(dict.fromkeys(kind(path) for path in ranks["adalora1"]))
+    """The mean rank left in a matrix of each kind, one column for each row of the race."""
+    names = list(dict.fromkeys(map(kind, ranks["adalora1"])))
     cells, numbers = [], {}
     for name in names:
-        line = [name, sum(kind(path) == name for path in ranks["adalora1"])]
-        for row in columns:
-            left = mean(mean(seeds) for path, seeds in ranks[row].items() if kind(path) == name)
-            line.append(f"{left:.1f}")
-            numbers[f"{row}_rank_{re.sub(r'[^a-z]+', '_', name)}"] = left
+        paths = [path for path in ranks["adalora1"] if kind(path) == name]
+        left = {row: mean(left_in(matrices, paths)) for row, matrices in ranks.items()}
+        cells.append([name, len(paths), *(f"{rank:.1f}" for rank in left.values())])
+        numbers |= {f"{row}_rank_{re.sub(r'[^a-z]+', '_', name)}": rank for row, rank in left.items()}
+    return table(["mean rank left", "matrices", *map(PENALTIES.get, ranks)], cells), numbers
+
+
+def left_in(matrices: dict[str, list[int]], paths: list[str]) -> list[float]:
+    """The mean rank left in the matrices at `paths`, by seed."""
+    return [mean(ranks) for ranks in zip(*map(matrices.get, paths), strict=True)]
+
+
+def contrasts(ranks: dict[str, dict[str, list[int]]]) -> tuple[dict, dict]:
+    """Mean ranks of the matrices of one place minus those of another."""
+    cells, numbers = [], {}
+    for name, (one, other) in CONTRASTS.items():
+        line = [name]
+        for row, matrices in ranks.items():
+            first, second = (left_in(matrices, [path for path in matrices if part in path]) for part in (one, other))
+            line.append(apart(first, second))
+            numbers |= {
+                f"{row}_in_{part.replace('.', '')}": mean(left) for part, left in ((one, first), (other, second))
+            }
         cells.append(line)
-    return table(["mean rank left", "matrices", *columns.values()], cells), numbers
+    return table(["mean rank left in a matrix", *map(PENALTIES.get, ranks)], cells), numbers
 
 
 def rank_numbers(ranks: dict[str, dict[str, list[int]]]) -> dict[str, float]:
-    """Of every row: ranks by layer and part, matrices that always lost or kept everything, how alike the seeds are."""
+    """Of every row: matrices that lost or kept everything with all seeds, and how alike the seeds are."""
     numbers = {}
     for row, matrices in ranks.items():
-        by_seed = list(zip(*matrices.values(), strict=True))
-        most = max(map(max, by_seed))
-        wanted = {
-            "feed_forward": "feed_forward",
-            "attention": "attention",
-            "encoder": r"^encoder",
-            "decoder": r"^decoder",
-        }
-        wanted |= {f"layer{layer}": rf"blocks\.{layer}\." for layer in range(3)}
-        for name, pattern in wanted.items():
-            numbers[f"{row}_rank_{name}"] = mean(
-                mean(seeds) for path, seeds in matrices.items() if re.search(pattern, path)
-            )
+        allocations = list(zip(*matrices.values(), strict=True))
+        most = max(map(max, allocations))
         numbers[f"{row}_always_0"] = sum(not any(seeds) for seeds in matrices.values())
         numbers[f"{row}_always_all"] = sum(min(seeds) == most for seeds in matrices.values())
-        numbers[f"{row}_at_0"] = mean(sum(not rank for rank in seed) for seed in by_seed)
-        pairs = [alike(one, other) for one, other in combinations(by_seed, 2)]
+        numbers[f"{row}_at_0"] = mean(allocation.count(0) for allocation in allocations)
+        pairs = [alike(one, other) for one, other in combinations(allocations, 2)]
         if pairs:
             numbers[f"{row}_alike"] = mean(pairs)
     return numbers

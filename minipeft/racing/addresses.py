@@ -3,7 +3,7 @@
     "data/results/topic.json: lora"                                 the scores of a row, by seed
     "lessons/16_adalora/results.json: runs/budgets: adalora1"       a row of a race within a file
     "tests/benchmarks/x.json: results/shape=t5,tasks=8: speed_up"   an entry of a list, by its fields
-    "data/results/topic-adalora1-ranks.json: ranks: *attention*"    the mean of all rows that match, by seed
+    "lessons/16_adalora/results.json: runs/ranks/adalora1: *attention*"    the mean of all rows that match, by seed
     ["data/results/topic.json: lora", "data/results/topic.json: full"]    the first minus the second, by seed
 
 A plain number stands for itself.

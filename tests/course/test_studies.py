@@ -15,7 +15,6 @@ pytestmark = pytest.mark.slow
 adapters = load_answers(LESSONS / "10_adapter_fusion" / "experiment.py")
 ensembles = load_answers(LESSONS / "08_prompt_transfer" / "experiment.py")
 sources = load_answers(LESSONS / "08_prompt_transfer" / "sources.py")
-ranks = load_answers(LESSONS / "16_adalora" / "ranks_of_race.py")
 
 
 @pytest.fixture
@@ -70,18 +69,6 @@ def test_an_ensemble_of_a_race_is_scored_member_by_member(results):
     assert report["ensemble"]["scores"] == row["scores"]
     (members,) = report["members"]
     assert len(members) == 2 and report["average"]["mean"] == sum(members) / 2 and report["best"]["mean"] in members
-
-
-def test_the_ranks_of_a_race_are_those_of_its_files(results):
-    base = RunSpec(folder="race", model="t5-0.4m", task="sentiment", method="", steps=4)
-    compare(base, ["small=adalora:rank=3:target_rank=2:interval=1:final=0.25"], seeds=2, workers=1)
-    report = ranks.study(Path("race"), "small")
-    assert report["seeds"] == 2 and all(len(ranks) == 2 for ranks in report["ranks"].values())
-    matrices = len(report["ranks"])
-    assert all(sum(ranks[seed] for ranks in report["ranks"].values()) == 2 * matrices for seed in (0, 1))
-    assert report["mean"]["encoder.blocks.0.attention.query"] * 2 == sum(
-        report["ranks"]["encoder.blocks.0.attention.query"]
-    )
 
 
 def test_a_source_prompt_is_scored_as_it_is():
