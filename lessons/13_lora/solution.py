@@ -3,11 +3,10 @@
 import torch
 
 
-def lora_output(x, w, a, b, alpha):
-    rank = a.shape[0]
-    base = x @ w.T  # (batch, out)
-    low = x @ a.T  # (batch, rank): the (out, in) product B A is never built
-    return base + (alpha / rank) * (low @ b.T)
+def lora_output(x, w, a, b, alpha, tasks):
+    rank = a.shape[1]
+    low = torch.einsum("bi,bri->br", x, a[tasks])  # (batch, rank): no (out, in) product B A is ever built
+    return x @ w.T + (alpha / rank) * torch.einsum("br,bor->bo", low, b[tasks])
 
 
 def initial_factors(inputs, outputs, rank, seed):
@@ -18,16 +17,18 @@ def initial_factors(inputs, outputs, rank, seed):
     return a, b
 
 
-def merged_weight(w, a, b, alpha):
-    scaling = alpha / a.shape[0]
-    return w + scaling * (b @ a)
+def merged_weight(w, updates):
+    total = w.float()
+    for a, b, alpha in updates:
+        total = total + alpha / a.shape[0] * (b @ a)  # not +=, which would write into a w of float32
+    return total.to(w.dtype)
 
 
 TRAINED_NUMBERS = {
-    "RoBERTa-base": 12 * 2 * 8 * (768 + 768),
-    "GPT-3": 96 * 2 * 4 * (12288 + 12288),
-    # 24 matrices of attention: 8 in the encoder, 16 in the decoder; 12 of feed-forward.
-    "t5-0.8m": 4 * (24 * (72 + 72) + 12 * (72 + 128)),
+    "RoBERTa-base": 12 * 6 * (2 * (768 + 768) + 2 * (768 + 3072)),
+    "GPT-3": 96 * 3 * 3 * (12288 + 12288),
+    # 24 matrices of attention, 9 of feed-forward.
+    "t5-0.8m": 5 * (24 * (88 + 88) + 9 * (88 + 112)),
 }
 
 
@@ -42,19 +43,18 @@ class SwitchableLoRA:
 
     def merge(self):
         if not self.merged:
+            self.before = self.w.clone()
             self.w += self.update()
             self.merged = True
 
     def unmerge(self):
         if self.merged:
-            self.w -= self.update()
+            self.w = self.before  # a and b may have changed since: their update is not the one that was added
             self.merged = False
 
     def __call__(self, x):
         y = x @ self.w.transpose(0, 1)
-        if not self.merged:
-            y = y + x @ self.update().T
-        return y
+        return y if self.merged else y + x @ self.update().T
 
 
 def check_merge(merge):

@@ -4,6 +4,7 @@ import re
 
 from minipeft.course.chapters import FILES, SECTIONS, Chapter
 from minipeft.course.exercise_linter import exercise_problems, form_problems, judging_problems
+from minipeft.course.given_away import given_away
 from minipeft.course.pages import FENCE, TABLE, code_problems, fences, fill, number_problems
 
 WORDS, CODE_LINES = range(1500, 2501), 15
@@ -29,6 +30,7 @@ def problems(chapter: Chapter) -> list[str]:
         *exercise_problems(chapter),
         *form_problems(chapter),
         *judging_problems(chapter),
+        *given_away(chapter),
         *size_problems(chapter),
     ]
 
