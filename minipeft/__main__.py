@@ -9,6 +9,7 @@ from minipeft.commands import (
     generate,
     hint,
     memory,
+    notebook,
     pretrain,
     pretrain_prompt,
     progress,
@@ -24,7 +25,7 @@ from minipeft.racing.runs import is_first_process
 from minipeft.training.data_parallel import world
 
 COMMANDS = (compare, train, evaluate, generate, prompts, pretrain_prompt, transfer)
-COMMANDS += (memory, progress, hint, tasks, pretrain)
+COMMANDS += (memory, progress, hint, notebook, tasks, pretrain)
 TOGETHER = (train,)  # what the processes of torchrun can do together
 
 

@@ -17,11 +17,12 @@ from minipeft.transformer.decoder_only import DecoderOnly
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
 
-def prepend_prompt(prompt: Tensor, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Implement: put the same prompt before every text of a batch: [P; X], and the mask that goes with it.
+def prepend_prompt(prompt: Tensor, vectors: Tensor, mask: Tensor, behind: int = 0) -> tuple[Tensor, Tensor]:
+    """Implement: put the same prompt into every text of a batch, behind its first `behind` places, and the mask.
 
     prompt: (p, d). vectors: (batch, n, d), embedded texts. mask: (batch, n), bool, True on real tokens and False on
-    padding. Returns (batch, p + n, d) and (batch, p + n). Gradients must reach `prompt`.
+    padding. behind: from 0 (before the text: [P; X]) to n; as when a text opens with the name of its task. Returns
+    (batch, p + n, d) and (batch, p + n). Gradients must reach `prompt`; nothing that is given changes.
     """
     raise NotImplementedError
 
@@ -32,7 +33,8 @@ def prompted_logits(
     """Implement: the logits of every answer token of a T5 that reads `prompt` before the source.
 
     source: (batch, n) token ids with their mask (batch, n). answer: (batch, m) token ids without padding.
-    Returns (batch, m, vocabulary). All masks are bool. Use prepend_prompt and the model's parts:
+    Returns (batch, m, vocabulary). All masks are bool. Gradients must reach `prompt`, and the model stays as it is. Use
+    prepend_prompt and the model's parts:
 
         model.embedding(ids)                            (batch, length) -> (batch, length, d)
         model.encoder(vectors, mask)                    -> hidden states (batch, length, d), mask
@@ -54,6 +56,8 @@ def first_prompt(init: str, length: int, table: Tensor, frequent: Tensor, labels
         "uniform"      every number drawn from -1/2 to 1/2
         "vocabulary"   embeddings of tokens drawn from `frequent`, no token twice
         "labels"       the labels first, each the mean of its tokens' embeddings; places left over as "vocabulary"
+
+    Draw from torch's own random numbers, as torch.rand does.
     """
     raise NotImplementedError
 
@@ -61,10 +65,10 @@ def first_prompt(init: str, length: int, table: Tensor, frequent: Tensor, labels
 # T5 v1.1 in five sizes: (width d, layers of the encoder).
 SIZES = {"small": (512, 8), "base": (768, 12), "large": (1024, 24), "xl": (2048, 24), "xxl": (4096, 24)}
 
-# Predict: how many parameters does prompt tuning train in each size, with 100 vectors? Replace each ... by a number.
+# Predict: how many parameters does prompt tuning train in each size, with 150 vectors? Replace each ... by a number.
 COUNTS = {"small": ..., "base": ..., "large": ..., "xl": ..., "xxl": ...}
 
-# Predict: t5-0.8m (width 72; 825,952 parameters) reads a text of 20 tokens and writes an answer of 2. By which factor
+# Predict: t5-0.8m (width 88; 818,392 parameters) reads a text of 20 tokens and writes an answer of 2. By which factor
 # does a prompt of 20 vectors multiply
 COST = {
     "encoder_positions": ...,  # the positions that go through the encoder's linear layers
@@ -80,15 +84,17 @@ def answer_loss(model: DecoderOnly, prompt: Tensor, source: Tensor, answer: Tens
     """Repair: the mean cross-entropy of the answer tokens of a GPT-2, which reads all in one stack.
 
     source: (batch, n), answer: (batch, m), token ids without padding, read behind `prompt`. It runs, it trains, and one
-    line is wrong.
+    line is wrong. (cross_entropy takes (places, classes) or (batch, classes, places), with targets of the same shape
+    but without the classes.)
     """
     raise NotImplementedError  # remove this line, then find the mistake below
     ids = torch.cat([source, answer], dim=1)  # (batch, n + m)
     embedded, real = model.embedding(ids), torch.ones_like(ids, dtype=torch.bool)
     hidden, _ = model.decoder(*prepend_prompt(prompt, embedded, real))  # (batch, p + n + m, d)
-    first = source.shape[1] - 1  # the place from which the answer's first token is predicted
+    first = len(prompt) + source.shape[1] - 1  # the place from which the answer's first token is predicted
     logits = model.head(hidden[:, first : first + answer.shape[1]])  # (batch, m, vocabulary)
-    return functional.cross_entropy(logits.flatten(0, 1), answer.flatten())
+    classes_second = logits.reshape(len(answer), -1, answer.shape[1])  # (batch, vocabulary, m)
+    return functional.cross_entropy(classes_second, answer)
 
 
 def example() -> tuple[EncoderDecoder, Tensor, Batch]:
@@ -108,7 +114,7 @@ def first_logits(model: EncoderDecoder, batch: Batch) -> Tensor:
 
 
 def check_reading(read: Callable[[EncoderDecoder, Tensor, Batch], Tensor]) -> None:
-    """Prove: raise AssertionError where `read`, somebody's prompt tuning, breaks a law; else return.
+    """Prove: raise AssertionError where `read`, somebody's prompt tuning, breaks a law; else return nothing.
 
     read(model, prompt, batch) -> (batch, vocabulary): what the model writes first when it reads `prompt` before each
     text of `batch`. Take model, prompt and batch from `example()`. batch.source are its token ids, batch.source_mask is
@@ -131,6 +137,6 @@ def mixed_prompts(prompts: list[Tensor], rows: Tensor, vectors: Tensor, mask: Te
     and mask: (batch, n) as above.
     With P the length of the longest of all prompts, used in this batch or not, returns (batch, P + n, d) and
     (batch, P + n). Each row must be read as it is alone with its prompt: what a shorter prompt lacks are zero vectors
-    in front of it, and the mask hides them.
+    in front of it, and the mask hides them. Gradients must reach the prompts.
     """
     raise NotImplementedError

@@ -8,11 +8,12 @@ from minipeft.transformer.batch import Batch, pad
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
 
-def prepend_prompt(prompt: Tensor, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def prepend_prompt(prompt: Tensor, vectors: Tensor, mask: Tensor, behind: int = 0) -> tuple[Tensor, Tensor]:
     """prompt: (p, d), vectors: (batch, n, d), mask: (batch, n) -> (batch, p + n, d) and (batch, p + n)."""
-    copies = prompt.expand(len(vectors), -1, -1)  # (batch, p, d)
-    seen = mask.new_ones(len(mask), len(prompt))  # (batch, p)
-    return torch.cat([copies, vectors], dim=1), torch.cat([seen, mask], dim=1)
+    copies = prompt.repeat(len(vectors), 1, 1)  # (batch, p, d)
+    seen = torch.ones(copies.shape[:2], dtype=torch.bool)  # (batch, p)
+    joined = torch.cat([vectors[:, :behind], copies, vectors[:, behind:]], dim=1)
+    return joined, torch.cat([mask[:, :behind], seen, mask[:, behind:]], dim=1)
 
 
 def prompted_logits(model, prompt: Tensor, source: Tensor, source_mask: Tensor, answer: Tensor) -> Tensor:
@@ -37,7 +38,7 @@ def first_prompt(init: str, length: int, table: Tensor, frequent: Tensor, labels
 
 SIZES = {"small": (512, 8), "base": (768, 12), "large": (1024, 24), "xl": (2048, 24), "xxl": (4096, 24)}
 
-COUNTS = {size: 100 * width for size, (width, layers) in SIZES.items()}
+COUNTS = {size: 150 * width for size, (width, layers) in SIZES.items()}
 
 n, p, m = 20, 20, 2
 COST = {
@@ -45,7 +46,7 @@ COST = {
     "encoder_scores": (p + n) ** 2 / n**2,
     "cross_scores": m * (p + n) / (m * n),
     "decoder_scores": m**2 / m**2,
-    "prompts_per_model": 825_952 // (p * 72),
+    "prompts_per_model": 818_392 // (p * 88),
 }
 
 
@@ -56,7 +57,7 @@ def answer_loss(model, prompt: Tensor, source: Tensor, answer: Tensor) -> Tensor
     hidden, _ = model.decoder(*prepend_prompt(prompt, embedded, real))  # (batch, p + n + m, d)
     first = len(prompt) + source.shape[1] - 1  # the place from which the answer's first token is predicted
     logits = model.head(hidden[:, first : first + answer.shape[1]])  # (batch, m, vocabulary)
-    return functional.cross_entropy(logits.flatten(0, 1), answer.flatten())
+    return functional.cross_entropy(logits.transpose(1, 2), answer)  # classes second: exchanged, not reshaped
 
 
 def example() -> tuple[EncoderDecoder, Tensor, Batch]:

@@ -3,11 +3,10 @@
 import torch
 
 
-def lora_output(x, w, a, b, alpha):
-    rank = a.shape[0]
-    base = x @ w.T  # (batch, out)
-    low = x @ a.T  # (batch, rank): the (out, in) product B A is never built
-    return base + (alpha / rank) * (low @ b.T)
+def lora_output(x, w, a, b, alpha, tasks):
+    rank = a.shape[1]
+    low = torch.einsum("bi,bri->br", x, a[tasks])  # (batch, rank): no (out, in) product B A is ever built
+    return x @ w.T + (alpha / rank) * torch.einsum("br,bor->bo", low, b[tasks])
 
 
 def initial_factors(inputs, outputs, rank, seed):
@@ -18,49 +17,44 @@ def initial_factors(inputs, outputs, rank, seed):
     return a, b
 
 
-def merged_weight(w, a, b, alpha):
-    scaling = alpha / a.shape[0]
-    return w + scaling * (b @ a)
+def merged_weight(w, updates):
+    total = w.float()
+    for a, b, alpha in updates:
+        total = total + alpha / a.shape[0] * (b @ a)  # not +=, which would write into a w of float32
+    return total.to(w.dtype)
 
 
 TRAINED_NUMBERS = {
-    "RoBERTa-base": 12 * 2 * 8 * (768 + 768),
-    "GPT-2 medium": 24 * 2 * 4 * (1024 + 1024),
-    # 9 value matrices: 3 in the encoder, 6 in the decoder; 6 down matrices, one a layer.
-    "t5-0.8m": 6 * (9 * (88 + 88) + 6 * (112 + 88)),
+    "RoBERTa-base": 12 * 6 * (2 * (768 + 768) + 2 * (768 + 3072)),
+    "GPT-3": 96 * 3 * 3 * (12288 + 12288),
+    # 24 matrices of attention, 9 of feed-forward.
+    "t5-0.8m": 5 * (24 * (88 + 88) + 9 * (88 + 112)),
 }
 
 
 class SwitchableLoRA:
     def __init__(self, w, a, b, alpha):
-        self.w, self.a, self.b, self.alpha = w.clone(), a, b, alpha
+        self.w, self.a, self.b = w.clone(), a, b
+        self.factor = alpha / len(a)
         self.merged = False
 
     def update(self):
-        return self.alpha / len(self.a) * (self.b @ self.a)
+        return self.factor * (self.b @ self.a)
 
     def merge(self):
         if not self.merged:
+            self.before = self.w.clone()
             self.w += self.update()
             self.merged = True
 
     def unmerge(self):
         if self.merged:
-            self.w -= self.update()
+            self.w = self.before  # a and b may have changed since: their update is not the one that was added
             self.merged = False
-
-    def load(self, a, b):
-        was_merged = self.merged
-        self.unmerge()  # the old update must leave w while the old factors are there
-        self.a, self.b = a, b
-        if was_merged:
-            self.merge()
 
     def __call__(self, x):
         y = x @ self.w.transpose(0, 1)
-        if not self.merged:
-            y = y + x @ self.update().T
-        return y
+        return y if self.merged else y + x @ self.update().T
 
 
 def check_merge(merge):

@@ -3,20 +3,17 @@
 import torch
 from torch import nn
 
-from minipeft.course.checks import accepts, check
+from minipeft.course.checks import check
+from minipeft.course.provers import prove
 from minipeft.methods.low_rank.lora import LoRA, LoRALinear
 from minipeft.methods.low_rank.rslora import RSLoRA
-from minipeft.models import load
+from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
 X = torch.tensor([[1.0, 2.0, 0.0, -1.0], [0.5, -1.0, 3.0, 2.0]])  # (batch 2, in 4)
 W = torch.tensor([[1.0, 0.0, 2.0, -1.0], [0.0, 1.0, 1.0, 1.0], [2.0, -1.0, 0.0, 3.0]])  # (out 3, in 4)
 A = torch.tensor([[1.0, -1.0, 0.0, 2.0], [0.0, 3.0, 1.0, -1.0]])  # (rank 2, in 4)
 B = torch.tensor([[1.0, 0.5], [-2.0, 1.0], [0.0, 3.0]])  # (out 3, rank 2)
 ALPHA = 6.0
-OTHER_A = torch.tensor([[2.0, 0.0, 1.0, 1.0], [-1.0, 1.0, 0.0, 3.0], [0.5, 2.0, -2.0, 0.0]])  # (rank 3, in 4)
-OTHER_B = torch.tensor([[0.0, 1.0, -1.0], [2.0, 0.0, 1.0], [-1.0, 3.0, 0.5]])  # (out 3, rank 3)
-PAIRS = {"load other": (OTHER_A, OTHER_B), "load first": (A, B)}
-CALLS = ["merge", "merge", "unmerge", "unmerge", "load other", "merge", "load first", "unmerge", "merge", "load other"]
 GIVEN = {"x": X, "w": W, "a": A, "b": B, "alpha": ALPHA}
 
 
@@ -35,37 +32,46 @@ def by_hand(x, w, a, b, factor):
     return torch.tensor(rows)
 
 
+def numbers(*shape, seed=1):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
 def random_case(outputs, inputs, rank, seed=1):
-    torch.manual_seed(seed)
-    return torch.randn(5, inputs), torch.randn(outputs, inputs), torch.randn(rank, inputs), torch.randn(outputs, rank)
+    return numbers(5, inputs, seed=seed), numbers(outputs, inputs, seed=seed + 1), numbers(
+        rank, inputs, seed=seed + 2), numbers(outputs, rank, seed=seed + 3)  # fmt: skip
 
 
-def test_lora_output_adds_the_scaled_low_rank_product(answers):
+def test_lora_output_gives_every_row_the_update_of_its_task(answers):
+    x, tasks = torch.cat([X, X[:1], -X]), torch.tensor([2, 0, 0, 2, 2])
+    a, b = torch.stack([A, 3 * A, A.flip(1)]), torch.stack([B, B, B.flip(0) + 1])
+    rows = [by_hand(x[i : i + 1], W, a[task], b[task], ALPHA / 2) for i, task in enumerate(tasks.tolist())]
     check(
         answers,
-        lambda answers: answers.lora_output(X, W, A, B, ALPHA),
-        by_hand(X, W, A, B, ALPHA / 2),
-        holds="y = W x + (alpha / rank) B A x, for every row x",
-        inputs=GIVEN,
+        lambda answers: answers.lora_output(x, W, a, b, ALPHA, tasks),
+        torch.cat(rows),
+        holds="y_i = W x_i + (alpha / rank) B_t A_t x_i, where t = tasks[i]",
+        inputs={"x": x, "w": W, "a": a, "b": b, "alpha": ALPHA, "tasks": tasks.tolist()},
         section="The mathematics",
-        likely="a factor or a product of the formula is another one",
+        trained=("a", "b"),
     )
 
 
-def test_lora_output_is_that_of_the_real_layer(answers):
-    x, w, a, b = random_case(7, 3, 4)
-    layer = LoRALinear(nn.Linear(3, 7, bias=False), rank=4, alpha=10.0)
-    with torch.no_grad():
-        layer.linear.weight.copy_(w), layer.A.copy_(a), layer.B.copy_(b)
-        expected = layer(x)
+def test_lora_output_is_that_of_the_real_layer_for_each_row(answers):
+    x, w, a, b = numbers(5, 3), numbers(7, 3, seed=2), numbers(2, 4, 3, seed=3), numbers(2, 7, 4, seed=4)
+    tasks, rows = torch.tensor([1, 1, 0, 1, 0]), []
+    for i, task in enumerate(tasks.tolist()):
+        layer = LoRALinear(nn.Linear(3, 7, bias=False), rank=4, alpha=10.0)
+        with torch.no_grad():
+            layer.linear.weight.copy_(w), layer.A.copy_(a[task]), layer.B.copy_(b[task])
+            rows.append(layer(x[i : i + 1]))
     check(
         answers,
-        lambda answers: answers.lora_output(x, w, a, b, 10.0),
-        expected,
-        holds="the same outputs as minipeft's LoRALinear with these weights",
-        inputs={"x": x, "w": w, "a": a, "b": b, "alpha": 10.0},
+        lambda answers: answers.lora_output(x, w, a, b, 10.0, tasks),
+        torch.cat(rows),
+        holds="row i is what minipeft's LoRALinear gives with the weights of task tasks[i]",
+        inputs={"x": x, "w": w, "a": a, "b": b, "alpha": 10.0, "tasks": tasks.tolist()},
         section="The code",
-        likely="a factor or a product of the formula is another one",
+        trained=("a", "b"),
     )
 
 
@@ -74,24 +80,24 @@ def test_initial_factors_have_the_shapes_and_the_spread(answers):
         a, b = answers.initial_factors(400, 7, 9, seed=3)
         lowest, highest = (a.min() * 400**0.5).item(), (a.max() * 400**0.5).item()
         return {"shape of a": list(a.shape), "shape of b": list(b.shape), "sum of |b|": b.abs().sum().item(),
-                "lowest a * sqrt(in)": lowest, "highest a * sqrt(in)": highest}  # fmt: skip
+                "lowest a * sqrt(in)": lowest, "highest a * sqrt(in)": highest,
+                "nearly all numbers of a differ": a.unique().numel() > 0.9 * a.numel()}  # fmt: skip
 
     check(
         answers,
         run,
         {"shape of a": [9, 400], "shape of b": [7, 9], "sum of |b|": 0.0,
-         "lowest a * sqrt(in)": -1.0, "highest a * sqrt(in)": 1.0},
+         "lowest a * sqrt(in)": -1.0, "highest a * sqrt(in)": 1.0, "nearly all numbers of a differ": True},
         holds="b is zero, a is uniform between -1/sqrt(in) and 1/sqrt(in)",
         inputs={"inputs": 400, "outputs": 7, "rank": 9, "seed": 3},
         section="The mathematics",
-        likely="the bound is that of another size, or the wrong factor is zero",
         tolerance=0.005,
     )  # fmt: skip
 
 
 def test_initial_factors_let_the_first_gradient_through(answers):
     def run(answers):
-        a, b = (factor.clone().requires_grad_() for factor in answers.initial_factors(4, 3, 2, seed=0))
+        a, b = (factor.detach().float().clone().requires_grad_() for factor in answers.initial_factors(4, 3, 2, seed=0))
         (X @ W.T + 2.0 * (X @ a.T @ b.T)).square().sum().backward()
         return {"a has a gradient": a.grad.any().item(), "b has a gradient": b.grad.any().item()}
 
@@ -102,7 +108,6 @@ def test_initial_factors_let_the_first_gradient_through(answers):
         holds="at the first step b learns and a waits, since the gradient of a has the factor b = 0",
         inputs={"inputs": 4, "outputs": 3, "rank": 2},
         section="The mathematics",
-        likely="the wrong factor is zero, or both are",
     )
 
 
@@ -118,154 +123,174 @@ def test_initial_factors_come_from_the_seed_alone(answers):
         holds="the same seed gives the same a, another seed another",
         inputs={"inputs": 6, "outputs": 3, "rank": 2, "seeds": [5, 5, 6]},
         section="Exercises",
-        likely="the seed is set in another place than the numbers are drawn from",
     )
 
 
-def test_merged_weight_alone_gives_the_outputs_of_all_three(answers):
+def updates():
+    """Two updates of W, of rank 2 and 1, with other factors."""
+    return [(A, B, ALPHA), (A[:1] - 1, B[:, 1:], -0.75)]
+
+
+def test_merged_weight_alone_gives_the_outputs_of_all(answers):
+    (a, b, alpha), (other_a, other_b, other_alpha) = updates()
+    expected = by_hand(X, W, a, b, alpha / 2) + by_hand(X, torch.zeros(3, 4), other_a, other_b, other_alpha)
     check(
         answers,
-        lambda answers: X @ answers.merged_weight(W.clone(), A, B, ALPHA).T,
-        by_hand(X, W, A, B, ALPHA / 2),
-        holds="W' x = W x + (alpha / rank) B A x",
-        inputs=GIVEN,
+        lambda answers: X @ answers.merged_weight(W.clone(), updates()).T,
+        expected,
+        holds="W' x = W x + the sum of (alpha / rank) B A x over all updates",
+        inputs={"w": W, "updates": "a (2, 4), b (3, 2), alpha = 6.0; a (1, 4), b (3, 1), alpha = -0.75"},
         section="The mathematics",
-        likely="a factor or a product of the formula is another one",
     )
 
 
-def test_merged_weight_leaves_the_old_one_alone(answers):
+def test_merged_weight_of_one_update_can_be_undone_by_subtracting(answers):
+    _, w, a, b = random_case(6, 4, 3)
+    check(
+        answers,
+        lambda answers: answers.merged_weight(w, [(a, b, 2.0)]) - 2.0 / 3 * (b @ a),
+        w.clone(),
+        holds="W' - (alpha / rank) B A = W, up to rounding",
+        inputs={"w": w, "a": a, "b": b, "alpha": 2.0},
+        section="The mathematics",
+    )
+
+
+def test_merged_weight_is_rounded_once_and_keeps_the_type(answers):
+    w = 100 * numbers(6, 4, seed=2).bfloat16()
+    parts = [(numbers(rank, 4, seed=rank), 0.5 * numbers(6, rank, seed=9), float(rank)) for rank in (1, 2, 3, 5)]
+    total = w.double() + sum(b.double() @ a.double() for a, b, _ in parts)
+
     def run(answers):
-        w = W.clone()
-        answers.merged_weight(w, A, B, ALPHA)
-        return w
+        merged = answers.merged_weight(w, parts)
+        return {"type": str(merged.dtype), "merged": merged.float()}
 
     check(
         answers,
         run,
-        W.clone(),
-        holds="w is the same matrix before and after the call",
-        inputs=GIVEN,
-        section="Exercises",
-        likely="w is changed in place",
+        {"type": "torch.bfloat16", "merged": total.bfloat16().float()},
+        holds="the sum is made in float32 and rounded once, to the type of w",
+        inputs={"w": "(6, 4) in bfloat16", "updates": "four, of rank 1, 2, 3 and 5"},
+        section="What people get wrong",
         tolerance=0,
     )
 
 
-def test_merged_weight_can_be_undone_by_subtracting(answers):
-    x, w, a, b = random_case(6, 4, 3)
+def predicted(answers, model, expected, holds, **inputs):
     check(
         answers,
-        lambda answers: answers.merged_weight(w.clone(), a, b, 2.0) - 2.0 / 3 * (b @ a),
-        w,
-        holds="W' - (alpha / rank) B A = W, up to rounding",
-        inputs={"w": w, "a": a, "b": b, "alpha": 2.0},
+        lambda answers: answers.TRAINED_NUMBERS[model],
+        expected,
+        holds=holds,
+        inputs=inputs,
         section="The mathematics",
-        likely="something else than the update was added",
+        tolerance=0,
+        secret=True,
     )
 
 
 def test_trained_numbers_of_roberta(answers):
-    check(
-        answers,
-        lambda answers: answers.TRAINED_NUMBERS["RoBERTa-base"],
-        294_912,
-        holds="12 layers, two matrices each, rank (in + out) numbers for a matrix",
-        inputs={"layers": 12, "width": 768, "rank": 8, "matrices": "query, value"},
-        section="The mathematics",
-        likely="matrices are missing, or some are counted that LoRA does not train",
-        tolerance=0,
-    )
+    sizes = [(768, 768), (768, 768), (768, 3072), (3072, 768)]
+    expected = 12 * sum(6 * inputs + 6 * outputs for inputs, outputs in sizes)
+    holds = "12 layers, four matrices each, rank (in + out) numbers for a matrix"
+    predicted(answers, "RoBERTa-base", expected, holds, layers=12, rank=6, matrices="query, value, up, down")
 
 
-def test_trained_numbers_of_gpt_2(answers):
-    check(
-        answers,
-        lambda answers: answers.TRAINED_NUMBERS["GPT-2 medium"],
-        393_216,
-        holds="24 layers, two matrices each, rank (in + out) numbers for a matrix",
-        inputs={"layers": 24, "width": 1024, "rank": 4, "matrices": "query, value"},
-        section="The mathematics",
-        likely="matrices are missing, or some are counted that LoRA does not train",
-        tolerance=0,
-    )
+def test_trained_numbers_of_gpt_3(answers):
+    expected = sum(2 * 3 * 12288 for _ in range(3 * 96))
+    holds = "96 layers, three matrices each, rank (in + out) numbers for a matrix"
+    predicted(answers, "GPT-3", expected, holds, layers=96, rank=3, matrices="key, value, output")
 
 
 def test_trained_numbers_of_our_base_are_those_of_the_real_model(answers):
-    model, method = load("t5-0.8m"), LoRA(rank=6, alpha=12, targets=("value", "down"))
-    method.attach(model)
-    check(
-        answers,
-        lambda answers: answers.TRAINED_NUMBERS["t5-0.8m"],
-        sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
-        holds="every value and every down matrix, rank (in + out) numbers for a matrix",
-        inputs={"base": "t5-0.8m", "width": 88, "feed-forward width": 112, "rank": 6, "matrices": "value, down"},
-        section="The mathematics",
-        likely="matrices are missing, or some are counted that LoRA does not train",
-        tolerance=0,
+    config = EncoderDecoderConfig(  # the sizes of t5-0.8m; its vocabulary does not count here
+        9, hidden_size=88, heads=4, head_size=22, feed_forward_size=112, encoder_layers=3, decoder_layers=3
     )
+    model = EncoderDecoder(config)
+    LoRA(rank=5, alpha=8).attach(model)
+    expected = sum(weight.numel() for weight in model.decoder.parameters() if weight.requires_grad)
+    holds = "every matrix of attention and of feed-forward in the decoder has rank (in + out) numbers"
+    predicted(answers, "t5-0.8m", expected, holds, width=88, inner=112, rank=5)
 
 
-def states_of(layer, read) -> dict:
-    """What `read(layer)` gives at first and after each of CALLS, by the calls up to there."""
-    outputs, done = {"the start": read(layer)}, []
-    for call in CALLS:
-        getattr(layer, call.split()[0])(*PAIRS.get(call, ()))
-        done.append(call)
-        outputs[", ".join(done)] = read(layer)
-    return outputs
+ORDERS = {
+    "merged, unmerged, and that again": ("", "merge", "merge", "unmerge", "unmerge", "merge", "unmerge"),
+    "trained between two merges": ("", "merge", "unmerge", "train", "merge", "unmerge"),
+    "trained while merged": ("merge", "train", "", "unmerge", "merge", "train", "merge", "unmerge", "train", ""),
+}
 
 
-def expected_states(of_pair, of_merged) -> dict:
-    """The same of a right layer: what `of_pair` gives for the factors in force, or `of_merged` for the flag."""
-    pair, merged, outputs, done = (A, B), False, {}, []
-    for call in ("", *CALLS):
-        pair = PAIRS.get(call, pair)
-        merged = {"merge": True, "unmerge": False}.get(call, merged)
-        done += [call] if call else []
-        outputs[", ".join(done) or "the start"] = of_merged(merged) if of_pair is None else of_pair(*pair)
-    return outputs
+def states_of(layer, calls, a, b):
+    """The outputs after every call, and the weight wherever the layer is not merged."""
+    found = {}
+    for number, call in enumerate(calls, 1):
+        if call == "train":
+            a.mul_(0.5), b.add_(1.0)
+        elif call:
+            getattr(layer, call)()
+        after = f"{number}. {call or 'nothing'}"
+        found[f"y after {after}"] = layer(X)
+        if not layer.merged:
+            found[f"w after {after}"] = layer.w.clone()
+    return found
 
 
-def test_switchable_lora_gives_the_outputs_of_the_factors_given_last(answers):
-    check(
-        answers,
-        lambda answers: states_of(answers.SwitchableLoRA(W.clone(), A, B, ALPHA), lambda layer: layer(X)),
-        expected_states(lambda a, b: by_hand(X, W, a, b, ALPHA / len(a)), None),
-        holds="y = W x + (alpha / rank) B A x, merged or not, with the factors given last",
-        inputs=GIVEN | {"other a": OTHER_A, "other b": OTHER_B},
-        section="The mathematics",
-        likely="in one of the states w holds an update that is not that of the factors in force",
-    )
+class Exact:
+    """The layer by its law: it keeps w, and what it answers with."""
+
+    def __init__(self, a, b):
+        self.w, self.a, self.b, self.frozen, self.merged = W.clone(), a, b, None, False
+
+    def merge(self):
+        if not self.merged:
+            self.frozen, self.merged = (self.a.clone(), self.b.clone()), True
+
+    def unmerge(self):
+        self.merged = False
+
+    def __call__(self, x):
+        a, b = self.frozen if self.merged else (self.a, self.b)
+        return by_hand(x, self.w, a, b, ALPHA / 2)
 
 
-def test_switchable_lora_is_merged_and_unmerged_by_those_calls_alone(answers):
-    check(
-        answers,
-        lambda answers: states_of(answers.SwitchableLoRA(W.clone(), A, B, ALPHA), lambda layer: bool(layer.merged)),
-        expected_states(None, bool),
-        holds="`merged` is True from merge to unmerge, and load leaves it as it was",
-        inputs={"calls": CALLS},
-        section="Exercises",
-        likely="one of the calls sets `merged` to another value than it should, or forgets to set it",
-    )
+def switched(answers, order, holds):
+    def run(answers):
+        a, b = A.clone(), B.clone()
+        with_own = answers.SwitchableLoRA(W.clone(), a, b, ALPHA)
+        return states_of(with_own, ORDERS[order], a, b)
+
+    a, b = A.clone(), B.clone()
+    expected = states_of(Exact(a, b), ORDERS[order], a, b)
+    calls = [call or "nothing" for call in ORDERS[order]]
+    check(answers, run, expected, holds=holds, inputs={**GIVEN, "calls": ", ".join(calls)}, section="The code")
 
 
-def test_switchable_lora_has_a_copy_of_its_own(answers):
+def test_switchable_lora_gives_the_same_outputs_in_every_state(answers):
+    switched(answers, "merged, unmerged, and that again", "y = W x + (alpha / rank) B A x, however often it is merged")
+
+
+def test_switchable_lora_may_be_trained_between_two_merges(answers):
+    switched(answers, "trained between two merges", "unmerged, it answers with a and b as they are now")
+
+
+def test_switchable_lora_may_be_trained_while_it_is_merged(answers):
+    switched(answers, "trained while merged", "unmerged, w is what it was at first, whatever a and b have become")
+
+
+def test_switchable_lora_moves_the_weight_itself(answers):
     def run(answers):
         w = W.clone()
-        answers.SwitchableLoRA(w, A, B, ALPHA).merge()
-        return w
+        layer = answers.SwitchableLoRA(w, A, B, ALPHA)
+        layer.merge()
+        return {"the layer's w once merged": layer.w.clone(), "the caller's w": w}
 
     check(
         answers,
         run,
-        W.clone(),
-        holds="the caller's w does not change when a layer is merged",
+        {"the layer's w once merged": by_hand(torch.eye(4), W, A, B, ALPHA / 2).T.contiguous(), "the caller's w": W},
+        holds="a merged layer has W + (alpha / rank) B A as its w, a copy of its own",
         inputs=GIVEN,
-        section="What people get wrong",
-        likely="the layer changes a weight that others may use",
-        tolerance=0,
+        section="The code",
     )
 
 
@@ -278,29 +303,41 @@ def transposed_where_it_fits(w, a, b, alpha):
     return w + (update.T if len(w) == w.shape[1] else update)
 
 
-MERGES = {
-    "the right one": lambda w, a, b, alpha: w + alpha / len(a) * (b @ a),
-    "one without alpha / rank": lambda w, a, b, alpha: w + b @ a,
-    "one with alpha alone": lambda w, a, b, alpha: w + alpha * (b @ a),
-    "one that divides by the input size": lambda w, a, b, alpha: w + alpha / a.shape[1] * (b @ a),
-    "one that subtracts": lambda w, a, b, alpha: w - alpha / len(a) * (b @ a),
-    "one that adds nothing": lambda w, a, b, alpha: w.clone(),
-    "one with the first direction only": lambda w, a, b, alpha: w + alpha / len(a) * torch.outer(b[:, 0], a[0]),
-    "one that transposes where w is square": transposed_where_it_fits,
-    "one that rounds to 16 bit": lambda w, a, b, alpha: (w + alpha / len(a) * (b @ a)).bfloat16().to(w.dtype),
-    "one that changes w in place": in_place,
+def by_columns(w, a, b, alpha):
+    """Right: one direction after another, and in another order of products."""
+    merged = w.clone()
+    for r in range(len(a)):
+        merged += torch.outer(b[:, r], alpha * a[r]) / len(a)
+    return merged
+
+
+RIGHT = {
+    "w + alpha / rank * (b @ a)": lambda w, a, b, alpha: w + alpha / len(a) * (b @ a),
+    "one direction after another": by_columns,
+    "torch.addmm": lambda w, a, b, alpha: torch.addmm(w, b, a, alpha=alpha / len(a)),
+}
+WRONG = {
+    "without alpha / rank": lambda w, a, b, alpha: w + b @ a,
+    "with alpha alone": lambda w, a, b, alpha: w + alpha * (b @ a),
+    "divided by the input size": lambda w, a, b, alpha: w + alpha / a.shape[1] * (b @ a),
+    "subtracted": lambda w, a, b, alpha: w - alpha / len(a) * (b @ a),
+    "nothing added": lambda w, a, b, alpha: w.clone(),
+    "the first direction only": lambda w, a, b, alpha: w + alpha / len(a) * torch.outer(b[:, 0], a[0]),
+    "transposed where w is square": transposed_where_it_fits,
+    "rounded to 16 bit": lambda w, a, b, alpha: (w + alpha / len(a) * (b @ a)).bfloat16().to(w.dtype),
+    "w changed in place": in_place,
+    "the update alone": lambda w, a, b, alpha: alpha / len(a) * (b @ a),
 }
 
 
 def test_check_merge_tells_right_from_wrong(answers):
-    check(
+    prove(
         answers,
-        lambda answers: {name: accepts(answers.check_merge, merge) for name, merge in MERGES.items()},
-        {name: name == "the right one" for name in MERGES},
-        holds="your test accepts the right merge and no wrong one (True: accepted)",
-        inputs={"merges": len(MERGES)},
+        "check_merge",
+        RIGHT,
+        WRONG,
+        holds="your test passes a right merge and fails for each wrong one",
         section="Exercises",
-        likely="some inputs hide a mistake: equal sizes, alpha = rank, rank 1, a zero factor, a wide tolerance",
     )
 
 
@@ -313,7 +350,7 @@ def test_stabilised_output_divides_by_the_root_of_the_rank(answers):
         holds="y = W x + (alpha / sqrt(rank)) B A x",
         inputs={"x": x, "w": w, "a": a, "b": b, "alpha": 6.0},
         section="What people get wrong",
-        likely="another factor stands before B A x",
+        trained=("a", "b"),
     )
 
 
@@ -330,5 +367,4 @@ def test_stabilised_output_is_that_of_the_real_layer(answers):
         holds="the same outputs as minipeft's RSLoRA with these weights",
         inputs={"x": x, "w": w, "a": a, "b": b, "alpha": 5.0},
         section="What people get wrong",
-        likely="another factor stands before B A x",
     )

@@ -15,12 +15,12 @@ from torch import Tensor
 from minipeft.quantization.blockwise import dequantize, quantize  # noqa: F401  (for the last exercises)
 
 
-def nf4_levels() -> Tensor:
-    """Implement: the 16 levels of NF4 in rising order, (16,) float32.
+def nf4_levels(bits: int = 4) -> Tensor:
+    """Implement: the levels of NF4, and of its brothers with 2 to 8 bits: 2^bits of them in rising order, float32.
 
-    Seven quantiles below zero, zero, and eight above it, over the largest. On each side the probabilities are evenly
-    spaced from 0.5 (which gives the zero, and counts once) to the outermost one, the mean of 1 - 1/30 and 1 - 1/32.
-    The quantile of a probability p is torch.special.ndtri(p).
+    With n = 2^bits, there are n/2 - 1 quantiles below zero, zero, and n/2 above it, over the largest: 7, 1 and 8 for
+    NF4. On each side the probabilities are evenly spaced from 0.5 (which gives the zero, and counts once) to the
+    outermost one, the mean of 1 - 1/(2n - 2) and 1 - 1/(2n). The quantile of a probability p is torch.special.ndtri(p).
     """
     raise NotImplementedError
 
@@ -30,22 +30,23 @@ def quantize_blocks(values: Tensor, levels: Tensor, block_size: int) -> tuple[Te
 
     levels: (k,) in rising order. A block is `block_size` numbers that follow one another; the last one may be shorter.
     code_i is the index of the level nearest to w_i / absmax of its block. A block of zeros has absmax 0, and its codes
-    are those of the level 0.
+    are those of the level 0. `values` stays as it is.
     """
     raise NotImplementedError
 
 
 def pack(codes: Tensor) -> Tensor:
-    """Repair: (n,) codes from 0 to 15 as (n / 2, rounded up) bytes, uint8.
+    """Repair: (n,) codes from 0 to 15, any whole type, as (n / 2, rounded up) bytes, uint8, in the order of llama.cpp.
 
-    The first code of each two goes into the high half of the byte. With an odd n half a byte is left over: it gets
-    code 7, which is the level 0.
+    The first code of each two neighbours goes into the low half of their byte, the second into the high half. With an
+    odd n half a byte is left over: it gets code 7, which is the level 0. `codes` stays as it is.
     """
     raise NotImplementedError  # remove this line, then find the mistake below
     codes = codes.to(torch.uint8)
     if len(codes) % 2:
         codes = torch.cat([codes, codes.new_tensor([7])])
-    return codes[::2] << 4 + codes[1::2]
+    low, high = codes.view(2, -1)
+    return low + 16 * high
 
 
 def qlora_output(x: Tensor, codes: Tensor, absmax: Tensor, A: Tensor, B: Tensor, alpha: float) -> Tensor:
@@ -59,7 +60,7 @@ def qlora_output(x: Tensor, codes: Tensor, absmax: Tensor, A: Tensor, B: Tensor,
 
 
 def check_round_trip(round_trip: Callable[[Tensor, int], Tensor]) -> None:
-    """Prove: raise AssertionError unless `round_trip` keeps the laws of NF4; return where it does.
+    """Prove: raise AssertionError unless `round_trip` keeps the laws of NF4; return nothing where it does.
 
     round_trip(values, block_size) takes (n,) numbers and gives (n,): what is left of them after they were quantized
     and dequantised. The laws, for any numbers: none is farther off than half the widest gap between levels (-1 and

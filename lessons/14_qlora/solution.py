@@ -10,11 +10,12 @@ from minipeft.quantization.blockwise import dequantize, quantize
 LAYERS, WIDTH, INNER, VOCABULARY, RANK = 32, 4096, 11008, 32000, 64
 
 
-def nf4_levels() -> Tensor:
-    """The 16 levels in rising order, (16,) float32."""
-    outermost = ((1 - 1 / 30) + (1 - 1 / 32)) / 2
-    above = torch.linspace(0.5, outermost, 9, dtype=torch.float64)[1:]  # (8,) probabilities
-    below = torch.linspace(0.5, outermost, 8, dtype=torch.float64)[1:]  # (7,)
+def nf4_levels(bits: int = 4) -> Tensor:
+    """The levels in rising order, (2^bits,) float32."""
+    count = 2**bits
+    outermost = 1 - (1 / (2 * count - 2) + 1 / (2 * count)) / 2
+    above = torch.linspace(0.5, outermost, count // 2 + 1, dtype=torch.float64)[1:]  # probabilities
+    below = torch.linspace(0.5, outermost, count // 2, dtype=torch.float64)[1:]
     zero = torch.zeros(1, dtype=torch.float64)
     levels = torch.cat([-torch.special.ndtri(below), zero, torch.special.ndtri(above)])
     levels = levels.sort().values
@@ -38,7 +39,8 @@ def pack(codes: Tensor) -> Tensor:
     codes = codes.to(torch.uint8)
     if len(codes) % 2:
         codes = torch.cat([codes, codes.new_tensor([7])])
-    return codes[::2] << 4 | codes[1::2]
+    low, high = codes.view(-1, 2).unbind(1)
+    return low + 16 * high
 
 
 def qlora_output(x: Tensor, codes: Tensor, absmax: Tensor, A: Tensor, B: Tensor, alpha: float) -> Tensor:

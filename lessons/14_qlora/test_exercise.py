@@ -1,9 +1,12 @@
 """The tests of chapter 14: levels, blocks, bytes, the product in the right precision, and what a merge costs."""
 
+import statistics
+
 import torch
 from torch import nn
 
-from minipeft.course.checks import accepts, check
+from minipeft.course.checks import check
+from minipeft.course.provers import prove
 from minipeft.quantization.blockwise import dequantize, quantize, scale_to_one
 from minipeft.quantization.data_types import LEVELS
 from minipeft.quantization.linear import QuantizedLinear
@@ -25,27 +28,48 @@ def test_nf4_levels_are_the_published_table(answers):
         lambda answers: answers.nf4_levels(),
         PUBLISHED,
         holds="level = Phi^-1(p) / Phi^-1(outermost), with 7 levels below 0 and 8 above",
-        inputs={"outermost": 0.9677083},
+        inputs={"bits": 4},
         section="The mathematics",
-        likely="the probabilities are spaced otherwise",
         tolerance=1e-6,
     )
 
 
 def test_nf4_levels_hold_zero_and_both_ends_exactly(answers):
     def ends(answers):
-        levels = answers.nf4_levels()
-        return [len(levels), float(levels.min()), float(levels.abs().min()), float(levels.max())]
+        found = [answers.nf4_levels(bits).float() for bits in (3, 4, 6)]
+        return [[len(levels), float(levels[0]), float(levels.abs().min()), float(levels[-1])] for levels in found]
 
     check(
         answers,
         ends,
-        [16, -1.0, 0.0, 1.0],
-        holds="16 levels, of which the lowest is -1, one is 0 and the highest is 1",
-        inputs={},
+        [[8, -1.0, 0.0, 1.0], [16, -1.0, 0.0, 1.0], [64, -1.0, 0.0, 1.0]],
+        holds="2^bits levels, of which the first is -1, one is 0 and the last is 1",
+        inputs={"bits": [3, 4, 6]},
         section="The mathematics",
-        likely="a level is missing or stands twice",
         tolerance=0,
+    )
+
+
+def quantiles(bits):
+    """The levels by the definition, with Python's own quantile function."""
+    count = 2**bits
+    outermost = statistics.mean([1 - 1 / (2 * count - 2), 1 - 1 / (2 * count)])
+    largest, levels = statistics.NormalDist().inv_cdf(outermost), [0.0]
+    for sign, steps in ((-1, count // 2 - 1), (1, count // 2)):
+        points = [0.5 + (outermost - 0.5) * step / steps for step in range(1, steps + 1)]
+        levels += [sign * statistics.NormalDist().inv_cdf(point) / largest for point in points]
+    return torch.tensor(sorted(levels))
+
+
+def test_nf4_levels_of_other_widths_are_the_quantiles_of_pythons_own_function(answers):
+    check(
+        answers,
+        lambda answers: [answers.nf4_levels(bits) for bits in (2, 3, 5)],
+        [quantiles(bits) for bits in (2, 3, 5)],
+        holds="level = Phi^-1(p) / Phi^-1(outermost), with n / 2 - 1 levels below 0 and n / 2 above, n = 2^bits",
+        inputs={"bits": [2, 3, 5]},
+        section="The mathematics",
+        tolerance=1e-6,
     )
 
 
@@ -58,7 +82,6 @@ def test_quantize_blocks_gives_the_numbers_worked_by_hand(answers):
         holds="code = index of the level nearest to w / absmax of its block",
         inputs={"values": values.tolist(), "levels": FIVE.tolist(), "block_size": 4},
         section="The mathematics",
-        likely="absmax is the largest size in the block, whatever its sign",
     )
 
 
@@ -78,7 +101,6 @@ def test_quantize_blocks_takes_the_nearest_level_written_as_loops(answers):
         holds="code = index of the level nearest to w / absmax of its block",
         inputs={"values": values, "levels": levels, "block_size": 64},
         section="The mathematics",
-        likely="another level than the nearest one is taken",
     )
 
 
@@ -91,7 +113,6 @@ def test_quantize_blocks_keeps_a_block_of_zeros(answers):
         holds="a block of zeros has absmax 0, and its codes are those of the level 0",
         inputs={"values": values.tolist(), "levels": FIVE.tolist(), "block_size": 3},
         section="The mathematics",
-        likely="0 / 0 is no number",
     )
 
 
@@ -106,20 +127,19 @@ def test_quantize_blocks_agrees_with_the_library(answers):
         holds="codes and absmax are those of minipeft.quantization.blockwise.quantize",
         inputs={"values": values.view(-1), "levels": levels, "block_size": 64},
         section="The code",
-        likely="another level than the nearest one is taken",
     )
 
 
-def test_pack_puts_the_first_code_into_the_high_half(answers):
-    codes = torch.tensor([1, 2, 15, 0, 7, 9, 0, 13])
+def test_pack_puts_the_first_code_into_the_low_half(answers):
+    codes = torch.tensor([1, 2, 15, 0, 7, 9, 0, 13, 2, 2])
     check(
         answers,
         lambda answers: answers.pack(codes),
-        torch.tensor([0x12, 0xF0, 0x79, 0x0D]),
-        holds="byte = 16 * first code + second code",
+        torch.tensor([0x21, 0x0F, 0x97, 0xD0, 0x22]),
+        holds="byte = first code + 16 * second code",
         inputs={"codes": codes.tolist()},
         section="The code",
-        likely="the two halves of a byte got mixed",
+        tolerance=0,
     )
 
 
@@ -128,44 +148,44 @@ def test_pack_fills_the_half_byte_left_over_with_the_code_of_zero(answers):
     check(
         answers,
         lambda answers: answers.pack(codes),
-        torch.tensor([0x3E, 0x57]),
-        holds="with an odd number of codes, the last low half is 7, the level 0",
+        torch.tensor([0xE3, 0x75]),
+        holds="with an odd number of codes, the last high half is 7, the level 0",
         inputs={"codes": codes.tolist()},
         section="The code",
-        likely="the last code is lost, or what stands beside it is no zero",
+        tolerance=0,
     )
 
 
 def test_pack_takes_one_byte_for_two_codes(answers):
     def size(answers):
         packed = answers.pack(torch.arange(16))
-        return packed.numel() * packed.element_size()
+        return {"bytes": packed.numel() * packed.element_size(), "type": str(packed.dtype)}
 
     check(
         answers,
         size,
-        8,
+        {"bytes": 8, "type": "torch.uint8"},
         holds="16 codes take 8 bytes",
         inputs={"codes": list(range(16))},
         section="The code",
-        likely="the result is of a type with more than 8 bits",
         tolerance=0,
     )
 
 
-def test_pack_agrees_with_the_library(answers):
+def test_pack_is_the_librarys_with_the_halves_exchanged(answers):
     values = random(5, 13, seed=3)
     scaled, _ = scale_to_one(values.view(-1), 64)
     levels = LEVELS["nf4"]()
     codes = torch.bucketize(scaled, (levels[1:] + levels[:-1]) / 2)
+    packed = quantize(values)[0]
     check(
         answers,
         lambda answers: answers.pack(codes),
-        quantize(values)[0],
-        holds="the bytes are those of minipeft.quantization.blockwise.quantize",
+        packed >> 4 | packed << 4,
+        holds="the bytes are those of minipeft.quantization.blockwise.quantize, high and low half exchanged",
         inputs={"codes": codes},
         section="The code",
-        likely="the two halves of a byte got mixed",
+        tolerance=0,
     )
 
 
@@ -201,8 +221,8 @@ def test_qlora_output_is_the_quantized_weights_and_the_scaled_update(answers):
         holds="y = W_q x + (alpha / rank) * B A x",
         inputs=qlora_inputs(x, codes, absmax, A, B),
         section="The mathematics",
-        likely="a factor or a part of the sum is missing",
         tolerance=1e-4,
+        trained=("x", "A", "B"),
     )
 
 
@@ -228,7 +248,6 @@ def test_qlora_output_lets_gradients_reach_x_and_both_factors(answers):
         holds="gradients: G (W_q + s B A) for x, s (G B)^T x for A, s G^T (x A^T) for B, where s = alpha / rank",
         inputs=qlora_inputs(x, codes, absmax, A, B),
         section="The mathematics",
-        likely="the graph is cut somewhere between the inputs and the output",
         tolerance=1e-4,
     )
 
@@ -242,7 +261,6 @@ def test_qlora_output_computes_in_the_type_of_x(answers):
         holds="4 bits are how W is kept; the product is computed in the type of x",
         inputs=qlora_inputs(*inputs),
         section="The code",
-        likely="W_q is written out in float32 whatever x is",
     )
 
 
@@ -284,65 +302,36 @@ NF4 = LEVELS["nf4"]()
 NO_ZERO = torch.special.ndtri(torch.linspace(1 - 0.9677083, 0.9677083, 16, dtype=torch.float64)).float()
 
 
-def refusing(implementation, what):
-    """What `check` is told about an implementation that must be refused."""
-    return {
-        "run": lambda answers: accepts(answers.check_round_trip, implementation),
-        "expected": False,
-        "holds": f"the check refuses a round trip that {what}",
-        "inputs": {"implementation": what},
-        "section": "The mathematics",
-        "likely": "a law is not tested, or only on numbers for which even this keeps it",
-    }
+def in_double(values, block_size):
+    """Right: computed in float64, of two levels equally near the upper one."""
+    return -round_trip_with(-NF4.double().flip(0))(-values.double(), block_size).to(values.dtype)
 
 
-def test_check_round_trip_accepts_the_library(answers):
-    check(
+loop = round_trip_with(NF4)
+RIGHT = {"the library's": library, "a loop over blocks": loop, "float64 within": in_double}
+WRONG = {
+    "one absmax for all blocks": one_scale,
+    "no level 0": round_trip_with(NO_ZERO / NO_ZERO[-1]),
+    "the level below, not the nearest": round_trip_with(NF4, nearest=False),
+    "the largest number, not the largest size": round_trip_with(NF4, lambda block: block.max()),
+    "cut off at 90% of the absmax": round_trip_with(NF4, lambda block: 0.9 * block.abs().max()),
+    "a shorter last block is lost": without_the_rest,
+    "the two codes of a byte exchanged": exchanged,
+    "the input given back": lambda values, block_size: values,
+    "everything a thousandth smaller": lambda values, block_size: 0.999 * library(values, block_size),
+    "always 0": lambda values, block_size: 0 * values,
+}
+
+
+def test_check_round_trip_tells_right_from_wrong(answers):
+    prove(
         answers,
-        lambda answers: [accepts(answers.check_round_trip, right) for right in (library, round_trip_with(NF4))],
-        [True, True],
-        holds="the check accepts what is right: the library's NF4, and one written with a loop over blocks",
-        inputs={"implementation": "right"},
+        "check_round_trip",
+        RIGHT,
+        WRONG,
+        holds="your test passes a right round trip and fails for each wrong one",
         section="The mathematics",
-        likely="more is asked than what holds: NF4 does lose something",
     )
-
-
-def test_check_round_trip_refuses_one_absmax_for_all_blocks(answers):
-    check(answers, **refusing(one_scale, "has one absmax for all blocks"))
-
-
-def test_check_round_trip_refuses_levels_without_a_zero(answers):
-    check(answers, **refusing(round_trip_with(NO_ZERO / NO_ZERO[-1]), "has no level 0"))
-
-
-def test_check_round_trip_refuses_the_level_below(answers):
-    check(answers, **refusing(round_trip_with(NF4, nearest=False), "takes the level below, not the nearest"))
-
-
-def test_check_round_trip_refuses_the_largest_without_its_size(answers):
-    check(
-        answers,
-        **refusing(round_trip_with(NF4, lambda block: block.max()), "takes the largest number, not the largest size"),
-    )
-
-
-def test_check_round_trip_refuses_a_scale_that_clips(answers):
-    check(
-        answers, **refusing(round_trip_with(NF4, lambda block: 0.9 * block.abs().max()), "clips at 90% of the absmax")
-    )
-
-
-def test_check_round_trip_refuses_a_last_block_that_is_lost(answers):
-    check(answers, **refusing(without_the_rest, "loses a shorter last block"))
-
-
-def test_check_round_trip_refuses_neighbours_exchanged(answers):
-    check(answers, **refusing(exchanged, "exchanges the two codes of a byte"))
-
-
-def test_check_round_trip_refuses_what_does_nothing(answers):
-    check(answers, **refusing(lambda values, block_size: values, "gives back its input"))
 
 
 def llama_layers():
@@ -374,8 +363,8 @@ def test_nf4_bytes_are_those_of_the_real_layers(answers):
         holds="half a byte for each quantized number, 4 bytes for each block of 64, 2 bytes for each other number",
         inputs=SHAPE,
         section="The mathematics",
-        likely="a kind of number is forgotten or counted in the wrong unit",
         tolerance=0,
+        secret=True,
     )
 
 
@@ -387,8 +376,8 @@ def test_double_nf4_bytes_are_those_of_the_real_layers(answers):
         holds="1 byte for each block of 64, 4 for each 256 blocks, 4 for each matrix; the codes and the rest as before",
         inputs=SHAPE,
         section="The mathematics",
-        likely="a kind of number is forgotten or counted in the wrong unit",
         tolerance=0,
+        secret=True,
     )
 
 
@@ -401,8 +390,8 @@ def test_lora_state_bytes_count_weights_gradients_and_averages(answers):
         holds="rank * (in + out) numbers for each matrix; of each 4 bytes of weight, 4 of gradient, 8 of Adam",
         inputs={**SHAPE, "rank": 64},
         section="The mathematics",
-        likely="a matrix or a part of the 16 bytes is missing",
         tolerance=0,
+        secret=True,
     )
 
 
@@ -423,7 +412,6 @@ def test_merge_requantized_stores_the_sum(answers):
         holds="W_q + (alpha / rank) * B A is stored, with absmax numbers of its own",
         inputs={"codes": codes, "absmax": absmax, "A": A, "B": B, "alpha": 7.5},
         section="The mathematics",
-        likely="something else than the sum is stored",
     )
 
 
@@ -438,5 +426,4 @@ def test_merge_requantized_tells_the_error(answers):
         holds="error = |stored - sum| / |sum|, in Frobenius norms",
         inputs={"codes": codes, "absmax": absmax, "A": A, "B": B, "alpha": 7.5},
         section="The mathematics",
-        likely="the error is that of something else than the sum",
     )

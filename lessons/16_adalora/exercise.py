@@ -14,13 +14,15 @@ from torch import Tensor
 
 
 def importance_step(
-    weight: Tensor, gradient: Tensor, mean: Tensor, jumps: Tensor, beta1: float, beta2: float
+    weight: Tensor, gradients: Tensor, mean: Tensor, jumps: Tensor, beta1: float, beta2: float
 ) -> tuple[Tensor, Tensor]:
-    """Implement: one step of the two moving averages that a score is made of.
+    """Implement: one step of the two moving averages that a score is made of, where a batch came in several parts.
 
-    weight, gradient, mean, jumps: all of one shape; leave them as they are.
-    `mean` is the average of the sensitivity so far, `jumps` that of the uncertainty. Return both as they are after this
-    step, new tensors of the same shape: (mean, jumps).
+    weight, mean, jumps: all of one shape. gradients: (parts, *that shape), what each part of the batch gave. Leave all
+    of them as they are. `mean` is the average of the sensitivity so far, `jumps` that of the uncertainty. With parts,
+    the sensitivity of the step is the mean of their sensitivities (not that of their mean gradient), and its
+    uncertainty is how far the parts' sensitivities are from the new average, again on average. Return both averages as
+    they are after this step, new tensors of the same shape: (mean, jumps).
     """
     raise NotImplementedError
 
@@ -45,11 +47,13 @@ def budget(done: int, total: int, first: int, last: int, warmup: float, final: f
 
 
 def keep_best(scores: list[Tensor], budget: int) -> list[Tensor]:
-    """Implement: which triplets keep their lam, the `budget` best of all layers together.
+    """Implement: which triplets keep their lam, where no layer may lose its last one.
 
-    scores: one tensor (rank,) for each layer; ranks may differ. Return one mask (rank,) of bool for each layer, with
-    exactly `budget` times True in all of them together. Among equal scores the earlier layer goes first, and in a layer
-    the earlier triplet: sort with stable=True, as topk and a plain argsort promise no order of equals.
+    scores: one tensor (rank,) for each layer; ranks may differ, and scores may be negative. Every layer keeps its best
+    triplet. The places left go to the best of all others together. Return one mask (rank,) of bool for each layer, with
+    exactly `budget` times True in all of them together; len(scores) <= budget <= number of triplets. Among equal scores
+    the earlier layer goes first, and in a layer the earlier triplet (topk and a plain argsort promise no order of
+    equals; sort with stable=True does).
     """
     raise NotImplementedError
 
@@ -65,7 +69,7 @@ def orthogonality_penalty(p: Tensor, q: Tensor) -> Tensor:
     return (gram_p - identity_p).square().sum() + (gram_q - identity_q).square().sum()
 
 
-# Predict: AdaLoRA(rank=8, target_rank=5) on t5-0.8m, which has 36 matrices of (88, 88) in its attentions and 18 of
+# Predict: AdaLoRA(rank=7, target_rank=4) on t5-0.8m, which has 36 matrices of (88, 88) in its attentions and 18 of
 # (112, 88) or (88, 112) in its feed-forward layers. 600 steps, warmup=0.1, final=0.3, float32. Whole numbers, or
 # arithmetic.
 COUNTS = {
@@ -75,9 +79,9 @@ COUNTS = {
     "triplets_at_first": ...,
     # Triplets in the whole model after the last pruning.
     "triplets_at_last": ...,
-    # Triplets that the schedule allows after 240 steps.
-    "triplets_after_240_steps": ...,
-    # Parameters in the file, if at the end every attention matrix has 4 triplets and every feed-forward matrix 7.
+    # Triplets that the schedule allows after 300 steps.
+    "triplets_after_300_steps": ...,
+    # Parameters in the file, if at the end every attention matrix has 3 triplets and every feed-forward matrix 6.
     "stored": ...,
     # Bytes of the two moving averages while training: float32, one of each kind for every trained parameter.
     "importance_bytes": ...,
@@ -85,11 +89,11 @@ COUNTS = {
 
 
 def check_prune(prune: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]) -> None:
-    """Prove: raise AssertionError where `prune` is wrong, return where it is right.
+    """Prove: raise AssertionError where `prune` is wrong, return nothing where it is right.
 
     prune(p, lam, q, kept) -> (p, lam, q), with p: (out, rank), lam: (rank,), q: (rank, in) and
     kept: (rank,) bool. It may work in place or return new tensors, as it likes. It has to keep two laws:
     1. The update P diag(lam) Q afterwards is that of the kept triplets alone, as they were.
-    2. All vectors are still there, bit for bit, so that a pruned triplet can come back.
+    2. All vectors are still there, bit for bit and in their places, so that a pruned triplet can come back.
     """
     raise NotImplementedError

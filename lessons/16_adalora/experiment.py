@@ -1,7 +1,8 @@
 """Where AdaLoRA puts its ranks, and whether that pays: `python lessons/16_adalora/experiment.py`.
 
-A race at equal budgets, with AdaLoRA's penalty averaged and summed. Then the same training with one thing changed: the
-triplets that stay are chosen evenly, or by chance, or there is no penalty.
+Two races at equal budgets, of one rank and of four for each matrix; in the first AdaLoRA's penalty is averaged and
+summed. Then the same training with one thing changed: the triplets that stay are chosen evenly, or by chance, or there
+is no penalty.
 """
 
 import argparse
@@ -26,10 +27,14 @@ from minipeft.training.evaluating import evaluate
 from minipeft.training.trainer import fine_tune
 
 MODEL, TASK, STEPS = "t5-0.8m", "sentiment", 200
-ROWS = [  # a third of the triplets stay, as in the script that came with the paper
+ONE = [  # a third of the triplets stay, as in the script that came with the paper
     "lora1=lora:rank=1:alpha=2",
     "adalora1=adalora:rank=3:target_rank=1:alpha=6",
     "summed1=adalora:rank=3:target_rank=1:alpha=6:averaged=false",
+]
+FOUR = [  # two thirds stay, as the paper says
+    "lora4=lora:rank=4:alpha=8",
+    "adalora4=adalora:rank=6:target_rank=4:alpha=12",
 ]
 WAYS = ("scores", "evenly", "chance", "without")  # the choice as it is, two others; as it is, without penalty
 GROUPS = {  # the matrices in six bands, by what their paths hold
@@ -43,12 +48,13 @@ GROUPS = {  # the matrices in six bands, by what their paths hold
 
 
 def runs(args: argparse.Namespace) -> dict:
-    one = race("one", ROWS, MODEL, TASK, args, STEPS)
+    one = race("one", ONE, MODEL, TASK, args, STEPS)
     rate = one["learning_rates"]["adalora1"]
     found = {"one": one, "ways": {way: [] for way in WAYS}}
     for way, seed in product(WAYS, range(args.seeds)):
         found["ways"][way].append(kept(args, f"{way}-{rate}-seed{seed}", partial(watched, args, way, seed, rate)))
-    penalized = [("one", "adalora1"), ("one", "summed1")]
+    found["four"] = race("four", FOUR, MODEL, TASK, args, STEPS)
+    penalized = [("one", "adalora1"), ("one", "summed1"), ("four", "adalora4")]
     found["ranks"] = {row: ranks(args, folder, row) for folder, row in penalized}
     found["gaps"] = {row: list(map(gap, adapters(args, folder, row))) for folder, row in penalized}
     return found
@@ -101,7 +107,7 @@ class ByChance(Importance):
 def watched(args: argparse.Namespace, way: str, seed: int, rate: float | None) -> dict:
     """One run of adalora1, in one of WAYS: scores on test, the gap of its lam, and what each pruning did."""
     base = RunSpec("", MODEL, TASK, "", steps=STEPS, device=args.device)
-    entry = ROWS[1] + ":orthogonality=0" * (way == "without")
+    entry = ONE[1] + ":orthogonality=0" * (way == "without")
     spec = replace(with_seed(entry_specs(base, [entry])[0], seed), learning_rate=rate)
     if args.quick:
         spec = replace(spec, **QUICK)

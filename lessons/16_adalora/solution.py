@@ -5,12 +5,12 @@ from torch import Tensor
 
 
 def importance_step(
-    weight: Tensor, gradient: Tensor, mean: Tensor, jumps: Tensor, beta1: float, beta2: float
+    weight: Tensor, gradients: Tensor, mean: Tensor, jumps: Tensor, beta1: float, beta2: float
 ) -> tuple[Tensor, Tensor]:
-    """The moving averages of sensitivity (mean) and uncertainty (jumps) after one more step."""
-    now = (weight * gradient).abs()
-    new_mean = beta1 * mean + (1 - beta1) * now
-    new_jumps = beta2 * jumps + (1 - beta2) * (now - new_mean).abs()
+    """The moving averages of sensitivity (mean) and uncertainty (jumps) after one more step in parts."""
+    parts = (weight * gradients).abs()  # (parts, *shape)
+    new_mean = beta1 * mean + (1 - beta1) * parts.mean(0)
+    new_jumps = beta2 * jumps + (1 - beta2) * (parts - new_mean).abs().mean(0)
     return new_mean, new_jumps
 
 
@@ -31,11 +31,21 @@ def budget(done: int, total: int, first: int, last: int, warmup: float, final: f
 
 
 def keep_best(scores: list[Tensor], budget: int) -> list[Tensor]:
-    """Masks, (rank,) bool each: True for the `budget` best triplets of all layers together."""
-    order = torch.cat(scores).argsort(descending=True, stable=True)
-    kept = torch.zeros(len(order), dtype=torch.bool)
-    kept[order[:budget]] = True
-    return list(kept.split([len(layer) for layer in scores]))
+    """Masks, (rank,) bool each: the best triplet of every layer, then the best of all others, `budget` in all."""
+    layer_of = [number for number, layer in enumerate(scores) for _ in layer]  # of each triplet
+    order = torch.cat(scores).argsort(descending=True, stable=True).tolist()
+    firsts = {}
+    for place in order:
+        firsts.setdefault(layer_of[place], place)
+    rest = [place for place in order if place not in firsts.values()]
+    chosen = {*firsts.values(), *rest[: budget - len(firsts)]}
+    kept = [place in chosen for place in range(len(order))]
+    return [torch.tensor(kept[start : start + len(layer)]) for layer, start in zip(scores, starts(scores), strict=True)]
+
+
+def starts(scores: list[Tensor]) -> list[int]:
+    """The place of each layer's first triplet among all."""
+    return [sum(map(len, scores[:number])) for number in range(len(scores))]
 
 
 def orthogonality_penalty(p: Tensor, q: Tensor) -> Tensor:
@@ -47,12 +57,12 @@ def orthogonality_penalty(p: Tensor, q: Tensor) -> Tensor:
 
 ATTENTION, FEED_FORWARD = 36, 18  # matrices: (88, 88); (112, 88) or (88, 112)
 COUNTS = {
-    "trained": 8 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1)),
-    "triplets_at_first": (ATTENTION + FEED_FORWARD) * 8,
-    "triplets_at_last": (ATTENTION + FEED_FORWARD) * 5,
-    "triplets_after_240_steps": 270 + 162 // 2**3,
-    "stored": 4 * ATTENTION * (88 + 88) + 7 * FEED_FORWARD * (112 + 88) + 8 * (ATTENTION + FEED_FORWARD),
-    "importance_bytes": 2 * 4 * 8 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1)),
+    "trained": 7 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1)),
+    "triplets_at_first": (ATTENTION + FEED_FORWARD) * 7,
+    "triplets_at_last": (ATTENTION + FEED_FORWARD) * 4,
+    "triplets_after_300_steps": 216 + 162 // 3**3,
+    "stored": 3 * ATTENTION * (88 + 88) + 6 * FEED_FORWARD * (112 + 88) + 7 * (ATTENTION + FEED_FORWARD),
+    "importance_bytes": 2 * 4 * 7 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1)),
 }
 
 

@@ -15,12 +15,14 @@ experiment = beside(__file__)
 LABELS = {
     "lora1": "LoRA, rank 1",
     "adalora1": "AdaLoRA, rank 3 to 1 on average",
+    "lora4": "LoRA, rank 4",
+    "adalora4": "AdaLoRA, rank 6 to 4 on average",
     "summed1": "summed",
     "scores": "by their scores, as AdaLoRA does",
     "evenly": "the best one of every matrix",
     "chance": "by chance",
 }
-PENALTIES = {"adalora1": "penalty averaged", "summed1": "penalty summed"}
+COLUMNS = {"adalora1": "3 to 1", "summed1": "3 to 1, penalty summed", "adalora4": "6 to 4"}
 CONTRASTS = {
     "feed-forward minus attention": ("feed_forward", "attention"),
     "last layers minus first": ("blocks.2.", "blocks.0."),
@@ -30,8 +32,8 @@ HARD = ("unseen", "nested")  # the slices that no pretraining text has, and on w
 
 
 def summary(measured: dict) -> Summary:
-    rows = by_row(measured["one"])
-    rates = measured["one"]["learning_rates"]
+    rows = by_row(measured["one"]) | by_row(measured["four"])
+    rates = measured["one"]["learning_rates"] | measured["four"]["learning_rates"]
     parts = {
         "budgets": budgets(rows, rates),
         "penalties": penalties(rows, rates, measured["gaps"], measured["ways"]),
@@ -59,7 +61,7 @@ def row_numbers(name: str, row: dict, rate: float | None) -> dict[str, float]:
 def budgets(rows: dict, rates: dict) -> tuple[dict, dict]:
     """LoRA and AdaLoRA with as many triplets in the end."""
     cells, numbers = [], {}
-    for name in ("lora1", "adalora1"):
+    for name in ("lora1", "adalora1", "lora4", "adalora4"):
         row, other = rows[name], rows[name.replace("adalora", "lora")]
         ahead = [apart(row["scores"], other["scores"]), apart(on_slice(row, "unseen"), on_slice(other, "unseen"))]
         counts = [f"{trained(row):,}", f"{stored(row):,}", f"{rates[name] or 0:g}"]
@@ -67,7 +69,8 @@ def budgets(rows: dict, rates: dict) -> tuple[dict, dict]:
         cells.append([LABELS[name], *counts, score_cell(row), *hard, *(ahead if other is not row else "--")])
         numbers |= row_numbers(name, row, rates[name])
         numbers[f"{name}_ahead"] = row["mean"] - other["mean"]
-    columns = ["", "trained", "stored", "rate", "accuracy, %", *HARD, "minus LoRA", "on unseen"]
+        numbers[f"{name}_least"] = min(row["scores"])
+    columns = ["", "trained", "stored", "rate", "accuracy, %", *HARD, "minus LoRA of its rank", "on unseen"]
     return table(columns, cells), numbers
 
 
@@ -136,7 +139,7 @@ def kinds(ranks: dict[str, dict[str, list[int]]]) -> tuple[dict, dict]:
         left = {row: mean(left_in(matrices, paths)) for row, matrices in ranks.items()}
         cells.append([name, len(paths), *(f"{rank:.1f}" for rank in left.values())])
         numbers |= {f"{row}_rank_{re.sub(r'[^a-z]+', '_', name)}": rank for row, rank in left.items()}
-    return table(["mean rank left", "matrices", *map(PENALTIES.get, ranks)], cells), numbers
+    return table(["mean rank left", "matrices", *map(COLUMNS.get, ranks)], cells), numbers
 
 
 def left_in(matrices: dict[str, list[int]], paths: list[str]) -> list[float]:
@@ -156,7 +159,7 @@ def contrasts(ranks: dict[str, dict[str, list[int]]]) -> tuple[dict, dict]:
                 f"{row}_in_{part.replace('.', '')}": mean(left) for part, left in ((one, first), (other, second))
             }
         cells.append(line)
-    return table(["mean rank left in a matrix", *map(PENALTIES.get, ranks)], cells), numbers
+    return table(["mean rank left in a matrix", *map(COLUMNS.get, ranks)], cells), numbers
 
 
 def rank_numbers(ranks: dict[str, dict[str, list[int]]]) -> dict[str, float]:

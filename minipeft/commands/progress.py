@@ -4,7 +4,8 @@ from pathlib import Path
 
 from minipeft.commands.arguments import words
 from minipeft.course.chapters import LESSONS, chapters, find_chapter
-from minipeft.course.progress import DONE, chapter_line, exercise_states
+from minipeft.course.progress import WITH_LIBRARY, chapter_line, states_or_sentence
+from minipeft.course.verdicts import DONE
 
 HELP = "How far the course is done, found out by running its tests."
 
@@ -24,7 +25,10 @@ def run(args) -> None:
     wanted = [find_chapter(args.chapter, lessons)] if args.chapter else chapters(lessons)
     done = total = 0
     for chapter in wanted:
-        found = exercise_states(chapter)
-        done, total = done + list(found.values()).count(DONE), total + len(found)
+        found, sentence = states_or_sentence(chapter)
+        done += sum(state in (DONE, WITH_LIBRARY) for state in found.values())
+        total += len(found)
         print(chapter_line(chapter, found), flush=True)
+        if sentence:
+            print(f"    {sentence}", flush=True)
     print(f"\n{done} of {total} exercises done, in {len(wanted)} chapter(s). A hint: python -m minipeft hint <chapter>")

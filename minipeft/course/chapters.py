@@ -5,6 +5,7 @@ without README.md is a chapter still planned: its experiments may stand there al
 file at hand, so a copy of `lessons/` in another place works as well.
 """
 
+import ast
 import re
 import sys
 from collections.abc import Callable
@@ -25,14 +26,20 @@ SECTIONS = ("The question", "The picture", "The mathematics", "The code", "What 
             "What people get wrong", "Where to read on")  # fmt: skip
 
 
-def load_answers(file: Path, source: str | None = None) -> ModuleType:
-    """`file` (or `source` in its place) run as a fresh module whose `__file__` is `file`."""
+def load_answers(
+    file: Path, source: str | None = None, tree: ast.Module | None = None, names: dict | None = None
+) -> ModuleType:
+    """`file` (or `source` in its place) run as a fresh module whose `__file__` is `file` and `__source__` its text.
+
+    tree: what is run in place of the text. names: what stands in the module before it runs.
+    """
     text = file.read_text(encoding="utf-8") if source is None else source
     name = f"{file.stem}_{file.parent.name}" + ("" if source is None else f"_{abs(hash(source))}")
     module = ModuleType(name)
     module.__file__ = str(file)
+    module.__dict__.update(names or {}, __source__=text)
     sys.modules[name] = module  # dataclasses look their module up there
-    exec(compile(text, str(file), "exec"), module.__dict__)
+    exec(compile(tree or text, str(file), "exec"), module.__dict__)
     return module
 
 

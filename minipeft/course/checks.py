@@ -3,24 +3,27 @@
 What should hold: y = W x + (alpha / rank) B A x
 Inputs: x (3, 5), W (4, 5), A (2, 5), B (4, 2), alpha = 6.0
 Got 1.25 instead of 2.5 at [0, 2], the worst of 12 numbers (9 are wrong).
-Likely: this is what you get when alpha / rank is forgotten; see "The mathematics" in lessons/13_lora/README.md
+Every number is half of what it should be; see "The mathematics" in lessons/13_lora/README.md
+
+The last line says what can be computed from the value. `verdicts.py` puts the name of a known mistake in its place,
+where every test of the exercise comes out as with that mistake.
 """
 
-import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
-from minipeft.course.differences import difference
-from minipeft.course.wrong_answers import wrong_answers, wrong_module
-from minipeft.errors import one_line
-
-MOST_NAMES = 3  # so many known mistakes are named where several give the same
+from minipeft.course.complaints import complaint, describe
+from minipeft.course.differences import first_difference
+from minipeft.course.gradients import gradient_breach
+from minipeft.course.loading import Gap
+from minipeft.course.program_state import program_states
+from minipeft.course.watchdog import EndlessLoop, watchdog
+from minipeft.course.watching import Outcome, Watched, copied
 
 
 class ToDo(Exception):
@@ -32,11 +35,27 @@ class WrongResult(AssertionError):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What an answer gave: a value or an exception."""
+class Finding:
+    """What one check came to. lines: the four lines; None where all is right."""
 
-    value: Any = None
-    error: Exception | None = None
+    outcome: Outcome
+    tolerance: float
+    lines: tuple[str, ...] | None
+    section: str
+    nameable: bool = True  # whether the name of a known mistake may take the place of the last line
+
+
+RECORDERS: list[list[Finding]] = []  # where findings go while somebody wants all of them, not the first wrong one
+
+
+@contextmanager
+def recording() -> Iterator[list[Finding]]:
+    """All findings of the checks within: none of them raises WrongResult."""
+    RECORDERS.append([])
+    try:
+        yield RECORDERS[-1]
+    finally:
+        RECORDERS.pop()
 
 
 def check(
@@ -47,108 +66,72 @@ def check(
     holds: str,
     inputs: dict[str, Any],
     section: str,
-    likely: str,
     tolerance: float = 1e-5,
+    trained: Sequence[str] = (),
+    may_draw: bool = False,
+    secret: bool = False,
 ) -> None:
-    """Raise WrongResult unless `run(answers)` is `expected`, ToDo where the stub is untouched.
+    """Raise WrongResult unless `run(answers)` is `expected` and no law is broken, ToDo where the stub is untouched.
 
     run: may be called again, on modules with known mistakes; all that varies goes in through it, random seeds too.
-    expected: tensor, number, bool, str, or list, tuple, dict of these. holds, inputs, section, likely: what the four
-    lines say. tolerance: relative and absolute; 0 for exact.
+    expected: tensor, number, bool, str, or list, tuple, dict of these. holds, inputs, section: what the lines say.
+    tolerance: relative and absolute; 0 for exact. trained: arguments that a finite gradient must reach. may_draw: the
+    answer may draw from the program's own random numbers. secret: what was expected is not told, as of a prediction.
+    The laws that every answer keeps are in watching.py.
     """
-    outcome = attempt(run, answers)
-    phrase = complaint(outcome, expected, tolerance)
-    if phrase is None:
-        return
-    folder = Path(answers.__file__).parent
-    names = same_mistakes(outcome, run, folder, min(tolerance, 1e-4))
-    if names:
-        likely = f"this is what you get when {', or when '.join(names[:MOST_NAMES])}"
-    elif outcome.error is not None:
-        likely = "the code stops there on these inputs"
-    elif outcome.value is None:
-        likely = "the value is computed but not returned"
-    lines = (
-        f"What should hold: {holds}",
-        f"Inputs: {', '.join(describe(name, value) for name, value in inputs.items())}",
-        phrase,
-        f'Likely: {likely}; see "{section}" in lessons/{folder.name}/README.md',
-    )
-    raise WrongResult("\n".join(lines)) from None
+    outcome = attempt(run, answers, may_draw)
+    found = None if outcome.error else first_difference(outcome.value, expected, tolerance)
+    if not outcome.error and not found and not outcome.breach and trained:
+        breach = gradient_breach(outcome.calls, trained)
+        outcome = Outcome(outcome.value, None, outcome.calls, breach)
+    lines = None
+    if outcome.error or found or outcome.breach:
+        where = f'see "{section}" in lessons/{Path(answers.__file__).parent.name}/README.md'
+        phrase, fact = complaint(outcome, found, expected, answers.__file__, secret)
+        lines = (
+            f"What should hold: {holds}",
+            f"Inputs: {', '.join(describe(name, value) for name, value in inputs.items())}",
+            phrase,
+            f"{fact[0].upper()}{fact[1:]}; {where}" if fact else f"{where[0].upper()}{where[1:]}",
+        )
+    report(Finding(outcome, tolerance, lines, section))
 
 
-def accepts(test: Callable[[Any], None], implementation: Any) -> bool:
-    """Whether a student's own test lets `implementation` pass: it returns, and raises no AssertionError."""
+def report(finding: Finding) -> None:
+    """Write a finding down, or raise it where nobody writes down."""
+    if RECORDERS:
+        RECORDERS[-1].append(finding)
+    elif finding.lines:
+        raise WrongResult("\n".join(finding.lines)) from None
+
+
+def attempt(run: Callable[[ModuleType], Any], answers: ModuleType, may_draw: bool = False) -> Outcome:
+    """Run the answer under the watchdog; ToDo where nothing has been written yet."""
+    watched, states = Watched(answers), program_states()
     try:
-        test(implementation)
-    except AssertionError:
-        return False
-    return True
-
-
-def attempt(run: Callable[[ModuleType], Any], answers: ModuleType) -> Outcome:
-    """Run the answer; ToDo where nothing has been written yet."""
-    try:
-        value = run(answers)
-    except NotImplementedError as error:
-        if traceback.extract_tb(error.__traceback__)[-1].filename == answers.__file__:
+        with watchdog(answers.__file__):
+            value = run(watched)
+    except (Exception, SystemExit, EndlessLoop) as error:
+        if is_to_do(error, answers.__file__):
             raise ToDo from None
-        return Outcome(error=error)
-    except Exception as error:
-        if isinstance(error, TypeError) and "ellipsis" in str(error):
-            raise ToDo from None
-        return Outcome(error=error)
-    if holds_ellipsis(value):
+        return Outcome(None, error, watched._calls, None, watched._read)
+    finally:
+        breach = watched._breach(states, may_draw)
+    if holds_gap(value):
         raise ToDo
-    return Outcome(value)
+    return Outcome(copied(value), None, watched._calls, breach)
 
 
-def holds_ellipsis(value: Any) -> bool:
+def is_to_do(error: BaseException, file: str) -> bool:
+    """Whether an exception is the stub's, or that of a `...` in the middle of an answer."""
+    if isinstance(error, NotImplementedError):
+        return traceback.extract_tb(error.__traceback__)[-1].filename == file
+    return isinstance(error, TypeError) and ("ellipsis" in str(error) or "Gap" in str(error))
+
+
+def holds_gap(value: Any) -> bool:
     """Whether a `...` that was to be replaced is still there."""
     if isinstance(value, dict):
         value = list(value.values())
-    return value is ... or (isinstance(value, list | tuple) and any(holds_ellipsis(item) for item in value))
-
-
-def complaint(outcome: Outcome, expected: Any, tolerance: float) -> str | None:
-    """The third line; None where the outcome is as expected."""
-    if outcome.error is None:
-        phrase = difference(outcome.value, expected, tolerance)
-        return phrase and f"Got {phrase}."
-    return f"Got no result but {type(outcome.error).__name__}: {one_line(outcome.error)}{place(outcome.error)}."
-
-
-def place(error: Exception) -> str:
-    """The line of the student's file at which an exception left it."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith("exercise.py")]
-    own = [frame for frame in frames if not Path(frame.filename).name.startswith("test_")]
-    return f" (line {own[-1].lineno} of exercise.py: {own[-1].line})" if own else ""
-
-
-def same_mistakes(outcome: Outcome, run: Callable, folder: Path, tolerance: float) -> list[str]:
-    """The names of the known wrong answers to the exercise under test that give the same outcome."""
-    frame = sys._getframe()
-    while frame is not None and not frame.f_code.co_name.startswith("test_"):
-        frame = frame.f_back
-    test = frame.f_code.co_name if frame else ""
-    names = []
-    for wrong in wrong_answers(folder.name):
-        if not test.startswith(f"test_{wrong.exercise}_"):
-            continue
-        other = attempt(run, wrong_module(wrong, folder))
-        if outcome.error is not None or other.error is not None:
-            same = repr(outcome.error) == repr(other.error)
-        else:
-            same = difference(outcome.value, other.value, tolerance) is None
-        names += [wrong.name] if same else []
-    return names
-
-
-def describe(name: str, value: Any) -> str:
-    """An input for the second line: the shape of a tensor, the value of a small thing."""
-    if isinstance(value, torch.Tensor) and value.dim():
-        return f"{name} {tuple(value.shape)}"
-    if isinstance(value, torch.nn.Module):
-        return f"{name}: {type(value).__name__}"
-    text = repr(value.item() if isinstance(value, torch.Tensor) else value)
-    return f"{name} = {text if len(text) < 70 else text[:66] + ' ...'}"
+    gap = value is ... or isinstance(value, Gap)
+    return gap or (isinstance(value, list | tuple) and any(holds_gap(item) for item in value))

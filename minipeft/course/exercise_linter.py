@@ -22,6 +22,8 @@ def exercise_problems(chapter: Chapter) -> list[str]:
     for name, hints in chapter.hints.items():
         if len(hints) != 3 or len(set(hints)) != 3:
             found.append(f"{name} has no three hints")
+        elif "?" not in hints[0] or "___" not in hints[2]:
+            found.append(f"the first hint of {name} asks nothing, or the third leaves no gap (___)")
         where = [
             file for file, names in (("exercise.py", exercise), ("solution.py", solution)) if plain(name) not in names
         ]
@@ -89,10 +91,19 @@ def kinds_of(source: str) -> dict[str, tuple[str, str]]:
     return kinds
 
 
+def judges_itself(node: ast.AST) -> bool:
+    """Whether a function of a test file hands its arguments on to `check`."""
+    helper = isinstance(node, ast.FunctionDef) and not node.name.startswith("test_")
+    return helper and any(
+        isinstance(call, ast.Call) and getattr(call.func, "id", "") == "check" for call in ast.walk(node)
+    )
+
+
 def judging_problems(chapter: Chapter) -> list[str]:
-    """Every test judges with `check`; no comparison is left without effect, no zip may drop what is too long."""
+    """Every test judges with `check` or `prove`; no comparison is without effect, no zip drops what is too long."""
     found = []
     tree = ast.parse((chapter.folder / "test_exercise.py").read_text(encoding="utf-8"))
+    judges = {"check", "prove"} | {node.name for node in tree.body if judges_itself(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             calls = {
@@ -100,7 +111,7 @@ def judging_problems(chapter: Chapter) -> list[str]:
                 for call in ast.walk(node)
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
             }
-            if "check" not in calls:
+            if not calls & judges:
                 found.append(f"{node.name} checks nothing")
             if [argument.arg for argument in node.args.args] != ["answers"]:
                 found.append(f"{node.name} takes other arguments than answers")

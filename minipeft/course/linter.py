@@ -2,8 +2,10 @@
 
 import re
 
-from minipeft.course.chapters import FILES, SECTIONS, Chapter
+from minipeft.course.chapters import FILES, SECTIONS, Chapter, chapters
 from minipeft.course.exercise_linter import exercise_problems, form_problems, judging_problems
+from minipeft.course.given_away import given_away
+from minipeft.course.navigation import LINE, navigation_problems
 from minipeft.course.pages import FENCE, TABLE, code_problems, fences, fill, number_problems
 
 WORDS, CODE_LINES = range(1500, 2501), 15
@@ -29,6 +31,8 @@ def problems(chapter: Chapter) -> list[str]:
         *exercise_problems(chapter),
         *form_problems(chapter),
         *judging_problems(chapter),
+        *given_away(chapter),
+        *navigation_problems(chapter, chapters(chapter.folder.parent)),
         *size_problems(chapter),
     ]
 
@@ -58,7 +62,7 @@ def shape_problems(chapter: Chapter, text: str) -> list[str]:
 
 def word_count(text: str) -> int:
     """Words of prose: without code, tables, comments, and the addresses of links."""
-    text = re.sub(r"<!--.*?-->", " ", FENCE.sub("", text), flags=re.S)
+    text = re.sub(r"<!--.*?-->", " ", FENCE.sub("", LINE.sub("", text)), flags=re.S)
     text = re.sub(r"^\|.*$|^\[//\]: # .*$|</?\w+>|\]\([^)]*\)", " ", text, flags=re.M)
     return len(re.findall(r"[\w'-]*[A-Za-z0-9][\w'-]*", text))
 

@@ -174,7 +174,7 @@ def test_what_is_the_work_of_one_process_says_so_once_in_a_group(command, capsys
     group = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
     for name, value in group.items():
         monkeypatch.setenv(name, value)
-    flags = {"generate": ["a"], "hint": ["13"], "pretrain": ["--folder", "x"]}.get(command, [])
+    flags = {"generate": ["a"], "hint": ["13"], "notebook": ["13"], "pretrain": ["--folder", "x"]}.get(command, [])
     assert "without torchrun" in refusal(capsys, command.replace("_", "-"), *flags)
     monkeypatch.setenv("RANK", "1")
     assert main([command.replace("_", "-"), *flags]) == 2

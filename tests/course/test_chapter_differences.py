@@ -7,6 +7,7 @@ from statistics import mean
 import pytest
 
 from minipeft.course.chapters import LESSONS
+from minipeft.course.experiment import by_row
 from minipeft.files import read_json
 from minipeft.racing.addresses import content, numbers_at
 from minipeft.racing.differences import difference, judged
@@ -18,6 +19,7 @@ BUNDLED = "05_prompt_tuning/results.json: runs/bundled"
 RANKS = "13_lora/results.json: runs/race"
 FOUR_BITS = "14_qlora/results.json: runs"
 BUDGETS = "16_adalora/results.json: runs"
+ROWS_16 = ("adalora1", "summed1", "adalora4")
 
 
 def pair(ours, theirs):
@@ -152,26 +154,23 @@ def test_going_back_to_four_bits_costs_points_where_the_update_is_small_in_chapt
 
 def test_budgets_and_penalties_of_chapter_16():
     averaged, summed, lora = (f"{BUDGETS}/one: {row}" for row in ("adalora1", "summed1", "lora1"))
-    assert verdicts((averaged, lora), (summed, lora)) == ["open", "open"]
+    four = (f"{BUDGETS}/four: adalora4", f"{BUDGETS}/four: lora4")
+    assert verdicts((averaged, lora), (summed, lora), four) == ["open"] * 3
     assert pair(summed, averaged).low > 0
-    slices = [
-        [run["slices"]["unseen"] for run in rows_of(BUDGETS, "one")[row]["runs"]] for row in ("adalora1", "lora1")
-    ]
-    assert difference("", slices[0], "", slices[1], paired=True).high < 0
+    rows = by_row(chapter_16()["one"])
+    ours, theirs = ([run["slices"]["unseen"] for run in rows[row]["runs"]] for row in ("adalora1", "lora1"))
+    assert difference("", ours, "", theirs, paired=True).high < 0
 
 
-def rows_of(results, race):
-    """The rows of a race of a chapter, by their names."""
-    file = LESSONS / results.partition(":")[0]
-    return {row["method"]: row for row in json.loads(file.read_text(encoding="utf-8"))["runs"][race]["rows"]}
+def chapter_16():
+    return json.loads((LESSONS / "16_adalora" / "results.json").read_text(encoding="utf-8"))["runs"]
 
 
 def test_the_choices_of_chapter_16():
-    found = json.loads((LESSONS / "16_adalora" / "results.json").read_text(encoding="utf-8"))["runs"]
-    scores = {way: [seed["score"] for seed in seeds] for way, seeds in found["ways"].items()}
-    own = next(row["scores"] for row in found["one"]["rows"] if row["method"] == "adalora1")
+    scores = {way: [seed["score"] for seed in seeds] for way, seeds in chapter_16()["ways"].items()}
+    own, lora = (by_row(chapter_16()["one"])[row]["scores"] for row in ("adalora1", "lora1"))
     assert scores["scores"] == own, "watched or not, the same runs"
-    lora = next(row["scores"] for row in found["one"]["rows"] if row["method"] == "lora1")
+    assert not any(pruning["came"] for seed in chapter_16()["ways"]["scores"] for pruning in seed["prunings"])
     chance, evenly, form = (
         difference("", ours, "", theirs, paired=True)
         for ours, theirs in ((scores["chance"], own), (scores["evenly"], own), (scores["evenly"], lora))
@@ -181,9 +180,9 @@ def test_the_choices_of_chapter_16():
 
 def test_where_the_ranks_of_chapter_16_went():
     at = f"{BUDGETS}/ranks"
-    feed_forward = [pair(f"{at}/{row}: *feed_forward*", f"{at}/{row}: *attention*") for row in ("adalora1", "summed1")]
-    assert feed_forward[0].low > 0 and feed_forward[1].low < 0 < feed_forward[1].high
-    for row in ("adalora1", "summed1"):
-        assert not excludes_0(f"{at}/{row}: *.blocks.2.*", f"{at}/{row}: *.blocks.0.*")
+    feed_forward = [pair(f"{at}/{row}: *feed_forward*", f"{at}/{row}: *attention*") for row in ROWS_16]
+    assert feed_forward[0].low > 0 and feed_forward[1].low < 0 < feed_forward[1].high and feed_forward[2].low > 0
+    for row in ROWS_16:
+        assert excludes_0(f"{at}/{row}: *.blocks.2.*", f"{at}/{row}: *.blocks.0.*") == (row == "adalora4")
         assert pair(f"{at}/{row}: decoder*", f"{at}/{row}: encoder*").high < 0
         assert max(numbers_at(f"lessons/{at}/{row}: decoder.*.attention.[qk]*")) == 0

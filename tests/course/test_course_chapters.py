@@ -7,16 +7,25 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from helpers.standing_mistakes import standing_answers
 
-from minipeft.course.chapters import LESSONS, ROOT, chapters, exercise_of, load_answers
+from minipeft.course.chapters import LESSONS, ROOT, chapters, load_answers
 from minipeft.course.figures import draw_figures
 from minipeft.course.linter import problems
+from minipeft.course.loading import load_exercise
 from minipeft.course.progress import judge
-from minipeft.course.wrong_answers import wrong_answers, wrong_module
+from minipeft.course.verdicts import findings_of, findings_of_mistake, first_wrong, verdict_on
+from minipeft.course.wrong_answers import wrong_answers
 
 CHAPTERS = chapters()
 MAP = (LESSONS / "README.md").read_text(encoding="utf-8")
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.folder.name)
+WITH_MODELS = "05_prompt_tuning"  # its answers are run on models: 6 s for all of them
+each_chapter_with_answers = pytest.mark.parametrize(
+    "chapter",
+    [pytest.param(chapter, marks=[pytest.mark.slow] * (chapter.folder.name == WITH_MODELS)) for chapter in CHAPTERS],
+    ids=lambda chapter: chapter.folder.name,
+)
 MEASURED = [chapter for chapter in CHAPTERS if chapter.results]
 each_measured_chapter = pytest.mark.parametrize("chapter", MEASURED, ids=lambda chapter: chapter.folder.name)
 
@@ -34,38 +43,64 @@ def test_the_solution_passes(chapter):
 
 @each_chapter
 def test_every_stub_is_to_do(chapter):
-    outcomes = judge(chapter, chapter.answers())
+    outcomes = judge(chapter, load_exercise(chapter.folder / "exercise.py"))
     assert {name: said for name, (state, *said) in outcomes.items() if state != "to do"} == {}
 
 
-@pytest.mark.parametrize(
-    "chapter",
-    [pytest.param(c, marks=[pytest.mark.slow] * (c.folder.name == "05_prompt_tuning")) for c in CHAPTERS],  # 11 s alone
-    ids=lambda chapter: chapter.folder.name,
-)
+@each_chapter_with_answers
 def test_every_wrong_answer_is_caught_and_named(chapter):
-    tests, unseen = chapter.tests(), []
+    """By its name; a test that a student wrote by what it lets through; what stops with an exception, by that."""
+    tests_of, unseen = all_tests_of(chapter), []
     for wrong in wrong_answers(chapter.folder.name):
-        messages = []
-        for name, test in tests.items():
-            if exercise_of(name, chapter.exercises) == wrong.exercise:
-                try:
-                    test(wrong_module(wrong, chapter.folder))
-                except AssertionError as error:
-                    messages.append(str(error))
-        if not any(f"when {wrong.name}" in message for message in messages):
-            unseen.append((wrong.exercise, wrong.name, messages or "passes every test"))
+        tests = tests_of[wrong.exercise]
+        found = findings_of_mistake(wrong, chapter.folder, tests)
+        message = verdict_on(found, chapter, wrong.exercise, tests).message
+        if not any(words in message for words in (f"when {wrong.name}", "Your test", "Got no result but")):
+            unseen.append((wrong.exercise, wrong.name, message or "passes every test"))
     assert unseen == []
 
 
+@each_chapter_with_answers
+def test_no_right_answer_is_refused(chapter):
+    tests_of, refused = all_tests_of(chapter), []
+    solution = (chapter.folder / "solution.py").read_text(encoding="utf-8")
+    for exercise, others in right_answers(chapter).items():
+        for code in others:
+            answers = load_answers(chapter.folder / "solution.py", f"{solution}\n\n{code.strip()}\n")
+            found = findings_of(tests_of[exercise], answers).values()
+            refused += [(exercise, code, wrong.lines) for findings in found if (wrong := first_wrong(findings))]
+    assert refused == []
+
+
+@each_chapter_with_answers
+def test_the_standing_wrong_answers_are_caught_in_every_exercise(chapter):
+    tests_of, passed = all_tests_of(chapter), []
+    for exercise, mistake, answers in standing_answers(chapter):
+        found = findings_of(tests_of[exercise], answers).values()
+        passed += [] if any(first_wrong(findings) for findings in found) else [(exercise, mistake)]
+    assert passed == []
+
+
+def all_tests_of(chapter) -> dict[str, dict]:
+    tests = chapter.tests()
+    return {exercise: {name: test for name, test in tests.items() if chapter.exercise_of(name) == exercise}
+            for exercise in chapter.exercises}  # fmt: skip
+
+
+def right_answers(chapter) -> dict[str, list[str]]:
+    return load_answers(ROOT / "tests" / "right_answers" / f"{chapter.folder.name}.py").RIGHT
+
+
 @each_chapter
-def test_there_are_at_least_six_different_wrong_answers_for_each_exercise(chapter):
+def test_every_exercise_has_eight_wrong_answers_and_two_other_right_ones(chapter):
     known = wrong_answers(chapter.folder.name)
     assert {wrong.exercise for wrong in known} == set(chapter.exercises)
-    assert min(Counter(wrong.exercise for wrong in known).values()) >= 6
+    assert min(Counter(wrong.exercise for wrong in known).values()) >= 8
     assert len({(wrong.exercise, wrong.name) for wrong in known}) == len(known)
     solution = (chapter.folder / "solution.py").read_text(encoding="utf-8")
     assert len({wrong.applied_to(solution) for wrong in known} | {solution}) == len(known) + 1
+    others = right_answers(chapter)
+    assert list(others) == chapter.exercises and all(len(set(codes)) >= 2 for codes in others.values())
 
 
 @each_measured_chapter

@@ -2,20 +2,31 @@
 
 from minipeft.course.wrong_answers import WrongAnswer
 
-JOINED = "return torch.cat([copies, vectors], dim=1), torch.cat([seen, mask], dim=1)"
-COUNT = "100 * width for"
+VECTORS = "torch.cat([vectors[:, :behind], copies, vectors[:, behind:]], dim=1)"
+MASKS = "torch.cat([mask[:, :behind], seen, mask[:, behind:]], dim=1)"
+COUNT = "150 * width for"
 PREPEND = [
-    ("the prompt is put behind the text", JOINED.replace("[copies, vectors]", "[vectors, copies]")),
-    ("the mask is not made longer", JOINED.replace("torch.cat([seen, mask], dim=1)", "mask")),
-    ("the mask grows at the wrong end", JOINED.replace("[seen, mask]", "[mask, seen]")),
-    ("the padding of the texts becomes visible", JOINED.replace("[seen, mask]", "[seen, torch.ones_like(mask)]")),
-    ("the text is cut to keep its length", JOINED.replace("vectors]", "vectors[:, : -len(prompt)]]")),
-    (
-        "the prompt is written over the first tokens of the text",
-        JOINED.replace("vectors]", "vectors[:, len(prompt) :]]"),
-    ),
-    ("the prompt's vectors are in reversed order", JOINED.replace("[copies,", "[copies.flip(1),")),
-]
+    ("the prompt always stands before the text", [
+        (VECTORS, "torch.cat([copies, vectors], dim=1)"), (MASKS, "torch.cat([seen, mask], dim=1)")]),
+    ("the prompt is put behind the text", [(VECTORS, "torch.cat([vectors, copies], dim=1)")]),
+    ("`behind` is counted from the end of the text", [
+        (VECTORS, VECTORS.replace("behind", "len(vectors[0]) - behind")),
+        (MASKS, MASKS.replace("behind", "len(mask[0]) - behind"))]),
+    ("the mask is not made longer", [(MASKS, "mask")]),
+    ("the mask grows at the wrong end", [(MASKS, "torch.cat([mask, seen], dim=1)")]),
+    ("the mask grows at the front, wherever the prompt stands", [(MASKS, "torch.cat([seen, mask], dim=1)")]),
+    ("the padding of the texts becomes visible", [
+        (MASKS, MASKS.replace("mask[:, behind:]", "mask[:, behind:] | True"))]),
+    ("the text is cut to keep its length", [
+        (VECTORS, VECTORS.replace("vectors[:, behind:]", "vectors[:, behind : -len(prompt)]"))]),
+    ("the prompt is written over the tokens in its place", [
+        (VECTORS, VECTORS.replace("vectors[:, behind:]", "vectors[:, behind + len(prompt) :]"))]),
+    ("the prompt's vectors are in reversed order", [(VECTORS, VECTORS.replace("copies,", "copies.flip(1),"))]),
+    ("the prompt is cut off from its gradient", [("prompt.repeat(", "prompt.detach().repeat(")]),
+    ("the mask is no longer bool", [
+        ("torch.ones(copies.shape[:2], dtype=torch.bool)", "torch.ones(copies.shape[:2])")]),
+    ("the mask hides the prompt", [("torch.ones(copies", "torch.zeros(copies")]),
+]  # fmt: skip
 HEARD = "context, mask)\n"
 LOGITS = [
     ("cross-attention gets the mask of the text alone", HEARD, "context, source_mask)\n"),
@@ -79,14 +90,15 @@ START = [
     ),
 ]
 COUNTS = [
-    ("a prompt is counted for every layer", "100 * width * layers for"),
-    ("keys and values of every layer are counted, as in prefix tuning", "2 * 100 * width * layers for"),
-    ("encoder and decoder are given a prompt each", "2 * 100 * width for"),
-    ("vectors are counted and not numbers", "100 for"),
-    ("bytes are counted, at four for each number", "4 * 100 * width for"),
-    ("the optimizer's two states are counted, too", "3 * 100 * width for"),
+    ("a prompt is counted for every layer", "150 * width * layers for"),
+    ("keys and values of every layer are counted, as in prefix tuning", "2 * 150 * width * layers for"),
+    ("encoder and decoder are given a prompt each", "2 * 150 * width for"),
+    ("vectors are counted and not numbers", "150 for"),
+    ("bytes are counted, at four for each number", "4 * 150 * width for"),
+    ("the optimizer's two states are counted, too", "3 * 150 * width for"),
     ("the whole embedding table is counted", "32_128 * width for"),
 ]
+COUNTS += [("the text's numbers are counted, too, at 100 tokens", "250 * width for")]
 COST = [
     ("attention is taken to grow like the length", "(p + n) ** 2 / n**2", "(p + n) / n"),
     (
@@ -103,28 +115,26 @@ COST = [
         '"encoder_positions": (p + n) / n',
         '"encoder_positions": n / n',
     ),
-    ("bytes of the model are divided by numbers of the prompt", "825_952 // (p * 72)", "4 * 825_952 // (p * 72)"),
-    ("a prompt is counted for each of the two encoder layers", "825_952 // (p * 72)", "825_952 // (2 * p * 72)"),
+    ("bytes of the model are divided by numbers of the prompt", "818_392 // (p * 88)", "4 * 818_392 // (p * 88)"),
+    ("a prompt is counted for each of the three encoder layers", "818_392 // (p * 88)", "818_392 // (3 * p * 88)"),
 ]
 FIRST = "first = len(prompt) + source.shape[1] - 1"
 SLICE = "model.head(hidden[:, first : first + answer.shape[1]])"
 LOSS = [
+    ("the numbers are read off in another order: a reshape exchanges no dimensions", "logits.transpose(1, 2)",
+     "logits.reshape(len(answer), -1, answer.shape[1])"),
     ("the prompt's places are not counted", FIRST, "first = source.shape[1] - 1"),
     ("each place is asked for the token that it has read", FIRST, "first = len(prompt) + source.shape[1]"),
     ("the answer is predicted two places before it stands", FIRST, "first = len(prompt) + source.shape[1] - 2"),
-    ("the loss is summed over the tokens", "answer.flatten())", 'answer.flatten(), reduction="sum")'),
-    (
-        "the first answer token alone is learned",
-        "functional.cross_entropy(logits.flatten(0, 1), answer.flatten())",
-        "functional.cross_entropy(logits[:, 0], answer[:, 0])",
-    ),
-    (
-        "the source is learned as well as the answer",
-        SLICE,
-        "model.head(hidden[:, len(prompt) : -1])\n    answer = ids[:, 1:]",
-    ),
-    ("the prompt is counted twice", FIRST, "first = 2 * len(prompt) + source.shape[1] - 1 - answer.shape[1]"),
-]
+    ("the loss is summed over the tokens", "(1, 2), answer)", '(1, 2), answer, reduction="sum")'),
+    ("the first answer token alone is learned", "cross_entropy(logits.transpose(1, 2), answer)",
+     "cross_entropy(logits[:, 0], answer[:, 0])"),
+    ("the tokens of a row are compared with those of a column", "cross_entropy(logits.transpose(1, 2), answer)",
+     "cross_entropy(logits.flatten(0, 1), answer.T.flatten())"),
+    ("the source is learned as well as the answer", SLICE,
+     "model.head(hidden[:, len(prompt) : -1])\n    answer = ids[:, 1:]"),
+    ("the prompt is cut off from its gradient", "*prepend_prompt(prompt, ", "*prepend_prompt(prompt.detach(), "),
+]  # fmt: skip
 CHECKS = [
     ("the weights before are kept by reference and not as copies", "weight.detach().clone()", "weight.detach()"),
     (
@@ -198,12 +208,7 @@ MIXTURE = [
     ),
 ]
 WRONG = [
-    *(WrongAnswer(name, "prepend_prompt", [(JOINED, new)]) for name, new in PREPEND),
-    WrongAnswer(
-        "the prompt is cut off from its gradient", "prepend_prompt", [("prompt.expand(", "prompt.detach().expand(")]
-    ),
-    WrongAnswer("the mask is no longer bool", "prepend_prompt", [("mask.new_ones(", "torch.ones(")]),
-    WrongAnswer("the mask hides the prompt", "prepend_prompt", [("mask.new_ones(", "mask.new_zeros(")]),
+    *(WrongAnswer(name, "prepend_prompt", edits) for name, edits in PREPEND),
     *(WrongAnswer(name, "prompted_logits", [(old, new)]) for name, old, new in LOGITS),
     *(WrongAnswer(name, "first_prompt", [(old, new)]) for name, old, new in START),
     *(WrongAnswer(name, "counts", [(COUNT, new)]) for name, new in COUNTS),

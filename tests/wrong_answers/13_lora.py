@@ -2,40 +2,59 @@
 
 from minipeft.course.wrong_answers import WrongAnswer
 
-VALUE, DOWN = "9 * (88 + 88)", "6 * (112 + 88)"
-ROBERTA, GPT2, OURS = "12 * 2 * 8 * (768 + 768)", "24 * 2 * 4 * (1024 + 1024)", f"6 * ({VALUE} + {DOWN})"
-LOAD = "        was_merged = self.merged\n        self.unmerge()"
+ATTENTION, FEED_FORWARD = "24 * (88 + 88)", "9 * (88 + 112)"
+ROBERTA = "12 * 6 * (2 * (768 + 768) + 2 * (768 + 3072))"
+GPT3, OURS = "96 * 3 * 3 * (12288 + 12288)", f"5 * ({ATTENTION} + {FEED_FORWARD})"
+LOW, UP = 'torch.einsum("bi,bri->br", x, a[tasks])', 'torch.einsum("br,bor->bo", low, b[tasks])'
+LAYER = f"x @ w.T + (alpha / rank) * {UP}"
+ADDED = "total = total + alpha / a.shape[0] * (b @ a)  # not +=, which would write into a w of float32"
+MERGING = (
+    "            self.before = self.w.clone()\n            self.w += self.update()\n            self.merged = True\n"
+)
+UNMERGING = (
+    "            self.w = self.before  # a and b may have changed since: their update is not the one that was added\n"
+    "            self.merged = False\n"
+)
+ANSWER = "return y if self.merged else y + x @ self.update().T"
 
 
-def counts(name: str, roberta: str, gpt2: str, ours: str | None = None) -> WrongAnswer:
+def counts(name: str, roberta: str, gpt3: str, ours: str | None = None) -> WrongAnswer:
     """One way of miscounting, on every model."""
-    edits = [(ROBERTA, roberta), (GPT2, gpt2), *([(OURS, ours)] if ours else [])]
+    edits = [(ROBERTA, roberta), (GPT3, gpt3), *([(OURS, ours)] if ours else [])]
     return WrongAnswer(name, "trained_numbers", edits)
 
 
+def one(name: str, exercise: str, old: str, new: str) -> WrongAnswer:
+    return WrongAnswer(name, exercise, [(old, new)])
+
+
 WRONG = [
-    WrongAnswer("alpha / rank is forgotten", "lora_output", [("(alpha / rank) * (low @ b.T)", "low @ b.T")]),
-    WrongAnswer("alpha is not divided by the rank", "lora_output", [("(alpha / rank) * (low", "alpha * (low")]),
-    WrongAnswer(
-        "alpha is divided by the number of inputs", "lora_output", [("rank = a.shape[0]", "rank = a.shape[1]")]
-    ),
-    WrongAnswer(
-        "the frozen part is scaled too",
+    one("alpha / rank is forgotten", "lora_output", "(alpha / rank) * torch", "torch"),
+    one("alpha is not divided by the rank", "lora_output", "(alpha / rank) * torch", "alpha * torch"),
+    one("the number of tasks is taken for the rank", "lora_output", "rank = a.shape[1]", "rank = a.shape[0]"),
+    one("alpha is divided by the number of inputs", "lora_output", "rank = a.shape[1]", "rank = a.shape[2]"),
+    one("the frozen part is scaled too", "lora_output", LAYER, f"(alpha / rank) * (x @ w.T + {UP})"),
+    one("the frozen part is left out", "lora_output", LAYER, f"(alpha / rank) * {UP}"),
+    one("the update is subtracted", "lora_output", "x @ w.T + (alpha", "x @ w.T - (alpha"),
+    one(
+        "every row takes the update of the first row's task",
         "lora_output",
-        [("return base + (alpha / rank) * (low @ b.T)", "return (alpha / rank) * (base + low @ b.T)")],
+        LAYER,
+        "x @ w.T + (alpha / rank) * (x @ a[tasks[0]].T @ b[tasks[0]].T)",
     ),
-    WrongAnswer(
-        "the frozen part is left out", "lora_output", [("return base + (alpha / rank)", "return (alpha / rank)")]
-    ),
-    WrongAnswer(
-        "the update is subtracted", "lora_output", [("return base + (alpha / rank)", "return base - (alpha / rank)")]
-    ),
-    WrongAnswer("the factor is rank / alpha", "lora_output", [("(alpha / rank) * (low", "(rank / alpha) * (low")]),
-    WrongAnswer(
-        "alpha is multiplied by the rank",
+    one(
+        "the updates are taken in the order of the rows, not by their tasks",
         "lora_output",
-        [("(alpha / rank) * (low", "(alpha * rank) * (low")],
+        "rank = a.shape[1]\n",
+        "rank = a.shape[1]\n    tasks = torch.arange(len(x)) % len(a)\n",
     ),
+    one(
+        "every row gets all updates, one on top of another",
+        "lora_output",
+        LAYER,
+        "x @ w.T + (alpha / rank) * sum(x @ one.T @ other.T for one, other in zip(a, b, strict=True))",
+    ),
+    one("a is cut off from its gradient", "lora_output", "a[tasks])", "a.detach()[tasks])"),
     WrongAnswer(
         "the bound is taken from the rank, as when fan-in is read off the wrong side of a",
         "initial_factors",
@@ -72,146 +91,103 @@ WRONG = [
         "initial_factors",
         [("torch.rand(rank, inputs,", "torch.rand(inputs, rank,")],
     ),
-    WrongAnswer("alpha / rank is forgotten in merging", "merged_weight", [("w + scaling * (b @ a)", "w + b @ a")]),
-    WrongAnswer(
-        "alpha is not divided by the rank in merging",
+    one("alpha / rank is forgotten in merging", "merged_weight", "alpha / a.shape[0] * (b @ a)", "(b @ a)"),
+    one("alpha is not divided by the rank in merging", "merged_weight", "alpha / a.shape[0] * (b", "alpha * (b"),
+    one("only the last update is added", "merged_weight", ADDED, "total = w.float() + alpha / a.shape[0] * (b @ a)"),
+    one("the updates are subtracted", "merged_weight", "total + alpha", "total - alpha"),
+    one("only the updates are returned", "merged_weight", "total = w.float()", "total = 0 * w.float()"),
+    one("only the first update is added", "merged_weight", "in updates:", "in updates[:1]:"),
+    one(
+        "every update has the first one's factor",
         "merged_weight",
-        [("scaling = alpha / a.shape[0]", "scaling = alpha")],
+        "alpha / a.shape[0] * (b",
+        "updates[0][2] / updates[0][0].shape[0] * (b",
     ),
-    WrongAnswer(
-        "alpha is divided by the number of inputs in merging",
+    one(
+        "every update is rounded to the type of w on its own",
         "merged_weight",
-        [("scaling = alpha / a.shape[0]", "scaling = alpha / a.shape[1]")],
+        ADDED,
+        "total = (total + alpha / a.shape[0] * (b @ a)).to(w.dtype).float()",
     ),
-    WrongAnswer(
-        "the update is subtracted in merging", "merged_weight", [("w + scaling * (b @ a)", "w - scaling * (b @ a)")]
-    ),
-    WrongAnswer("only the update is returned", "merged_weight", [("w + scaling * (b @ a)", "scaling * (b @ a)")]),
-    WrongAnswer(
-        "the factors are multiplied in the other order",
+    one("the result stays in float32", "merged_weight", "total.to(w.dtype)", "total"),
+    one("w is changed in place", "merged_weight", ADDED, "total += alpha / a.shape[0] * (b @ a)"),
+    one(
+        "w is counted once for each update",
         "merged_weight",
-        [("(b @ a)\n\n\nTRAINED", "(a @ b)\n\n\nTRAINED")],
+        ADDED,
+        "total = total + (w.float() if total.data_ptr() != w.data_ptr() else 0) + alpha / a.shape[0] * (b @ a)",
     ),
-    WrongAnswer(
-        "w is changed in place",
-        "merged_weight",
-        [("return w + scaling * (b @ a)", "w += scaling * (b @ a)\n    return w")],
+    counts("only A is counted", "12 * 6 * (3 * 768 + 3072)", "96 * 3 * 3 * 12288", "5 * (24 * 88 + 6 * 88 + 3 * 112)"),
+    counts("only B is counted", "12 * 6 * (2 * 768 + 3072 + 768)", "96 * 3 * 3 * 12288", "5 * (27 * 88 + 6 * 112)"),
+    counts(
+        "one matrix of each kind is counted, not two or three",
+        "12 * 6 * (2 * 768 + 768 + 3072)",
+        "96 * 3 * (12288 + 12288)",
     ),
-    WrongAnswer(
-        "w is scaled together with the update", "merged_weight", [("w + scaling * (b @ a)", "scaling * (w + b @ a)")]
+    counts(
+        "the frozen matrices are counted",
+        "12 * (2 * 768**2 + 2 * 768 * 3072)",
+        "96 * 3 * 12288**2",
+        "24 * 88 * 88 + 9 * 88 * 112",
     ),
-    counts("only A is counted", "12 * 2 * 8 * 768", "24 * 2 * 4 * 1024", "6 * (9 * 88 + 6 * 112)"),
-    counts("one matrix in a layer is counted, not query and value", "12 * 8 * (768 + 768)", "24 * 4 * (1024 + 1024)"),
-    counts("the frozen matrices are counted", "12 * 2 * 768 * 768", "24 * 2 * 1024**2", "9 * 88 * 88 + 6 * 112 * 88"),
     counts(
         "in and out are multiplied, not added",
-        "12 * 2 * 8 * 768**2",
-        "24 * 2 * 4 * 1024**2",
-        "6 * (9 * 88 * 88 + 6 * 112 * 88)",
+        "12 * 6 * (2 * 768**2 + 2 * 768 * 3072)",
+        "96 * 3 * 3 * 12288**2",
+        "5 * (24 * 88 * 88 + 9 * 88 * 112)",
     ),
-    counts("the rank is forgotten", "12 * 2 * (768 + 768)", "24 * 2 * (1024 + 1024)", "9 * 176 + 6 * 200"),
-    counts("key and output are counted too", "12 * 4 * 8 * (768 + 768)", "24 * 4 * 4 * (1024 + 1024)"),
-    WrongAnswer("the decoder's second attention is forgotten", "trained_numbers", [(VALUE, "6 * (88 + 88)")]),
-    WrongAnswer("gate and up are counted too", "trained_numbers", [(DOWN, "18 * (112 + 88)")]),
-    WrongAnswer("the down matrices are taken for square ones", "trained_numbers", [(DOWN, "6 * (88 + 88)")]),
-    WrongAnswer("all of attention is counted", "trained_numbers", [(VALUE, "36 * (88 + 88)")]),
-    WrongAnswer(
-        "the old update stays in w while the new factors come",
+    counts("the rank is forgotten", "12 * (2 * 1536 + 2 * 3840)", "96 * 3 * (12288 + 12288)", "24 * 176 + 9 * 200"),
+    counts(
+        "the matrices of feed-forward are taken for square ones",
+        "12 * 6 * 4 * (768 + 768)",
+        GPT3,
+        "5 * (24 * (88 + 88) + 9 * (88 + 88))",
+    ),
+    one("the decoder's second attention is forgotten", "trained_numbers", ATTENTION, "12 * (88 + 88)"),
+    one("the gate matrices are forgotten", "trained_numbers", FEED_FORWARD, "6 * (88 + 112)"),
+    one("the encoder is counted too", "trained_numbers", OURS, "5 * (36 * (88 + 88) + 18 * (88 + 112))"),
+    one(
+        "unmerging subtracts the update of now, not the one that was added",
         "switchable_lora",
-        [(LOAD, "        was_merged = self.merged")],
+        "            self.w = self.before  # a and b may have changed since: their update is not the one that was added\n",  # noqa: E501
+        "            self.w -= self.update()\n",
     ),
-    WrongAnswer(
-        "the new update is added to w, and the old one is not taken out",
-        "switchable_lora",
-        [(LOAD, "        was_merged = self.merged\n        self.merged = False")],
-    ),
-    WrongAnswer(
-        "the new factors are put in before the old update is taken out",
-        "switchable_lora",
-        [
-            (
-                f"{LOAD}  # the old update must leave w while the old factors are there\n        self.a, self.b = a, b",
-                "        was_merged = self.merged\n        self.a, self.b = a, b\n        self.unmerge()",
-            )
-        ],
-    ),
-    WrongAnswer(
-        "a layer that was merged is left unmerged with its new factors",
-        "switchable_lora",
-        [("        if was_merged:\n            self.merge()\n", "")],
-    ),
-    WrongAnswer(
-        "new factors are always merged at once",
-        "switchable_lora",
-        [("        if was_merged:\n            self.merge()\n", "        self.merge()\n")],
-    ),
-    WrongAnswer(
-        "alpha is divided by the rank of the first factors for ever",
-        "switchable_lora",
-        [
-            ("self.merged = False\n\n    def update", "self.merged, self.rank = False, len(a)\n\n    def update"),
-            ("self.alpha / len(self.a)", "self.alpha / self.rank"),
-        ],
-    ),
-    WrongAnswer(
-        "the update counts twice after merging",
-        "switchable_lora",
-        [("        if not self.merged:\n            y = y", "        if True:\n            y = y")],
-    ),
-    WrongAnswer(
-        "the update does not count before merging",
-        "switchable_lora",
-        [("        if not self.merged:\n            y = y", "        if False:\n            y = y")],
-    ),
-    WrongAnswer(
+    one("the update counts twice after merging", "switchable_lora", ANSWER, "return y + x @ self.update().T"),
+    one("the update does not count before merging", "switchable_lora", ANSWER, "return y"),
+    one(
         "the call asks for the opposite of what it should",
         "switchable_lora",
-        [("        if not self.merged:\n            y = y", "        if self.merged:\n            y = y")],
+        "y if self.merged",
+        "y if not self.merged",
     ),
-    WrongAnswer(
-        "merging twice adds the update twice",
-        "switchable_lora",
-        [
-            (
-                "        if not self.merged:\n            self.w += self.update()",
-                "        if True:\n            self.w += self.update()",
-            )
-        ],
+    one(
+        "merging twice adds the update twice", "switchable_lora", "        if not self.merged:\n", "        if True:\n"
     ),
-    WrongAnswer(
-        "unmerging twice subtracts the update twice",
-        "switchable_lora",
-        [("        if self.merged:\n            self.w -=", "        if True:\n            self.w -=")],
-    ),
-    WrongAnswer(
-        "unmerge leaves the layer marked as merged",
-        "switchable_lora",
-        [
-            (
-                "self.w -= self.update()\n            self.merged = False",
-                "self.w -= self.update()\n            self.merged = True",
-            )
-        ],
-    ),
-    WrongAnswer(
-        "unmerge adds instead of subtracting",
-        "switchable_lora",
-        [("self.w -= self.update()", "self.w += 2 * self.update()")],
-    ),
-    WrongAnswer(
+    one("unmerge leaves the layer marked as merged", "switchable_lora", UNMERGING, UNMERGING.replace("False", "True")),
+    one(
         "merge does not note that it has merged",
         "switchable_lora",
-        [
-            (
-                "            self.w += self.update()\n            self.merged = True",
-                "            self.w += self.update()",
-            )
-        ],
+        MERGING,
+        MERGING.replace("            self.merged = True\n", ""),
     ),
-    WrongAnswer(
-        "the caller's own weight is changed",
+    one(
+        "a copy of a and b is made at the start, which no training reaches",
         "switchable_lora",
-        [("w.clone(), a, b, alpha", "w, a, b, alpha")],
+        "w.clone(), a, b",
+        "w.clone(), a.clone(), b.clone()",
+    ),
+    one(
+        "the weight of the start is kept by its place, and changes with it",
+        "switchable_lora",
+        "self.before = self.w.clone()",
+        "self.before = self.w",
+    ),
+    one("the caller's own weight is changed", "switchable_lora", "w.clone(), a, b", "w, a, b"),
+    one(
+        "it never merges, and computes both parts each time",
+        "switchable_lora",
+        "            self.w += self.update()\n",
+        "",
     ),
     WrongAnswer(
         "alpha is the rank in your test, which hides a missing factor",

@@ -2,12 +2,12 @@
 
 from minipeft.course.wrong_answers import WrongAnswer
 
-BELOW = "below = torch.linspace(0.5, outermost, 8, dtype=torch.float64)[1:]"
-ABOVE = "above = torch.linspace(0.5, outermost, 9, dtype=torch.float64)[1:]"
+BELOW = "below = torch.linspace(0.5, outermost, count // 2, dtype=torch.float64)[1:]"
+ABOVE = "above = torch.linspace(0.5, outermost, count // 2 + 1, dtype=torch.float64)[1:]"
+MORE_BELOW = BELOW.replace("count // 2", "count // 2 + 1")
 LEVELS = "levels = torch.cat([-torch.special.ndtri(below), zero, torch.special.ndtri(above)])"
-OUTERMOST = "outermost = ((1 - 1 / 30) + (1 - 1 / 32)) / 2"
+OUTERMOST = "outermost = 1 - (1 / (2 * count - 2) + 1 / (2 * count)) / 2"
 NEAREST = "codes.append(distances.argmin(1))"
-PACKED = "return codes[::2] << 4 | codes[1::2]"
 OUTPUT = "return x @ weight.T + (alpha / len(A)) * (low @ B.T)"
 DRAWN = "values = torch.randn(150, generator=torch.Generator().manual_seed(seed))"
 UNLIKE = "        values *= torch.tensor([1.0, 100.0, 0.01]).repeat_interleave(64)[:150]\n"
@@ -25,16 +25,16 @@ STORE = "    codes, absmax = quantize(merged)\n"
 ERROR = "float((stored - merged).norm() / merged.norm())"
 
 WRONG = [
-    WrongAnswer("both sides have eight levels beside the zero", "nf4_levels", [(BELOW, BELOW.replace("8", "9", 1))]),
+    WrongAnswer("both sides have eight levels beside the zero", "nf4_levels", [(BELOW, MORE_BELOW)]),
     WrongAnswer(
         "the side below zero gets eight levels and the one above seven",
         "nf4_levels",
-        [(BELOW, BELOW.replace("8", "9", 1)), (ABOVE, ABOVE.replace("9", "8", 1))],
+        [(BELOW, MORE_BELOW), (ABOVE, ABOVE.replace(" + 1", ""))],
     ),
     WrongAnswer(
         "there is no zero among the levels, since both sides have eight",
         "nf4_levels",
-        [(BELOW, BELOW.replace("8", "9", 1)), (LEVELS, LEVELS.replace(" zero,", ""))],
+        [(BELOW, MORE_BELOW), (LEVELS, LEVELS.replace(" zero,", ""))],
     ),
     WrongAnswer("the levels are not divided by the largest", "nf4_levels", [("(levels / levels.max())", "levels")]),
     WrongAnswer(
@@ -48,10 +48,14 @@ WRONG = [
     WrongAnswer(
         "the outermost probability is 1 - 1/32 and not the mean of both",
         "nf4_levels",
-        [(OUTERMOST, "outermost = 1 - 1 / 32")],
+        [(OUTERMOST, "outermost = 1 - 1 / (2 * count)")],
     ),
     WrongAnswer("0.5 is left among the probabilities, and zero stands twice", "nf4_levels", [(ABOVE, ABOVE[:-4])]),
     WrongAnswer("the levels are not sorted", "nf4_levels", [("levels = levels.sort().values", "pass")]),
+    WrongAnswer("the levels are always those of 4 bits", "nf4_levels", [("count = 2**bits", "count = 16")]),
+    WrongAnswer(
+        "the outermost probability is always that of 4 bits", "nf4_levels", [(OUTERMOST, "outermost = 0.96770833333")]
+    ),
     WrongAnswer(
         "the largest number is taken and not the largest size",
         "quantize_blocks",
@@ -98,23 +102,26 @@ WRONG = [
         [("values.split(block_size)", "values[: len(values) // block_size * block_size].split(block_size)")],
     ),
     WrongAnswer(
-        "+ binds tighter than <<, so the second code is added to the shift",
+        "a code is put together with the one half a tensor away, not with its neighbour",
         "pack",
-        [(PACKED, PACKED.replace("|", "+"))],
+        [("codes.view(-1, 2).unbind(1)", "codes.view(2, -1)")],
     ),
-    WrongAnswer("the two halves are exchanged", "pack", [(PACKED, "return codes[1::2] << 4 | codes[::2]")]),
+    WrongAnswer("the two halves are exchanged", "pack", [("low + 16 * high", "high + 16 * low")]),
+    WrongAnswer("the second code is shifted by 3 bits", "pack", [("16 * high", "8 * high")]),
+    WrongAnswer("the second code is multiplied by 15 in place of 16", "pack", [("16 * high", "15 * high")]),
     WrongAnswer(
-        "the first half of all codes goes into the high halves of the bytes",
+        "+ binds tighter than <<, so the first code is added to the shift",
         "pack",
-        [(PACKED, "return codes[: len(codes) // 2] << 4 | codes[len(codes) // 2 :]")],
+        [("low + 16 * high", "high << 4 + low")],
     ),
-    WrongAnswer("the first code is shifted by 3 bits", "pack", [(PACKED, PACKED.replace("4", "3"))]),
-    WrongAnswer(
-        "the first code is multiplied by 15 in place of 16", "pack", [(PACKED, "return codes[::2] * 15 + codes[1::2]")]
-    ),
-    WrongAnswer("& is taken for |", "pack", [(PACKED, PACKED.replace("|", "&"))]),
+    WrongAnswer("& is taken for +", "pack", [("low + 16 * high", "low & 16 * high")]),
     WrongAnswer(
         "the half byte left over holds code 0, which is the level -1", "pack", [("new_tensor([7])", "new_tensor([0])")]
+    ),
+    WrongAnswer(
+        "the code that fills up stands before the others",
+        "pack",
+        [("torch.cat([codes, codes.new_tensor([7])])", "torch.cat([codes.new_tensor([7]), codes])")],
     ),
     WrongAnswer(
         "the last code of an odd number is dropped",
@@ -240,6 +247,7 @@ WRONG = [
         "double_nf4_bytes",
         [("4 * BLOCKS // 256 +", "4 * QUANTIZED // 256 +")],
     ),
+    WrongAnswer("all the rest is counted in 32 bits", "double_nf4_bytes", [(DOUBLE, DOUBLE.replace("2 * P", "4 * P"))]),
     WrongAnswer("the means are left out", "double_nf4_bytes", [(" + 4 * 7 * LAYERS)", ")")]),
     WrongAnswer(
         "there is one mean for each layer and not for each matrix",

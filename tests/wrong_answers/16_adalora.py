@@ -2,43 +2,53 @@
 
 from minipeft.course.wrong_answers import WrongAnswer
 
-MEAN = "new_mean = beta1 * mean + (1 - beta1) * now"
-JUMPS = "new_jumps = beta2 * jumps + (1 - beta2) * (now - new_mean).abs()"
+NOW = "parts = (weight * gradients).abs()"
+MEAN = "new_mean = beta1 * mean + (1 - beta1) * parts.mean(0)"
+JUMPS = "new_jumps = beta2 * jumps + (1 - beta2) * (parts - new_mean).abs().mean(0)"
 SCORES = "lam + p.mean(dim=0) + q.mean(dim=1)"
 FALL = "int(last + (first - last) * left**3)"
 SHARE = "left = 1 - (done - start) / (end - start)"
 STRETCH = "round(warmup * total), total - round(final * total)"
 ORDER = "order = torch.cat(scores).argsort(descending=True, stable=True)"
-CHOICE = "kept[order[:budget]] = True"
+CHOICE = "chosen = {*firsts.values(), *rest[: budget - len(firsts)]}"
 GRAMS = "p.T @ p, q @ q.T"
 PENALTY = "(gram_p - identity).square().sum() + (gram_q - identity).square().sum()"
-TRAINED = '"trained": 8 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1))'
-FIRST = '"triplets_at_first": (ATTENTION + FEED_FORWARD) * 8'
-LAST = '"triplets_at_last": (ATTENTION + FEED_FORWARD) * 5'
-MIDDLE = "270 + 162 // 2**3"
-STORED = "4 * ATTENTION * (88 + 88) + 7 * FEED_FORWARD * (112 + 88) + 8 * (ATTENTION + FEED_FORWARD)"
-BYTES = '"importance_bytes": 2 * 4 * 8 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1))'
+TRAINED = '"trained": 7 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1))'
+FIRST = '"triplets_at_first": (ATTENTION + FEED_FORWARD) * 7'
+LAST = '"triplets_at_last": (ATTENTION + FEED_FORWARD) * 4'
+MIDDLE = "216 + 162 // 3**3"
+STORED = "3 * ATTENTION * (88 + 88) + 6 * FEED_FORWARD * (112 + 88) + 7 * (ATTENTION + FEED_FORWARD)"
+BYTES = '"importance_bytes": 2 * 4 * 7 * (ATTENTION * (88 + 88 + 1) + FEED_FORWARD * (112 + 88 + 1))'
 UPDATE = "torch.testing.assert_close((new_p * new_lam) @ new_q, expected)"
 VALUES, KEPT = "torch.tensor([0.5, -2.0, -1.0])", "torch.tensor([False, True, True])"
 EXPECTED = "-2.0 * torch.outer(p[:, 1], q[1]) - torch.outer(p[:, 2], q[2])"
 SAME_P, SAME_Q = "    assert torch.equal(new_p, p)\n", "    assert torch.equal(new_q, q)\n"
 
 WRONG = [
-    WrongAnswer("w g keeps its sign", "importance_step", [("(weight * gradient).abs()", "weight * gradient")]),
-    WrongAnswer("the weight is left out of w g", "importance_step", [("(weight * gradient).abs()", "gradient.abs()")]),
+    WrongAnswer("w g keeps its sign", "importance_step", [(NOW, "parts = weight * gradients")]),
+    WrongAnswer("the weight is left out of w g", "importance_step", [(NOW, "parts = gradients.abs()")]),
+    WrongAnswer("the parts' gradients are averaged first", "importance_step", [
+        (NOW, "parts = (weight * gradients.mean(0, keepdim=True)).abs()")]),
+    WrongAnswer("the parts are summed, not averaged", "importance_step", [
+        (MEAN, MEAN.replace("mean(0)", "sum(0)")), (JUMPS, JUMPS.replace("mean(0)", "sum(0)"))]),
+    WrongAnswer("the uncertainty is how far the parts' average is from I_mean", "importance_step", [
+        (JUMPS, "new_jumps = beta2 * jumps + (1 - beta2) * (parts.mean(0) - new_mean).abs()")]),
+    WrongAnswer("only the last part counts", "importance_step", [
+        (NOW, "parts = (weight * gradients[-1:]).abs()")]),
+    WrongAnswer("every part is a step of its own", "importance_step", [
+        (NOW + "  # (parts, *shape)\n", "new_mean, new_jumps = mean, jumps\n    for gradient in gradients:\n"
+         "        now = (weight * gradient).abs()\n        new_mean = beta1 * new_mean + (1 - beta1) * now\n"
+         "        new_jumps = beta2 * new_jumps + (1 - beta2) * (now - new_mean).abs()\n"), (f"    {MEAN}\n", ""),
+        (f"    {JUMPS}\n", "")]),
     WrongAnswer("beta1 and 1 - beta1 change places", "importance_step", [
-        (MEAN, "new_mean = (1 - beta1) * mean + beta1 * now")]),
-    WrongAnswer("beta2 and 1 - beta2 change places", "importance_step", [
-        (JUMPS, "new_jumps = (1 - beta2) * jumps + beta2 * (now - new_mean).abs()")]),
+        (MEAN, "new_mean = (1 - beta1) * mean + beta1 * parts.mean(0)")]),
     WrongAnswer("the uncertainty is taken from the average before this step", "importance_step", [
         (JUMPS, JUMPS.replace("new_mean", "mean"))]),
     WrongAnswer("I - I_mean keeps its sign", "importance_step", [(JUMPS, JUMPS.replace(".abs()", ""))]),
     WrongAnswer("beta1 is used for both averages", "importance_step", [(JUMPS, JUMPS.replace("beta2", "beta1"))]),
     WrongAnswer("I - I_mean is squared", "importance_step", [(JUMPS, JUMPS.replace(".abs()", ".square()"))]),
-    WrongAnswer("the averages are not averages but sums", "importance_step", [
-        (MEAN, "new_mean = mean + now"), (JUMPS, "new_jumps = jumps + (now - new_mean).abs()")]),
     WrongAnswer("the averages that are given are changed in place", "importance_step", [
-        (MEAN, "new_mean = mean.mul_(beta1).add_((1 - beta1) * now)")]),
+        (MEAN, "new_mean = mean.mul_(beta1).add_((1 - beta1) * parts.mean(0))")]),
     WrongAnswer("the two averages come back in the other order", "importance_step", [
         ("return new_mean, new_jumps", "return new_jumps, new_mean")]),
 
@@ -70,24 +80,26 @@ WRONG = [
     WrongAnswer("the budget rises from b_T to b_0", "budget", [
         (SHARE, "left = (done - start) / (end - start)")]),
 
-    WrongAnswer("every layer keeps the same share", "keep_best", [
-        (f"    {ORDER}\n", "    share = budget // len(scores)\n"
-         "    return [torch.zeros(len(s)).index_fill(0, s.argsort(descending=True)[:share], 1) > 0 for s in scores]\n"
-         f"    {ORDER}\n")]),
+    WrongAnswer("a layer may lose all of its triplets", "keep_best", [(CHOICE, "chosen = set(order[:budget])")]),
+    WrongAnswer("the places of the layers' best come on top of the budget", "keep_best", [
+        (CHOICE, "chosen = {*firsts.values(), *rest[:budget]}")]),
+    WrongAnswer("the best of a layer take a place among the others, too", "keep_best", [
+        (CHOICE, "chosen = {*firsts.values(), *order[: budget - len(firsts)]}")]),
+    WrongAnswer("every layer keeps its first triplet, not its best", "keep_best", [
+        ("    for place in order:\n", "    for place in range(len(order)):\n")]),
     WrongAnswer("the least important are kept", "keep_best", [
         (ORDER, ORDER.replace("descending=True", "descending=False"))]),
-    WrongAnswer("all that are as good as the last one kept are kept", "keep_best", [
-        (CHOICE, "kept = torch.cat(scores) >= torch.cat(scores)[order[budget - 1]]")]),
-    WrongAnswer("only what is better than the first one pruned is kept", "keep_best", [
-        (CHOICE, "kept = torch.cat(scores) > torch.cat(scores)[order[budget]]")]),
-    WrongAnswer("as many are pruned as should be kept", "keep_best", [
-        (CHOICE, "kept[order[: len(order) - budget]] = True")]),
-    WrongAnswer("the mask marks what is pruned", "keep_best", [(CHOICE, "kept[order[budget:]] = True")]),
+    WrongAnswer("the least of the others fill the places left", "keep_best", [
+        ("rest[: budget - len(firsts)]", "rest[::-1][: budget - len(firsts)]")]),
+    WrongAnswer("the mask marks what is pruned", "keep_best", [
+        ("kept = [place in chosen", "kept = [place not in chosen")]),
     WrongAnswer("each layer's scores are first divided by their largest", "keep_best", [
         (ORDER, ORDER.replace("torch.cat(scores)", "torch.cat([s / s.abs().max() for s in scores])"))]),
     WrongAnswer("of equal scores the later are kept", "keep_best", [
         (ORDER, "order = torch.cat(scores).argsort(stable=True).flip(0)")]),
-    WrongAnswer("one is kept too many", "keep_best", [(CHOICE, "kept[order[: budget + 1]] = True")]),
+    WrongAnswer("one is kept too many", "keep_best", [("budget - len(firsts)]", "budget - len(firsts) + 1]")]),
+    WrongAnswer("sizes are compared, not scores", "keep_best", [
+        (ORDER, ORDER.replace("torch.cat(scores)", "torch.cat(scores).abs()"))]),
 
     WrongAnswer("P P^T and Q^T Q are taken, (out, out) and (in, in)", "orthogonality_penalty", [
         (GRAMS, "p @ p.T, q.T @ q"), (PENALTY, PENALTY.replace("identity", "torch.eye(len(gram_p))", 1).replace(
@@ -110,22 +122,22 @@ WRONG = [
         (PENALTY, PENALTY.replace("square", "abs"))]),
 
     WrongAnswer("lam is not counted as trained", "counts", [(TRAINED, TRAINED.replace(" + 1", ""))]),
-    WrongAnswer("the final rank is counted as trained", "counts", [(TRAINED, TRAINED.replace("8 *", "5 *", 1))]),
+    WrongAnswer("the final rank is counted as trained", "counts", [(TRAINED, TRAINED.replace("7 *", "4 *"))]),
     WrongAnswer("all matrices are taken to be square", "counts", [(TRAINED, TRAINED.replace("112", "88"))]),
-    WrongAnswer("triplets are counted in one matrix only", "counts", [(FIRST, '"triplets_at_first": 8')]),
-    WrongAnswer("the last budget is one triplet for each matrix", "counts", [(LAST, LAST.replace("* 5", "* 1"))]),
-    WrongAnswer("a straight line is taken for the cube", "counts", [(MIDDLE, "270 + 162 // 2")]),
+    WrongAnswer("triplets are counted in one matrix only", "counts", [(FIRST, '"triplets_at_first": 7')]),
+    WrongAnswer("the last budget is one triplet for each matrix", "counts", [(LAST, LAST.replace("* 4", "* 1"))]),
+    WrongAnswer("a straight line is taken for the cube", "counts", [(MIDDLE, "216 + 162 // 3")]),
     WrongAnswer("the fall is taken to begin at step 0 and to end at step 600", "counts", [
-        (MIDDLE, "270 + int(162 * 0.6**3)")]),
+        (MIDDLE, "216 + int(162 * 0.5**3)")]),
     WrongAnswer("the zeros in lam are taken to be left out of the file", "counts", [
-        (STORED, "4 * ATTENTION * (88 + 88 + 1) + 7 * FEED_FORWARD * (112 + 88 + 1)")]),
+        (STORED, "3 * ATTENTION * (88 + 88 + 1) + 6 * FEED_FORWARD * (112 + 88 + 1)")]),
     WrongAnswer("lam is not counted as stored", "counts", [(STORED, STORED.rpartition(" + ")[0].rpartition(" + ")[0])]),
-    WrongAnswer("every matrix is taken to store five triplets", "counts", [
-        (STORED, "5 * ATTENTION * (88 + 88) + 5 * FEED_FORWARD * (112 + 88) + 8 * (ATTENTION + FEED_FORWARD)")]),
-    WrongAnswer("one average is counted, not two", "counts", [(BYTES, BYTES.replace("2 * 4 * 8", "4 * 8"))]),
-    WrongAnswer("numbers are counted, not bytes", "counts", [(BYTES, BYTES.replace("2 * 4 * 8", "2 * 8"))]),
+    WrongAnswer("every matrix is taken to store four triplets", "counts", [
+        (STORED, "4 * ATTENTION * (88 + 88) + 4 * FEED_FORWARD * (112 + 88) + 7 * (ATTENTION + FEED_FORWARD)")]),
+    WrongAnswer("one average is counted, not two", "counts", [(BYTES, BYTES.replace("2 * 4 * 7", "4 * 7"))]),
+    WrongAnswer("numbers are counted, not bytes", "counts", [(BYTES, BYTES.replace("2 * 4 * 7", "2 * 7"))]),
     WrongAnswer("one score is taken to be kept for each triplet", "counts", [
-        (BYTES, '"importance_bytes": 2 * 4 * 8 * (ATTENTION + FEED_FORWARD)')]),
+        (BYTES, '"importance_bytes": 2 * 4 * 7 * (ATTENTION + FEED_FORWARD)')]),
 
     WrongAnswer("only the update is looked at", "check_prune", [(SAME_P, ""), (SAME_Q, "")]),
     WrongAnswer("only the vectors are looked at", "check_prune", [(f"    {UPDATE}\n", "")]),
