@@ -76,7 +76,7 @@ def skills(measured: dict) -> tuple[dict, dict]:
     rows, numbers = [], {}
     for base in TOKENS:
         found = measured["skills"][base]
-        cells = [f"{found['span'][skill]:.0f} / {found['prefix'][skill]:.0f}" for skill in SKILLS]
+        cells = [f"{found['span'][skill]:.1f} / {found['prefix'][skill]:.1f}" for skill in SKILLS]
         rows.append([f"`{base}`", *cells])
         for objective, values in found.items():
             numbers |= {f"{short(base)}_{objective}_{skill}": value for skill, value in values.items()}
@@ -126,10 +126,10 @@ def slices(measured: dict) -> tuple[dict, dict]:
         if "sentiment" not in found:
             continue
         if base not in {row[0].strip("`") for row in rows}:
-            asked = [f"{measured['skills'][base][own(base)][skill]:.0f}" for skill in SLICES[:3]]
+            asked = [f"{measured['skills'][base][own(base)][skill]:.1f}" for skill in SLICES[:3]]
             rows.append([f"`{base}`", "asked, untuned", *asked, "-", "-", "-"])
         told = "LoRA" if kind == "lora" else f"prompt, {FORMS[form]}" if base == SPAN else "prompt"
-        rows.append([f"`{base}`", told, *(f"{found['sentiment']['slices'][name]:.0f}" for name in SLICES)])
+        rows.append([f"`{base}`", told, *(f"{found['sentiment']['slices'][name]:.1f}" for name in SLICES)])
     return table(["base", "what", *SLICES], rows), numbers
 
 
