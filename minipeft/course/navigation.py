@@ -39,10 +39,10 @@ def with_navigation(chapter: Chapter, written: list[Chapter]) -> str:
     return f"{heading}\n\n{MARK}\n\n{line}\n{rest}"
 
 
-def navigation_problems(chapter: Chapter, written: list[Chapter], required: bool = False) -> list[str]:
-    """Whether the line leads where it should; that there is none counts only where it is required."""
+def navigation_problems(chapter: Chapter, written: list[Chapter]) -> list[str]:
+    """Whether there is such a line, and leads where it should."""
     if not LINE.search(chapter.text):
-        return ["there is no line of navigation: python -m minipeft.course.navigation"] if required else []
+        return ["there is no line of navigation: python -m minipeft.course.navigation"]
     same = with_navigation(chapter, written) == chapter.text
     return [] if same else ["the line of navigation is old: python -m minipeft.course.navigation"]
 
