@@ -1,7 +1,7 @@
 """Equal tuning effort: every method gets its own grid of four learning rates, judged on dev by three extra seeds.
 
 A ranking of methods at one rate each is a ranking of rates. Grids grow until their winners stand inside (`rates.py`
-says how one wins). The test split is not read here.
+says how one wins, and when a rate is given up after one seed). The test split is not read here.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from minipeft.paths import DATA
 from minipeft.provenance import provenance
 from minipeft.racing.entries import make_method, parse_entry
 from minipeft.racing.pool import run_all
-from minipeft.racing.rates import Scores, is_inside, next_rate, value, winner
+from minipeft.racing.rates import Scores, hopeful, is_inside, next_rate, value, winner
 from minipeft.racing.runs import RunSpec, folder_name, get_task, new_method
 
 RESULTS = DATA / "results"
@@ -102,12 +102,12 @@ def sweep(base: RunSpec, methods: list[str], workers: int) -> tuple[dict[str, fl
     lower and higher ones were tried. Raises UserError where training fails at all rates of a row.
     """
     rows = {spec.row: spec for spec in entry_specs(base, methods)}
-    dev: dict[str, Scores] = {}
     specs = sweep_specs(base, methods)
+    dev: dict[str, Scores] = {spec.row: {} for spec in specs}
     for grown in range(WIDENINGS + 1):
-        for spec, result in zip(specs, run_all(specs, workers, "sweep on dev"), strict=True):
-            score = None if "failed" in result else result["dev"]
-            dev.setdefault(spec.row, {}).setdefault(spec.learning_rate, []).append(score)
+        add_scores(dev, [spec for spec in specs if spec.seed == SWEEP_SEEDS[0]], workers)
+        further = [spec for spec in specs if spec.seed != SWEEP_SEEDS[0]]
+        add_scores(dev, [spec for spec in further if spec.learning_rate in hopeful(dev[spec.row])], workers)
         best = {row: winner(scores) for row, scores in dev.items()}
         edges = {row: rate for row, rate in best.items() if not is_inside(dev[row], rate) and len(dev[row]) > 1}
         if not edges or grown == WIDENINGS:
@@ -121,6 +121,13 @@ def sweep(base: RunSpec, methods: list[str], workers: int) -> tuple[dict[str, fl
     for row, outcome in found.items():
         print(f"  {in_words(row, outcome)}")
     return best, found
+
+
+def add_scores(dev: dict[str, Scores], specs: list[RunSpec], workers: int) -> None:
+    """Run the specs and put their dev scores into `dev`, by row and rate."""
+    for spec, result in zip(specs, run_all(specs, workers, "sweep on dev"), strict=True):
+        score = None if "failed" in result else result["dev"]
+        dev[spec.row].setdefault(spec.learning_rate, []).append(score)
 
 
 def in_words(row: str, outcome: dict) -> str:

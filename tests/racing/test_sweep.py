@@ -9,7 +9,7 @@ import pytest
 from minipeft.errors import TrainingFailed, UserError
 from minipeft.models import load
 from minipeft.racing import runs, sweep
-from minipeft.racing.rates import is_inside, next_rate, value, winner
+from minipeft.racing.rates import hopeful, is_inside, next_rate, value, winner
 from minipeft.racing.runs import RunSpec
 from minipeft.racing.sweep import SWEEP_SEEDS, WIDENINGS, dev_means, grid, read_rates
 
@@ -38,6 +38,12 @@ def test_a_steady_rate_wins_over_one_that_is_better_on_average():
 def test_ties_go_to_the_rate_in_the_middle(values, expected):
     rates = (0.01, 0.02, 0.03, 0.04)
     assert winner({rate: [found] * 3 for rate, found in zip(rates, values, strict=True)}) == expected
+
+
+def test_a_rate_far_below_the_best_gets_one_seed_and_cannot_win():
+    first = {0.01: [60.0], 0.02: [84.0], 0.03: [99.0], 0.04: [None]}
+    assert hopeful(first) == [0.03] and hopeful(first | {0.02: [84.1]}) == [0.02, 0.03]
+    assert winner(first | {0.03: [99.0, 50.0, 50.0]}) == 0.03, "worth less than 84 now, but 84 is one seed's"
 
 
 def test_a_rate_at_which_training_fails_never_wins():
@@ -85,7 +91,13 @@ def test_a_grid_grows_until_the_winner_stands_inside(base, monkeypatch, capsys):
     assert len(found["lora"]["dev"]) == len(grid("lora")) + 3  # 0.04, 0.08, 0.16
     assert len(found["full"]["dev"]) == 4 + WIDENINGS and best["full"] == 2e-3 * 2**WIDENINGS
     assert not found["full"]["inside"] and "full: learning rate 0.032" in capsys.readouterr().out
-    assert len(asked) == len({spec.folder for spec in asked}) == 3 * sum(len(row["dev"]) for row in found.values())
+    assert len(asked) == len({spec.folder for spec in asked})
+    assert {(spec.row, spec.learning_rate, spec.seed) for spec in asked} == {
+        (row, rate, seed)
+        for row, outcome in found.items()
+        for rate, scores in outcome["dev"].items()
+        for seed in SWEEP_SEEDS[: len(scores)]
+    }
     kept = json.loads((Path(base.folder) / "sweep.json").read_text(encoding="utf-8"))["rows"]
     assert kept["lora"]["rate"] == 0.08 and len(kept["lora"]["dev"]["0.08"]) == len(SWEEP_SEEDS)
 
@@ -95,7 +107,7 @@ def test_no_grid_grows_past_a_rate_at_which_training_fails(base, monkeypatch):
     pretend(monkeypatch, lambda rate: None if rate > 0.02 else 1000 * rate, asked)
     best, found = sweep.sweep(base, ["lora"], 1)
     assert best == {"lora": 0.02} and max(found["lora"]["dev"]) == 0.04 and found["lora"]["inside"]
-    assert found["lora"]["dev"][0.04] == [None] * 3 and dev_means(found["lora"])[0.04] == 0.0
+    assert found["lora"]["dev"][0.04] == [None] and dev_means(found["lora"])[0.04] == 0.0
     pretend(monkeypatch, lambda rate: None, asked)
     with pytest.raises(UserError, match="lora: training fails at every learning rate from .* to 0.02"):
         sweep.sweep(base, ["lora"], 1)
