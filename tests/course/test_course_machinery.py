@@ -519,10 +519,12 @@ def test_a_race_of_a_chapter_tunes_every_row_alike(tmp_path, monkeypatch):
     args = experiment.parser("a test").parse_args(["--seeds", "3"])
     args.out, args.workers = tmp_path, 1
     outcome = experiment.race("ranks", ["low=lora:rank=1", "houlsby"], "t5-0.8m", "topic", args, steps=30)
-    sweep, runs = asked
-    assert Counter(spec.row for spec in sweep) == {"low": 12, "houlsby": 12} and {spec.split for spec in sweep} == {
-        "dev"
+    first, further, runs = asked  # every rate with one seed, those worth it with two more, the race
+    assert Counter(spec.row for spec in first) == {"low": 4, "houlsby": 4}
+    assert {(spec.row, spec.learning_rate, spec.seed) for spec in further} == {
+        (row, rate, seed) for row, rate in (("low", 1e-2), ("houlsby", 1e-3)) for seed in (1001, 1002)
     }
+    assert {spec.split for spec in (*first, *further)} == {"dev"}
     assert Counter(spec.row for spec in runs) == {"low": 3, "houlsby": 3} and {spec.steps for spec in runs} == {30}
     assert outcome["learning_rates"] == {"low": 1e-2, "houlsby": 1e-3}
     assert {spec.learning_rate for spec in runs} == set(rates.values())
