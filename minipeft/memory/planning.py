@@ -9,8 +9,11 @@ whose activations come on top, too.
 With `quantized`, the frozen matrices of the layers take 4.127 bits a weight (Dettmers et al. 2023, arXiv:2305.14314):
 
     4 for an index of 16 levels + 8 / 64 for the constant of its block + 32 / (64 * 256) for that of 256 constants
+
+A small matrix takes a little more: what is left over is a block, too, and each matrix has the mean of its constants.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -23,12 +26,12 @@ from minipeft.training.batches import encode_source
 from minipeft.transformer.batch import Batch
 from minipeft.transformer.hollow import build_hollow
 
-NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
-
 
 def nf4_bytes(parameters: int) -> int:
-    """Bytes of so many parameters in 4-bit NormalFloat with double quantization."""
-    return round(parameters * NF4_BITS / 8)
+    """Bytes of a matrix of so many parameters in 4-bit NormalFloat with double quantization."""
+    blocks = math.ceil(parameters / 64)
+    scales = math.ceil(blocks / 256)
+    return math.ceil(parameters / 2) + blocks + 4 * scales + 4  # the last: the mean of the constants
 
 
 class FullBatch(Batch):

@@ -14,6 +14,7 @@ from minipeft.memory.shapes.llama import LLaMA, rotate
 from minipeft.memory.shapes.names import SHAPES
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
+from minipeft.quantization.linear import QuantizedLinear
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 
 
@@ -94,13 +95,30 @@ def test_quantized_llama_keeps_its_matrices_in_4_127_bits_and_the_rest_in_16():
     parts = plan("llama-7b", "lora", dtype=torch.bfloat16, quantized=True, rank=64).memory(1)
     matrices = 32 * (4 * 4096**2 + 3 * 4096 * 11008)
     blocks = matrices // 64  # a byte each for the 8-bit constants, 4 for every 256 of them
-    assert parts["4-bit weights"] == pytest.approx(matrices / 2 + blocks + 4 * blocks / 256, abs=32 * 7)
+    assert parts["4-bit weights"] == matrices // 2 + blocks + 4 * blocks // 256 + 4 * 32 * 7
     assert round(parts["4-bit weights"] / 1e9, 2) == 3.34
     assert parts["weights"] == 2 * (6_738_415_616 - matrices + 159_907_840)
-    assert nf4_bytes(64 * 256) == 64 * 256 // 2 + 256 + 4
     plain = plan("llama-7b", "lora", dtype=torch.bfloat16, rank=64).memory(1)
     assert plain["weights"] == parts["weights"] + 2 * matrices
     assert plain["activations"] == parts["activations"]
+
+
+@pytest.mark.parametrize("shape", [(88, 88), (112, 88), (144, 160), (128, 128), (129, 128), (23, 17), (1, 1)])
+def test_a_matrix_is_planned_with_the_bytes_that_its_layer_in_4_bits_holds(shape):
+    """Also where it does not fill its last block of 64, or its last 256 blocks."""
+    layer = QuantizedLinear(torch.nn.Linear(*shape, bias=False), "nf4", 64, double_quantization=True)
+    assert nf4_bytes(shape[0] * shape[1]) == sum(len(buffer.numpy().tobytes()) for _, buffer in layer.named_buffers())
+
+
+@pytest.mark.parametrize("base", ["t5-0.4m", "t5-0.8m"])
+def test_a_base_planned_in_4_bits_takes_what_qlora_makes_of_it(base):
+    """The head of these bases is the embedding, which stays as it is and is counted once."""
+    planned, real = plan(base, "lora", quantized=True).memory(1), load(base)
+    METHODS["qlora"]().attach(real)
+    held = {
+        tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in (*real.parameters(), *real.buffers())
+    }
+    assert planned["4-bit weights"] + planned["weights"] == sum(held.values())
 
 
 def real_memory(model, method, shape):
