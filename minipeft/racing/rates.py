@@ -3,15 +3,16 @@
     value = mean - standard deviation      of the dev scores at one rate, over the seeds of the sweep
 
 The best value wins; of rates within TIE points of it the one in the middle, far from where a rate is too low or too
-high. A rate that is HOPELESS points below the best with the first seed gets no other, and cannot win. A winner at the
-edge of its grid may not be the best there is: the grid then grows on that side by its own factor.
+high. A rate that lies HOPELESS points below the best with the first seed gets no other, as long as the best stays that
+far ahead. A winner at the edge of its grid may not be the best there is: the grid then grows on that side by its own
+factor.
 """
 
 import math
 from statistics import mean, stdev
 
 TIE = 0.5  # points
-HOPELESS = 15.0  # points; two to five times the spread between seeds at a good rate
+HOPELESS = 15.0  # points; many, for one seed may be unlucky
 Scores = dict[float, list[float | None]]  # rate -> dev scores in percent, one a seed; None where training failed
 
 
@@ -23,9 +24,9 @@ def value(scores: list[float | None]) -> float:
 
 
 def hopeful(dev: Scores) -> list[float]:
-    """The rates worth further seeds, by the scores of the first."""
-    first = {rate: -math.inf if scores[0] is None else scores[0] for rate, scores in dev.items()}
-    return [rate for rate, score in first.items() if score > max(first.values()) - HOPELESS]
+    """The rates that may still win, by the scores so far: those worth all seeds."""
+    values = {rate: value(scores) for rate, scores in dev.items()}
+    return [rate for rate, found in values.items() if found > max(values.values()) - HOPELESS]
 
 
 def winner(dev: Scores) -> float:

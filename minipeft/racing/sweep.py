@@ -105,8 +105,8 @@ def sweep(base: RunSpec, methods: list[str], workers: int) -> tuple[dict[str, fl
     dev: dict[str, Scores] = {spec.row: {} for spec in specs}
     for grown in range(WIDENINGS + 1):
         add_scores(dev, [spec for spec in specs if spec.seed == SWEEP_SEEDS[0]], workers)
-        further = [spec for spec in specs if spec.seed != SWEEP_SEEDS[0]]
-        add_scores(dev, [spec for spec in further if spec.learning_rate in hopeful(dev[spec.row])], workers)
+        while further := [spec for spec in specs if spec.seed != SWEEP_SEEDS[0] and wants_seeds(dev, spec)]:
+            add_scores(dev, further, workers)  # again where a rate that was ahead fell back
         best = {row: winner(scores) for row, scores in dev.items()}
         edges = {row: rate for row, rate in best.items() if not is_inside(dev[row], rate) and len(dev[row]) > 1}
         if not edges or grown == WIDENINGS:
@@ -120,6 +120,12 @@ def sweep(base: RunSpec, methods: list[str], workers: int) -> tuple[dict[str, fl
     for row, outcome in found.items():
         print(f"  {in_words(row, outcome)}")
     return best, found
+
+
+def wants_seeds(dev: dict[str, Scores], spec: RunSpec) -> bool:
+    """Whether the rate of `spec` has one seed so far and may still win."""
+    scores = dev[spec.row]
+    return len(scores[spec.learning_rate]) == 1 and spec.learning_rate in hopeful(scores)
 
 
 def add_scores(dev: dict[str, Scores], specs: list[RunSpec], workers: int) -> None:

@@ -112,7 +112,7 @@ def test_a_matrix_is_planned_with_the_bytes_that_its_layer_in_4_bits_holds(shape
 
 @pytest.mark.parametrize("base", ["t5-0.4m", "t5-0.8m"])
 def test_a_base_planned_in_4_bits_takes_what_qlora_makes_of_it(base):
-    """The head of these bases is the embedding, which stays as it is and is counted once."""
+    """What two modules share is counted once."""
     planned, real = plan(base, "lora", quantized=True).memory(1), load(base)
     METHODS["qlora"]().attach(real)
     held = {

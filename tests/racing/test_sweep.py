@@ -40,10 +40,11 @@ def test_ties_go_to_the_rate_in_the_middle(values, expected):
     assert winner({rate: [found] * 3 for rate, found in zip(rates, values, strict=True)}) == expected
 
 
-def test_a_rate_far_below_the_best_gets_one_seed_and_cannot_win():
+def test_a_rate_far_below_the_best_is_given_up_until_the_best_falls_back():
     first = {0.01: [60.0], 0.02: [84.0], 0.03: [99.0], 0.04: [None]}
     assert hopeful(first) == [0.03] and hopeful(first | {0.02: [84.1]}) == [0.02, 0.03]
-    assert winner(first | {0.03: [99.0, 50.0, 50.0]}) == 0.03, "worth less than 84 now, but 84 is one seed's"
+    assert hopeful(first | {0.03: [99.0, 50.0, 50.0]}) == [0.02], "a lucky seed: worth 66.3 less 28.3"
+    assert hopeful({0.01: [None], 0.02: [None]}) == []
 
 
 def test_a_rate_at_which_training_fails_never_wins():
@@ -100,6 +101,18 @@ def test_a_grid_grows_until_the_winner_stands_inside(base, monkeypatch, capsys):
     }
     kept = json.loads((Path(base.folder) / "sweep.json").read_text(encoding="utf-8"))["rows"]
     assert kept["lora"]["rate"] == 0.08 and len(kept["lora"]["dev"]["0.08"]) == len(SWEEP_SEEDS)
+
+
+def test_a_rate_that_was_lucky_once_does_not_win_over_those_given_up_for_it(base, monkeypatch):
+    low, steady, lucky, high = grid("lora")
+    scores = {low: [60.0] * 3, steady: [80.0] * 3, lucky: [99.0, 50.0, 50.0], high: [10.0] * 3}
+
+    def run_all(specs, workers, description, done=None):
+        return [{"dev": scores[spec.learning_rate][SWEEP_SEEDS.index(spec.seed)]} for spec in specs]
+
+    monkeypatch.setattr(sweep, "run_all", run_all)
+    best, found = sweep.sweep(base, ["lora"], 1)
+    assert best == {"lora": steady} and found["lora"]["dev"][low] == [60.0]
 
 
 def test_no_grid_grows_past_a_rate_at_which_training_fails(base, monkeypatch):
