@@ -12,7 +12,7 @@ form.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -154,11 +154,13 @@ def passes_gate(found: dict[str, float]) -> bool:
 
 
 @torch.no_grad()
-def skill_aucs(model: LanguageModel, objective: str, count: int = PROBES) -> dict[str, float]:
-    """The AUC in percent of every skill, each probe put as `objective` puts a text whose end is hidden."""
+def skill_aucs(
+    model: LanguageModel, objective: str, count: int = PROBES, skills: Iterable[str] = SKILLS
+) -> dict[str, float]:
+    """The AUC in percent of each of the `skills`, each probe put as `objective` puts a text whose end is hidden."""
     training = model.training
     model.eval()
-    values = {skill: auc(model, objective, probes(skill, count)) for skill in SKILLS}
+    values = {skill: auc(model, objective, probes(skill, count)) for skill in skills}
     model.train(training)
     return values
 

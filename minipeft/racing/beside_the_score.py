@@ -1,14 +1,17 @@
-"""What a run tells beside its score: how soon it had learned, and what its base has forgotten.
+"""What a run tells beside its score: how soon it had learned, and what its base has forgotten and can no longer do.
 
     steps to 90%    the first evaluation on dev of at least  chance + 0.9 (best - chance)
     forgotten       loss of the adapted model - loss of the base, on held-out texts of pretraining (nats per token)
+    skills lost     mean over what the base could do of  AUC of the base - AUC of the adapted model (points)
 
-The loss is that of the base's own objective, on 12 batches of texts which it never read. The adapted model reads them
-as its method reads any text: a prompt stays before it, an adapter in its layer.
+The loss is that of the base's own objective, on 12 batches of texts which it never read; the skills are those of
+`pretraining/skills.py` in which the base reaches at least HAD. The adapted model reads both as its method reads any
+text: a prompt stays before it, an adapter in its layer.
 """
 
 import math
 from functools import cache
+from statistics import mean
 
 import torch
 
@@ -16,10 +19,12 @@ from minipeft.files import read_json
 from minipeft.models import find, load
 from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import held_out_batches, mean_loss
+from minipeft.pretraining.skills import skill_aucs
 from minipeft.training.batches import positions_for_text
 from minipeft.transformer.batch import Batch
 
 SHARE = 0.9
+HAD = 90.0  # AUC
 
 
 def steps_to_learn(dev_scores: list[tuple[int, float]], chance: float) -> int | None:
@@ -48,6 +53,28 @@ def forgotten(model, base: str) -> float | None:
         return None
     after = loss(model, batches, device)
     return after - loss_before(base, stream, str(device)) if math.isfinite(after) else None
+
+
+def skills_lost(model, base: str) -> float | None:
+    """By how many points of AUC `model` is worse than `base`, the name or folder from which it came, at what that knew.
+
+    None where the base does not say what it can do, and where `forgotten` is None.
+    """
+    had = own_skills(base)
+    if not had or forgotten(model, base) is None:
+        return None
+    after = skill_aucs(model, own_stream(base).objective, skills=had)
+    return mean(had[skill] - after[skill] for skill in had)
+
+
+def own_skills(base: str) -> dict[str, float]:
+    """What a base could do at the end of its pretraining, as its results.json tells it: AUCs of at least HAD."""
+    file = find(base) / "results.json"
+    try:
+        skills = read_json(file)["curve"][-1]["skills"] if file.exists() else {}
+    except (KeyError, IndexError):
+        return {}
+    return {skill: value for skill, value in skills.items() if value >= HAD}
 
 
 def own_stream(base: str) -> TextStream | None:

@@ -16,7 +16,7 @@ from minipeft.files import read_json, write_json
 from minipeft.paths import DATA
 from minipeft.provenance import provenance
 from minipeft.racing.differences import as_json, differences
-from minipeft.racing.table import copied, interval, known, score_cell, stored, trained
+from minipeft.racing.table import copied, interval, known, mean_known, score_cell, stored, trained
 
 RESULTS = DATA / "results"
 RACES = ("sentiment-all", "topic", "where_is", "describe")
@@ -60,14 +60,14 @@ def front_row(found: dict[str, dict]) -> dict:
     """One method's rows, by task, as one; its costs are those of the first task."""
     first = next(iter(found.values()))
     scores = [mean(of_seed) for of_seed in zip(*(row["scores"] for row in found.values()), strict=True)]
-    forgotten = [row["forgotten"] for row in found.values() if known(row.get("forgotten"))]
     told = ("method", "family", "trained", "stored", "percent", "memory", "adapter_bytes", "seconds_per_step")
     return {
         **{name: first[name] for name in told},
         "scores": scores,
         "mean": mean(scores),
         "interval": interval(scores) if len(scores) > 1 and not copied(trained(first), scores) else None,
-        "forgotten": mean(forgotten) if forgotten else None,
+        "forgotten": mean_known(list(found.values()), "forgotten"),
+        "skills_lost": mean_known(list(found.values()), "skills_lost"),
         "tasks": {
             task: {"scores": row["scores"], "mean": row["mean"], "slices": row.get("slices", {})}
             for task, row in found.items()
@@ -79,17 +79,18 @@ def front_table(report: dict) -> str:
     """Methods by tasks, best mean first, with what each trains, stores and lets the base forget."""
     tasks = list(report["chance"])
     lines = [
-        f"| method | trained | stored | mean | {' | '.join(tasks)} | forgotten |",
-        "|---" + "|---:" * (len(tasks) + 4) + "|",
+        f"| method | trained | stored | mean | {' | '.join(tasks)} | forgotten | skills lost |",
+        "|---" + "|---:" * (len(tasks) + 5) + "|",
     ]
     for row in report["rows"]:
         cells = [row["method"], f"{trained(row):,}", f"{stored(row):,}", score_cell(row)]
         cells += [f"{row['tasks'][task]['mean']:.1f}" for task in tasks]
         cells += [f"{row['forgotten']:+.2f}" if known(row["forgotten"]) else "-"]
+        cells += [f"{row['skills_lost']:.1f}" if known(row["skills_lost"]) else "-"]
         lines.append(f"| {' | '.join(cells)} |")
     guesses = [f"{report['chance'][task]:.1f}" for task in tasks]
     return "\n".join(
-        [*lines, f"| a blind guess | | | {mean(report['chance'].values()):.1f} | {' | '.join(guesses)} | |"]
+        [*lines, f"| a blind guess | | | {mean(report['chance'].values()):.1f} | {' | '.join(guesses)} | | |"]
     )
 
 

@@ -15,7 +15,7 @@ from minipeft.memory.counting import step_memory
 from minipeft.methods.method import Method
 from minipeft.models import load, random_init
 from minipeft.provenance import provenance
-from minipeft.racing.beside_the_score import forgotten, steps_to_learn
+from minipeft.racing.beside_the_score import forgotten, skills_lost, steps_to_learn
 from minipeft.racing.entries import make_method
 from minipeft.racing.finished import digest, finished
 from minipeft.tasks.answers import marked
@@ -152,6 +152,7 @@ def make(spec: RunSpec, progress: bool) -> dict:
     result |= read_split(spec, task, model)
     if spec.split != "dev" and spec.method != "random_base":  # which has nothing to forget
         result["forgotten"] = forgotten(model, spec.model)
+        result["skills_lost"] = skills_lost(model, spec.model)
     if is_first_process():
         write_json(spec.result_file, result)
     return result

@@ -8,7 +8,8 @@ from minipeft.racing.student_t import two_sided_point
 from minipeft.tasks.answers import RIGHT
 
 HEADER = ("method", "trained", "stored", "stored %", "score", "of full")
-BESIDE = ("forgotten", "steps to 90%")  # columns of tables whose rows tell them: older files do not
+BESIDE = ("forgotten", "skills lost", "steps to 90%")  # columns of tables whose rows tell them: older files do not
+TOLD = ("forgotten", "skills_lost", "steps_to_90")  # what a row calls them
 NORMAL = 1.96  # two-sided 95% point of the normal distribution
 MEMORY = ("weights", "gradients", "optimizer", "activations")
 
@@ -25,7 +26,7 @@ def summarise(results: list[dict], split: str = "test") -> list[dict]:
 
     interval: half the width of the mean's over the seeds, None for one score and for copied runs. slices: the mean
     score of each. runs: what is kept of every seed, its predictions a mark a text (`tasks/answers.py`). forgotten, in
-    nats a token, and steps_to_90: means of what `beside_the_score.py` measures.
+    nats a token, skills_lost, in points, and steps_to_90: means of what `beside_the_score.py` measures.
     trained: the parameters that training moves. stored: those of the adapter file; `percent` of the base's. What is not
     known is None. Other work on the machine only adds to a run's time: the fastest run is what it disturbed least.
     """
@@ -47,6 +48,7 @@ def summarise(results: list[dict], split: str = "test") -> list[dict]:
                 "percent": 100 * stored / runs[0]["total_parameters"],
                 "scores": scores,
                 "forgotten": mean_known(runs, "forgotten"),
+                "skills_lost": mean_known(runs, "skills_lost"),
                 "steps_to_90": mean_known(runs, "steps_to_90"),
                 "slices": mean_slices(runs),
                 "runs": [kept_of_run(run, split) for run in runs],
@@ -78,7 +80,7 @@ def kept_of_run(run: dict, split: str) -> dict:
     slices = {name: round(score, 2) for name, score in run.get("slices", {}).items()}
     told = {name: run["spec"].get(name, 0) for name in ("seed", "word_draw")}
     kept = {**told, "score": run[split], "slices": slices}
-    kept |= {name: run[name] for name in ("forgotten", "steps_to_90") if known(run.get(name))}
+    kept |= {name: run[name] for name in TOLD if known(run.get(name))}
     return {**kept, "predictions": run.get("predictions", "")}
 
 
@@ -146,6 +148,7 @@ def cells(row: dict) -> list[str]:
         score_cell(row),
         f"{row['of_full']:.0f}%" if known(row["of_full"]) else "-",
         f"{row['forgotten']:+.2f}" if known(row.get("forgotten")) else "-",
+        f"{row['skills_lost']:.1f}" if known(row.get("skills_lost")) else "-",
         f"{row['steps_to_90']:.0f}" if known(row.get("steps_to_90")) else "-",
         f"{seconds:.3f}" if known(seconds) and seconds > 0 else "-",  # 0: no step was made
         *(megabytes(row["memory"].get(part)) for part in MEMORY),
@@ -160,14 +163,14 @@ def growing_header() -> str:
 
 def growing_line(row: dict) -> str:
     """A row that is done, before the others are known."""
-    method, trained, stored, _, score, _, forgotten, _, seconds, *_ = cells(row)
+    method, trained, stored, _, score, _, forgotten, _, _, seconds, *_ = cells(row)
     return f"{method:28} {trained:>11} {stored:>11} {score:>18} {forgotten:>9} {seconds:>7}"
 
 
 def markdown(rows: list[dict]) -> str:
     """The table, readable in a terminal and as Markdown. Memory columns are MB at one training step."""
     lines = [[*HEADER, *BESIDE, "s/step", *MEMORY, "file MB"], *(cells(row) for row in rows)]
-    if not any(known(row.get(name)) for row in rows for name in ("forgotten", "steps_to_90")):
+    if not any(known(row.get(name)) for row in rows for name in TOLD):
         start = len(HEADER)
         lines = [line[:start] + line[start + len(BESIDE) :] for line in lines]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]

@@ -10,8 +10,11 @@ from minipeft.methods.prompts.p_tuning_v2 import PTuningV2
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.models import load
 from minipeft.pretraining.held_out import held_out_batches
+from minipeft.pretraining.skills import probes
+from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.racing import beside_the_score
-from minipeft.racing.beside_the_score import forgotten, own_stream, steps_to_learn
+from minipeft.racing.beside_the_score import forgotten, own_skills, own_stream, skills_lost, steps_to_learn
+from minipeft.transformer.batch import Batch
 
 BASE = "t5-0.4m"
 
@@ -65,6 +68,39 @@ def test_what_is_forgotten_is_the_rise_of_the_held_out_loss(few_texts):
     prompt = PromptTuning(prompt_length=5)
     prompt.attach(model)
     assert abs(forgotten(model, BASE)) > 1e-4, "the prompt stays before the texts"
+
+
+def auc_by_hand(model, skill):
+    """Every pair of a probe whose first word is right with one whose second is: the share in the right order."""
+    tokenizer, right, wrong = Tokenizer.load(), [], []
+    for probe in probes(skill):
+        source = torch.tensor([[*tokenizer.encode(probe.text), tokenizer.eos]])
+        likely = []
+        for word in probe.words:
+            target = torch.tensor([tokenizer.encode(word)])
+            batch = Batch(source, torch.ones_like(source).bool(), target, torch.ones_like(target).bool())
+            with torch.no_grad():
+                likely.append(model(batch).log_softmax(-1)[0].gather(-1, target[0][:, None]).sum().item())
+        (right if probe.first else wrong).append(likely[0] - likely[1])
+    return 100 * sum((a > b) + (a == b) / 2 for a in right for b in wrong) / (len(right) * len(wrong))
+
+
+def test_the_skills_that_are_lost_are_those_that_the_base_had(few_texts, monkeypatch, base_folder):
+    had = own_skills(BASE)
+    assert set(had) == {"plain", "contrast", "who"} and all(auc >= 90 for auc in had.values())
+    monkeypatch.setattr(beside_the_score, "own_skills", lambda base: {name: had[name] for name in ("plain", "who")})
+    model = load(BASE)
+    assert abs(skills_lost(model, BASE)) < 1, "the base's own, whose file is in 16 bit"
+    method = LoRA(rank=2)
+    method.attach(model)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in method.named_parameters().values():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    by_hand = (had["plain"] - auc_by_hand(model, "plain") + had["who"] - auc_by_hand(model, "who")) / 2
+    assert skills_lost(model, BASE) == pytest.approx(by_hand, abs=0.1) and by_hand > 5
+    monkeypatch.undo()
+    assert own_skills(base_folder) == {} and skills_lost(load(base_folder), base_folder) is None
 
 
 def test_where_such_texts_cannot_be_read_or_written_nothing_is_measured(base_folder, few_texts):

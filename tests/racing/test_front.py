@@ -12,7 +12,7 @@ from minipeft.racing.front import front_slices, front_table
 def row(method, scores, trained=10, **slices):
     told = {"family": "low_rank", "trained": trained, "stored": 7, "percent": 1.0, "memory": {}, "adapter_bytes": 1}
     kept = {"method": method, "scores": scores, "mean": sum(scores) / len(scores), "slices": slices}
-    return {**kept, **told, "seconds_per_step": 0.1, "forgotten": 2.0}
+    return {**kept, **told, "seconds_per_step": 0.1, "forgotten": 2.0, "skills_lost": 7.5}
 
 
 def race(task, rows, chance=50.0, **settings):
@@ -35,17 +35,18 @@ def test_the_mean_is_over_the_tasks_seed_by_seed(races):
     assert [found["method"] for found in report["rows"]] == ["lora", "full"], "best mean first; (IA)3 was raced once"
     lora, full = report["rows"]
     assert lora["scores"] == [75.0, 81.0, 87.0] and lora["mean"] == 81.0 and full["scores"] == [67.5, 72.5, 77.5]
-    # standard deviation 6, Student's t with 2 degrees of freedom: 4.303 * 6 / sqrt(3) = 14.906
-    assert lora["interval"] == pytest.approx(14.906, abs=0.001)
+    # standard deviation 6, Student's t with 2 degrees of freedom: 4.3027 * 6 / sqrt(3) = 14.905
+    assert lora["interval"] == pytest.approx(14.905, abs=0.001)
+    assert (lora["forgotten"], lora["skills_lost"]) == (2.0, 7.5)
     assert report["chance"] == {"sentiment": 50.0, "topic": 10.0} and report["races"] == ["a.json", "b.json"]
 
 
 def test_its_tables_name_tasks_and_slices(races):
     report = front.front(races)
     head, _, lora, full, guess = front_table(report).splitlines()
-    assert head == "| method | trained | stored | mean | sentiment | topic | forgotten |"
-    assert lora == "| lora | 10 | 7 | 81.0 ± 14.9 | 92.0 | 70.0 | +2.00 |" and "| 50.0 |" in full
-    assert guess == "| a blind guess | | | 30.0 | 50.0 | 10.0 | |"
+    assert head == "| method | trained | stored | mean | sentiment | topic | forgotten | skills lost |"
+    assert lora == "| lora | 10 | 7 | 81.0 ± 14.9 | 92.0 | 70.0 | +2.00 | 7.5 |" and "| 50.0 |" in full
+    assert guess == "| a blind guess | | | 30.0 | 50.0 | 10.0 | | |"
     head, _, lora, full = front_slices(report).splitlines()
     assert head == "| method | sentiment: hard | sentiment: easy |" and lora == "| lora | 60.0 | 99.0 |"
 

@@ -42,18 +42,19 @@ def test_runs_that_train_nothing_have_the_interval_of_their_texts_or_none():
 
 
 def test_what_was_forgotten_and_how_soon_it_was_learned_stand_in_the_table():
-    told = [{"forgotten": 3.0, "steps_to_90": 50}, {"forgotten": 4.0, "steps_to_90": 100}, {"steps_to_90": None}]
+    told = [{"forgotten": 3.0, "skills_lost": 9.0, "steps_to_90": 50}, {"forgotten": 4.0, "steps_to_90": 100}, {}]
     (row,) = summarise([result(seed, 90.0 + seed, **more) for seed, more in enumerate(told)])
     assert (row["forgotten"], row["steps_to_90"]) == (3.5, 75)
     assert [run.get("forgotten") for run in row["runs"]] == [3.0, 4.0, None]
     head, _, line = markdown([row]).splitlines()
     columns = [cell.strip() for cell in head.split("|")]
     cells = dict(zip(columns, (cell.strip() for cell in line.split("|")), strict=True))
+    assert cells["skills lost"] == "9.0", "the mean over the runs that know it"
     assert cells["forgotten"] == "+3.50" and cells["steps to 90%"] == "75" and "+3.50" in growing_line(row)
 
 
 def test_rows_of_older_files_have_the_columns_that_they_tell():
     (row,) = summarise([result()])
-    for name in ("forgotten", "steps_to_90", "runs", "slices"):
+    for name in ("forgotten", "skills_lost", "steps_to_90", "runs", "slices"):
         del row[name]
     assert "forgotten" not in markdown([row]) and "90.0" in markdown([row]) and growing_line(row)
