@@ -17,11 +17,12 @@ from functools import cache, lru_cache
 
 from minipeft.paths import DATA
 from minipeft.tasks.making.lexicon import Share, split_words
-from minipeft.tasks.making.recipes import TaskRecipe
+from minipeft.tasks.making.recipes import SIZES, TaskRecipe
 from minipeft.tasks.task import Example
 
 REACH = 8  # words shown on either side of the bar
 SHORTEST = 3  # words on either side, at least
+TRAIN = 3000  # examples: real prose varies more than what is generated, and from 1,500 LoRA learned too little of it
 SIGNS = "\"'`()[]<>{}*.,;:!?-"
 ENDS = (".", "?", "!", ".)", '."')
 
@@ -84,6 +85,6 @@ def _make(generator: random.Random, share: Share) -> Example:
 TASKS = {
     "sentence_end": TaskRecipe(
         "sentence_end", "Does a sentence end at the bar? Comments from Python's library, without signs and capitals.",
-        "accuracy", ("yes", "no"), _make, "the words before the bar",
+        "accuracy", ("yes", "no"), _make, "the words before the bar", sizes={**SIZES, "train": TRAIN},
     )
 }  # fmt: skip
