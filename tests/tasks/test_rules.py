@@ -3,7 +3,7 @@
 import pytest
 
 from minipeft.tasks.rules import candidates, labels, texts
-from minipeft.tasks.rules.fitting import better_of, by_feature, most_frequent
+from minipeft.tasks.rules.fitting import better_of, by_feature, four_letters, most_frequent, with_neighbours
 from minipeft.tasks.rules.scores import rule_scores
 from minipeft.tasks.task import Example, Task
 
@@ -17,9 +17,16 @@ def test_naive_bayes_adds_up_what_words_speak_for():
     """By hand: "fine" stands in 2 of 2 good and 0 of 2 bad sources, so (3/4) / (1/4) = 3 to 1 for good."""
     train = [Example("a fine day", "good"), Example("a fine film", "good"),
              Example("a foul day", "bad"), Example("a foul film", "bad")]  # fmt: skip
-    answer = labels.naive_bayes(train)
+    answer = labels.naive_bayes(with_neighbours)(train)
     assert answer(Example("fine food", "")) == "good" and answer(Example("foul food", "")) == "bad"
     assert answer(Example("a foul fine", "")) == "bad", "the pair 'a foul' decides"
+
+
+def test_words_that_train_lacks_are_told_by_four_letters_of_theirs():
+    assert four_letters("Boats! At") == ["<boa", "boat", "oats", "ats>", "<at>"], "a sign has no four places"
+    train = [Example("a boat", "ship"), Example("a sailboat", "ship"), Example("a teapot", "pot")]
+    answer = labels.naive_bayes(four_letters)(train)
+    assert answer(Example("boats", "")) == "ship" and answer(Example("coffeepot", "")) == "pot"
 
 
 def test_a_feature_is_answered_as_train_answers_it_most_often():

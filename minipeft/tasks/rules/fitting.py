@@ -24,6 +24,15 @@ def with_neighbours(text: str) -> list[str]:
     return own + [f"{first} {second}" for first, second in zip(own, own[1:], strict=False)]
 
 
+def four_letters(text: str) -> list[str]:
+    """All that stands in four places in a row of a text's words, their ends marked: "boats" gives "<boa", ..., "ats>".
+
+    Words that no text of train holds still share beginnings and endings with those that do.
+    """
+    marked = [f"<{word}>" for word in words(text)]
+    return [word[start : start + 4] for word in marked for start in range(len(word) - 3)]
+
+
 def positions(text: str, word: str) -> list[int]:
     """Where a word begins in a text, whole words only."""
     return [match.start() for match in re.finditer(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)]

@@ -2,30 +2,43 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from minipeft.tasks.rules.fitting import Answer, Rule, by_feature, most_frequent, positions, with_neighbours, words
+from minipeft.tasks.rules.fitting import (
+    Answer,
+    Rule,
+    by_feature,
+    four_letters,
+    most_frequent,
+    positions,
+    with_neighbours,
+    words,
+)
 from minipeft.tasks.task import Example
 
 
-def naive_bayes(train: Sequence[Example]) -> Answer:
-    """The label that the words and pairs of words of the source speak for, each by itself (add-one counts)."""
-    labels, counts = Counter(example.target for example in train), defaultdict(Counter)
-    for example in train:
-        counts[example.target].update(set(with_neighbours(example.source)))
-    known = {word for counter in counts.values() for word in counter}
+def naive_bayes(features: Callable[[str], list[str]]) -> Rule:
+    """The label that the features of the source speak for, each by itself (add-one counts)."""
 
-    def answer(example: Example) -> str:
-        seen = set(with_neighbours(example.source)) & known
+    def fit(train: Sequence[Example]) -> Answer:
+        labels, counts = Counter(example.target for example in train), defaultdict(Counter)
+        for example in train:
+            counts[example.target].update(set(features(example.source)))
+        known = {feature for counter in counts.values() for feature in counter}
 
-        def log_chance(label: str) -> float:
-            return math.log(labels[label]) + sum(
-                math.log((counts[label][word] + 1) / (labels[label] + 2)) for word in seen
-            )
+        def answer(example: Example) -> str:
+            seen = set(features(example.source)) & known
 
-        return max(sorted(labels), key=log_chance)
+            def log_chance(label: str) -> float:
+                return math.log(labels[label]) + sum(
+                    math.log((counts[label][feature] + 1) / (labels[label] + 2)) for feature in seen
+                )
 
-    return answer
+            return max(sorted(labels), key=log_chance)
+
+        return answer
+
+    return fit
 
 
 def words_in_common(example: Example) -> int:
@@ -56,7 +69,8 @@ def asked_at_the_end(example: Example) -> bool:
 
 LABELS: dict[str, Rule] = {
     "the most frequent answer": most_frequent,
-    "naive Bayes on words and pairs": naive_bayes,
+    "naive Bayes on words and pairs": naive_bayes(with_neighbours),
+    "naive Bayes on four letters in a row": naive_bayes(four_letters),
     "words in common": by_feature(words_in_common),
     "the last sentence with the thing": by_feature(asked_in_sentence),
     "what follows the last mention of the thing": by_feature(asked_afterwards),
