@@ -4,12 +4,20 @@ from matplotlib import pyplot
 
 from minipeft.course.experiment import by_row
 
-SIZES, BASE, TASK = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m"), "t5-0.8m", "topic"
+BASE, TASK = "t5-0.8m", "topic"
 PAPER_MILLIONS = (77, 248, 783, 2850, 11135)  # T5 v1.1 Small to XXL, and SuperGLUE dev of Vu et al. 2021, table 4
 PAPER = {
     "full tuning": (62.8, 73.7, 81.3, 83.1, 89.9),
     "prompt tuning": (59.8, 63.1, 74.5, 79.2, 88.8),
     "hard prompt (GPT-3)": (40.6, 43.4, 45.1, 47.8, 52.8),
+}
+SLICES = {  # what the base computes in full lines, what no pretraining text has in dashed ones
+    "plain": ("#2563eb", "o-"),
+    "contrast": ("#0d9488", "s-"),
+    "negation": ("#7c3aed", "^-"),
+    "both": ("#ca8a04", "o--"),
+    "unseen": ("#ea580c", "s--"),
+    "nested": ("#dc2626", "^--"),
 }
 COLOURS = {"full tuning": "#333333", "prompt tuning": "#c2410c", "hard prompt": "#2563eb"}
 
@@ -54,37 +62,58 @@ def draw_picture(_):
 
 
 def draw_ladder(measured):
-    """Scores by size: the paper's sizes and ours."""
-    figure, (theirs, ours) = pyplot.subplots(1, 2, figsize=(7, 3.3))
+    """Scores by size: the paper's sizes and ours, on two tasks."""
+    figure, (theirs, *ours) = pyplot.subplots(1, 3, figsize=(9, 3.3), sharey=True)
     for name, scores in PAPER.items():
         theirs.plot(PAPER_MILLIONS, scores, "o-", color=COLOURS[name.removesuffix(" (GPT-3)")], label=name)
     theirs.set(xscale="log", title="T5 v1.1, SuperGLUE dev", xlabel="million parameters", ylabel="score", ylim=(0, 103))
     theirs.set_xticks(PAPER_MILLIONS, [f"{millions:,}" for millions in PAPER_MILLIONS], fontsize=8)
-    theirs.legend(loc="lower right")
-
-    races = {size: by_row(measured["races"][size]) for size in SIZES}
-    millions = [races[size]["full"]["trained"] / 1e6 for size in SIZES]
-    for name, key in (("full tuning", "full"), ("prompt tuning", "prompt_tuning")):
-        rows = [races[size][key] for size in SIZES]
-        means, halves = [row["mean"] for row in rows], [row["interval"] or 0 for row in rows]
-        ours.errorbar(millions, means, halves, fmt="o-", color=COLOURS[name])
-    ours.plot(millions, [measured["bases"][size]["ranked"] for size in SIZES], "o-", color=COLOURS["hard prompt"])
-    ours.axhline(10, color="#999999", linestyle=":", linewidth=1)
-    ours.text(millions[0], 11.5, "blind guess", fontsize=8, color="#777777")
-    ours.set(xscale="log", title=f"ours, {TASK}, test", xlabel="million parameters", ylim=(0, 103))
-    ours.set_xticks(millions, [f"{count:.1f}" for count in millions])
-    for axes in (theirs, ours):
+    theirs.legend(loc="lower right", fontsize=8)
+    for axes, (task, by_size) in zip(ours, measured["races"]["sizes"].items(), strict=True):
+        races = [by_row(race) for race in by_size.values()]
+        millions = [race["full"]["trained"] / 1e6 for race in races]
+        for name, key in (("full tuning", "full"), ("prompt tuning", "prompt_tuning")):
+            means, halves = zip(*((race[key]["mean"], race[key]["interval"] or 0) for race in races), strict=True)
+            axes.errorbar(millions, means, halves, fmt="o-", color=COLOURS[name], capsize=3)
+        if task == TASK:
+            ranked = [measured["bases"][size]["ranked"] for size in by_size]
+            axes.plot(millions, ranked, "o-", color=COLOURS["hard prompt"])
+        chance = next(iter(by_size.values()))["chance"]
+        axes.axhline(chance, color="#999999", linestyle=":", linewidth=1)
+        axes.text(millions[0], chance + 1.5, "blind guess", fontsize=8, color="#777777")
+        axes.set(xscale="log", title=f"ours, {task}, test", xlabel="million parameters")
+        axes.set_xticks(millions, [f"{count:.1f}" for count in millions])
+    for axes in (theirs, *ours):
         axes.minorticks_off()
         axes.grid(axis="y", alpha=0.3)
     return figure
 
 
+def draw_slices(measured):
+    """What prompt and full tuning reach on each sort of sentence of `sentiment`, by size."""
+    figure, both = pyplot.subplots(1, 2, figsize=(9, 3.3), sharey=True)
+    by_size = measured["races"]["sizes"]["sentiment"]
+    for axes, (name, key) in zip(both, (("prompt tuning", "prompt_tuning"), ("full tuning", "full")), strict=True):
+        rows = [by_row(race)[key] for race in by_size.values()]
+        millions = [by_row(race)["full"]["trained"] / 1e6 for race in by_size.values()]
+        for part, (colour, mark) in SLICES.items():
+            axes.plot(millions, [row["slices"][part] for row in rows], mark, color=colour, label=part)
+        axes.axhline(50, color="#999999", linestyle=":", linewidth=1)
+        axes.set(xscale="log", title=name, xlabel="million parameters", ylim=(0, 103))
+        axes.set_xticks(millions, [f"{count:.1f}" for count in millions])
+        axes.minorticks_off()
+        axes.grid(axis="y", alpha=0.3)
+    both[0].set_ylabel("accuracy on the slice, %")
+    both[1].legend(loc="lower right", fontsize=8, title="sentiment: slice", title_fontsize=8)
+    return figure
+
+
 def draw_ablations(measured):
     """Length and start, each with 95% intervals, on one scale."""
-    races = {name: by_row(found) for name, found in measured["races"].items()}
-    base, starts, lengths = races[BASE]["prompt_tuning"], races["starts"], list(measured["memory"])
+    sizes, starts = measured["races"]["sizes"][TASK], by_row(measured["races"]["starts"])
+    base, lengths = by_row(sizes[BASE])["prompt_tuning"], by_row(measured["races"]["lengths"])
     panels = {
-        "vectors": (lengths, [races["lengths"].get(f"length {length}", base) for length in lengths]),
+        "vectors": (list(measured["memory"]), [lengths.get(f"length {n}", base) for n in measured["memory"]]),
         "start": (["uniform", "frequent\ntokens", "class\nlabels"], [starts["uniform"], base, starts["labels"]]),
     }
     figure, both = pyplot.subplots(1, 2, figsize=(7, 2.9), sharey=True, width_ratios=[4, 3])
@@ -93,7 +122,7 @@ def draw_ablations(measured):
         axes.errorbar(range(len(names)), means, halves, fmt="o", color=COLOURS["prompt tuning"])
         axes.set_xticks(range(len(names)), names)
         axes.set(xlabel=title, ylim=(0, 100), xlim=(-0.5, len(names) - 0.5))
-        axes.axhline(measured["races"][BASE]["chance"], color="#999999", linestyle=":", linewidth=1)
+        axes.axhline(sizes[BASE]["chance"], color="#999999", linestyle=":", linewidth=1)
         axes.grid(axis="y", alpha=0.3)
     both[0].set_ylabel(f"accuracy on {TASK}, %")
     return figure

@@ -1,31 +1,41 @@
-"""The tables and numbers of chapter 05, from what its experiment measured: sizes, lengths, starts, votes, batches."""
+"""The tables and numbers of chapter 05, from what its experiment measured: sizes, slices, lengths, starts, votes."""
 
-import math
 import statistics
 
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import Summary, apart, by_row, table, together
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
-from minipeft.racing.table import interval, plus_minus, score_cell
+from minipeft.racing.differences import difference
+from minipeft.racing.table import plus_minus, score_cell
 
 experiment = beside(__file__)
-BASE, SIZES, STEPS = experiment.BASE, experiment.SIZES, experiment.STEPS
+BASE, SIZES, STEPS, TASK, TASKS, TWINS = (
+    getattr(experiment, name) for name in ("BASE", "SIZES", "STEPS", "TASK", "TASKS", "TWINS")
+)
+SKILLS = ("plain", "contrast", "negation", "subject", "turned-down subject")
+SLICES = ("plain", "contrast", "negation", "both", "unseen", "nested")
+
+
+def short(base: str) -> str:
+    """A base's name in the names of numbers: 0_2m, 0_8m_lm2e6, ..."""
+    return base.removeprefix("t5-").replace(".", "_").replace("-", "_")
 
 
 def gap(better: dict, worse: dict) -> tuple[float, float]:
     """Mean difference over seeds, and half the width of its 95% interval."""
-    differences = [a - b for a, b in zip(better["scores"], worse["scores"], strict=True)]
-    half = interval(differences)
-    return statistics.mean(differences), 0.0 if math.isnan(half) else half
+    found = difference("", better["scores"], "", worse["scores"], paired=True)
+    return found.difference, (found.high - found.low) / 2 if found.low is not None else 0.0
 
 
 def summary(measured: dict) -> Summary:
     """Tables and numbers of the chapter, from the measurements alone."""
-    races = {name: by_row(found) for name, found in measured["races"].items()}
     parts = {
-        "ladder": ladder(measured, races),
-        "lengths": lengths(measured, races),
-        "starts": starts(measured, races),
+        "skills": skills(measured["bases"]),
+        "ladder": ladder(measured),
+        "twins": twins(measured),
+        "slices": slices(measured),
+        "lengths": lengths(measured),
+        "starts": starts(measured),
         "ensembles": ensembles(measured["bundled"]),
         "batches": mixed_batches(measured["batches"]),
         "bases": untuned_bases(measured["bases"]),
@@ -42,25 +52,68 @@ def summary(measured: dict) -> Summary:
     return tables, numbers
 
 
-def ladder(measured: dict, races: dict) -> tuple[dict, dict]:
-    """Prompt tuning and full tuning on bases of four sizes."""
+def sized(measured: dict, task: str) -> dict[str, dict]:
+    """The rows of prompt and full tuning on one task, by base."""
+    return {size: by_row(found) for size, found in measured["races"]["sizes"][task].items()}
+
+
+def skills(bases: dict) -> tuple[dict, dict]:
+    """What each size can do before anyone tunes it."""
     rows, numbers = [], {}
     for size in SIZES:
-        prompt, full = races[size]["prompt_tuning"], races[size]["full"]
-        mean, half = gap(full, prompt)
-        rows.append([f"`{size}`", f"{full['trained']:,}", f"{prompt['trained']:,}",
-                     f"{measured['bases'][size]['ranked']:.1f}", score_cell(prompt), score_cell(full),
-                     f"{mean:.1f} ± {half:.1f}"])  # fmt: skip
-        name = size.removeprefix("t5-").replace(".", "_")
-        numbers |= {f"prompt_{name}": prompt["mean"], f"full_{name}": full["mean"], f"gap_{name}": mean}
-        numbers |= {f"percent_{name}": prompt["percent"], f"gap_interval_{name}": half}
-    columns = ["base", "parameters", "prompt", "hard prompt", "prompt tuning", "full tuning", "difference"]
+        found = bases[size]["skills"]
+        rows.append([f"`{size}`", f"{bases[size]['parameters']:,}", *(f"{found[skill]:.0f}" for skill in SKILLS)])
+        numbers |= {f"{short(size)}_{skill}": found[skill] for skill in SKILLS}
+    return table(["base", "parameters", *SKILLS], rows), numbers
+
+
+def ladder(measured: dict) -> tuple[dict, dict]:
+    """Prompt tuning and full tuning on bases of all sizes, task by task."""
+    rows, numbers = [], {}
+    for task in TASKS:
+        for size, race in sized(measured, task).items():
+            prompt, full = race["prompt_tuning"], race["full"]
+            words = f"{measured['bases'][size]['ranked']:.1f}" if task == TASK else "-"
+            rows.append([task, f"`{size}`", f"{prompt['trained']:,}", words, score_cell(prompt), score_cell(full),
+                         apart(full["scores"], prompt["scores"])])  # fmt: skip
+            mean, half = gap(full, prompt)
+            name = f"{task}_{short(size)}"
+            numbers |= {f"prompt_{name}": prompt["mean"], f"full_{name}": full["mean"], f"gap_{name}": mean}
+            numbers |= {f"percent_{name}": prompt["percent"], f"gap_interval_{name}": half}
+    columns = ["task", "base", "trained", "hard prompt", "prompt tuning", "full tuning", "full minus prompt"]
     return table(columns, rows), numbers
 
 
-def lengths(measured: dict, races: dict) -> tuple[dict, dict]:
+def twins(measured: dict) -> tuple[dict, dict]:
+    """What prompts lack on bases that differ by the seed of pretraining alone, beside what they lack by size."""
+    rows, numbers = [], {}
+    for size, names in TWINS.items():
+        cells = []
+        for task in TASKS:
+            races = [sized(measured, task)[size]]
+            races += [by_row(measured["races"]["twins"][task][name]) for name in names]
+            gaps = [gap(race["full"], race["prompt_tuning"])[0] for race in races]
+            cells += [f"{found:.1f}" for found in gaps]
+            told = {"mean": statistics.mean(gaps), "low": min(gaps), "high": max(gaps)}
+            numbers |= {f"twins_{task}_{short(size)}_{kind}": value for kind, value in told.items()}
+        rows.append([f"`{size}`", *cells])
+    return table(["base", *(f"{task}, seed {seed}" for task in TASKS for seed in (0, 1, 2))], rows), numbers
+
+
+def slices(measured: dict) -> tuple[dict, dict]:
+    """Sentiment's slices by size: where prompt tuning lies behind full tuning."""
+    rows, numbers = [], {}
+    for size, race in sized(measured, "sentiment").items():
+        for kind, row in (("prompt", race["prompt_tuning"]), ("full", race["full"])):
+            rows.append([f"`{size}`", kind, *(f"{row['slices'][part]:.1f}" for part in SLICES)])
+            numbers |= {f"{kind}_{part}_{short(size)}": row["slices"][part] for part in SLICES}
+    return table(["base", "tuned", *SLICES], rows), numbers
+
+
+def lengths(measured: dict) -> tuple[dict, dict]:
     """What a longer prompt costs and brings, and how far it is above the one before."""
-    by_length = {f"length {PromptTuning.prompt_length}": races[BASE]["prompt_tuning"]} | races["lengths"]
+    by_length = {f"length {PromptTuning.prompt_length}": sized(measured, TASK)[BASE]["prompt_tuning"]}
+    by_length |= by_row(measured["races"]["lengths"])
     rows, numbers, shorter = [], {}, None
     for length, found in measured["memory"].items():
         row = by_length[f"length {length}"]
@@ -74,13 +127,13 @@ def lengths(measured: dict, races: dict) -> tuple[dict, dict]:
     return table(columns, rows), numbers
 
 
-def starts(measured: dict, races: dict) -> tuple[dict, dict]:
+def starts(measured: dict) -> tuple[dict, dict]:
     """Three starts of the same prompt, and how much the learning rate matters from two of them."""
-    uniform, labels = races["starts"]["uniform"], races["starts"]["labels"]
-    found = {"uniform in ±1/2": uniform, "frequent tokens": races[BASE]["prompt_tuning"], "class labels": labels}
-    numbers = {"start_uniform": uniform["mean"], "start_labels": labels["mean"]}
+    raced, usual = by_row(measured["races"]["starts"]), sized(measured, TASK)[BASE]["prompt_tuning"]
+    found = {"uniform in ±1/2": raced["uniform"], "frequent tokens": usual, "class labels": raced["labels"]}
+    numbers = {"start_uniform": raced["uniform"]["mean"], "start_labels": raced["labels"]["mean"]}
     sweeps = {"uniform": measured["races"]["starts"]["sweep"].get("uniform"),
-              "tokens": measured["races"][BASE]["sweep"].get("prompt_tuning")}  # fmt: skip
+              "tokens": measured["races"]["sizes"][TASK][BASE]["sweep"].get("prompt_tuning")}  # fmt: skip
     for name, by_rate in sweeps.items():
         if by_rate:  # --quick does not tune
             numbers |= {f"{name}_worst_rate": min(by_rate.values()), f"{name}_best_rate": max(by_rate.values())}
@@ -124,13 +177,13 @@ def mixed_batches(measured: dict) -> tuple[dict, dict]:
 
 
 def untuned_bases(measured: dict) -> tuple[dict, dict]:
-    """What the bases do with a hard prompt, untrained; the other sizes stand in the ladder."""
+    """What one base does with a hard prompt, untrained, after more and more adaptation; other sizes: the ladder."""
     rows, numbers = [], {}
     for name, found in measured.items():
-        adapted = f"{found['steps']:,}" if found["objective"] == "prefix" else "0"
         shares = (f"{found[kind]:.0f}" for kind in ("sentinel", "legal"))
         if name.startswith(BASE):
-            rows.append([f"`{name}`", adapted, *shares, f"{found['ranked']:.1f}"])
-        short = name.removeprefix("t5-").replace(".", "_").replace("-", "_")
-        numbers |= {f"{kind}_{short}": found[kind] for kind in ("sentinel", "legal", "ranked")}
-    return table(["base", "LM adaptation, steps", "sentinel first, %", "a label, %", "ranked, %"], rows), numbers
+            rows.append([f"`{name}`", f"{found['tokens'] / 1e6:.1f}", *shares, f"{found['ranked']:.1f}"])
+        numbers |= {f"{kind}_{short(name)}": found[kind] for kind in ("sentinel", "legal", "ranked")}
+    return table(
+        ["base", "million tokens of adaptation", "sentinel first, %", "a label, %", "ranked, %"], rows
+    ), numbers
