@@ -156,6 +156,17 @@ def test_the_tables_of_the_bases_are_what_their_result_files_say():
     assert base_tables.fill(page) == page, "run: python -m minipeft.pretraining.base_tables"
 
 
+def test_the_trainings_that_were_stopped_went_as_the_page_of_the_bases_says():
+    page = " ".join((DATA / "README.md").read_text(encoding="utf-8").split())
+    file = DATA / "results" / "stopped_pretraining.json"
+    trainings = json.loads(file.read_text(encoding="utf-8"))["trainings"]
+    small, large = (trainings[name]["curve"] for name in ("t5-1.7m", "t5-3.5m-span"))
+    best, fallen = (next(row for row in small if row["tokens"] > tokens) for tokens in (7e6, 10.5e6))
+    assert f"from {best['skills']['plain']:.0f} to {fallen['skills']['plain']:.0f}" in page
+    assert f"a loss of {large[-1]['loss']:.2f}" in page and 12e6 < large[-1]["tokens"] < 13e6
+    assert all(training["settings"]["learning_rate"] == 0.03 for training in trainings.values())
+
+
 def test_every_adapted_base_passes_the_gate_of_skills():
     for name in model_names():
         report = json.loads((DATA / "checkpoints" / name / "results.json").read_text(encoding="utf-8"))

@@ -27,13 +27,15 @@ def fill(text: str) -> str:
 
 def bases(reports: dict[str, dict]) -> str:
     """How every base was made, and how well it does on texts it has not read."""
-    lines = ["| base | parameters | objective | tokens | minutes | held-out loss | gap |", "|---" * 7 + "|"]
+    columns = ("base", "parameters", "objective", "tokens", "rate", "minutes", "on", "held-out loss", "gap")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name, report in reports.items():
         last, objective = report["curve"][-1], report["settings"]["text"]["objective"]
         size = sum(parameter.numel() for parameter in load(name).parameters())
         loss, gap = (f"{last[key]:.2f}" if key in last else "-" for key in ("loss", "gap"))
         tokens, minutes = f"{report['tokens'] / 1e6:.1f}M", f"{report['seconds'] / 60:.0f}"
-        lines.append(f"| `{name}` | {size:,} | {objective} | {tokens} | {minutes} | {loss} | {gap} |")
+        made = [f"{report['settings']['learning_rate']:g}", minutes, report["hardware"]]
+        lines.append(f"| {' | '.join([f'`{name}`', f'{size:,}', objective, tokens, *made, loss, gap])} |")
     return "\n".join(lines)
 
 
