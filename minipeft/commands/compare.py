@@ -120,7 +120,8 @@ def compare(base: RunSpec, methods: list[str], seeds: int, workers: int, tune: b
     print(f"\n{table}\n\nScore: {report['metric']} on {base.split}, in percent. Memory: MB at one training step.")
     print("Behind the score, ± or in brackets: its 95% interval over seeds, of rows that train nothing over texts.")
     print("Trained: the parameters that training moves. Stored: those of the adapter file. Forgotten: by how many nats")
-    print("a token the base's own held-out loss rose. Steps to 90%: of the way from chance to the best dev score.")
+    print("a token the base's own held-out loss rose. Skills lost: points of AUC at what the base could do before.")
+    print("Steps to 90%: of the way from chance to the best dev score.")
     if slices := slices_table(report["rows"]):
         print(f"\nThe mean score on each slice of the texts:\n\n{slices}")
     if pairs := differences(report["rows"]):
