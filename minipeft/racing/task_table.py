@@ -45,6 +45,7 @@ def task_row(name: str, seeds: int, results: list[dict]) -> dict:
     rules = {rule: round(mean(each[rule] for each in scores), 2) for rule in scores[0]}
     best = max(rules, key=rules.get)
     row = {"metric": tasks[0].metric, "chance": tasks[0].chance, "rule": best, "rule_score": rules[best], "rows": {}}
+    row["commits"] = sorted({result["provenance"]["commit"] for result in results})
     for contender in CONTENDERS:
         runs = [result for result in results if result["spec"]["method"] == contender]
         slices = [run.get("slices", {}) for run in runs]
@@ -98,7 +99,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", default=str(OUT), help="the file to write (default data/results/tasks.json)")
     args = parser.parse_args(arguments)
     found = measure(args.tasks.split(","), args.base, args.steps, args.seeds, Path(args.folder), args.workers)
-    report = {"base": args.base, "steps": args.steps, "seeds": args.seeds, "provenance": provenance(), "tasks": found}
+    told = f"--base {args.base} --steps {args.steps} --seeds {args.seeds} --tasks {args.tasks}"
+    report = {"command": f"python -m minipeft.racing.task_table {told}", "base": args.base}
+    report |= {"steps": args.steps, "seeds": args.seeds, "provenance": provenance(), "tasks": found}
     write_json(Path(args.out), report)
     print(markdown(report))
     for name, row in found.items():
