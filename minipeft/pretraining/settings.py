@@ -27,6 +27,7 @@ RANGES = {
     "save_every": COUNT,
 }
 DTYPES = ("float32", "bfloat16")
+WARMUP_SHARE = 0.1  # of the tokens, at most: else a short run would never reach its rate
 ENDS = 2  # end-of-sequence of source and of target, beside the tokens of a text
 
 
@@ -35,9 +36,10 @@ class PretrainSettings:
     """One run: which model, which text, how fast.
 
     tokens: how many tokens of text to read. learning_rate: relative to each weight's size for T5 (Adafactor, 0.05 if
-    not given), absolute for GPT-2 (AdamW, 0.002 if not given). It rises over `warmup` steps, stays, and falls to zero
-    over the last `decay` share of the tokens. start_from: the folder of a checkpoint to go on from. keep_at: steps at
-    which a checkpoint is kept beside the folder, as `<folder>-step<n>`. dtype: "bfloat16" computes forward and backward
+    not given), absolute for GPT-2 (AdamW, 0.002 if not given). It rises over `warmup` steps, or over a tenth of the
+    tokens where that is less, stays, and falls to zero over the last `decay` share of the tokens. start_from: the
+    folder of a checkpoint to go on from. keep_at: steps at which a checkpoint is kept beside the folder, as
+    `<folder>-step<n>`. dtype: "bfloat16" computes forward and backward
     in 16 bit (autocast; twice as fast on processors that know it, slower on others), while the weights keep 32; None:
     so on a GPU, and "float32" on a CPU. Raises UserError for what cannot be run.
     """
@@ -80,7 +82,8 @@ class PretrainSettings:
     def rate(self, step: int, tokens: int) -> float:
         """The learning rate of step number `step` (from 0), with `tokens` read before it."""
         left = max(1 - tokens / self.tokens, 0.0)
-        return self.peak * min(1.0, (step + 1) / self.warmup) * min(1.0, left / self.decay)
+        risen = max((step + 1) / self.warmup, tokens / (WARMUP_SHARE * self.tokens))
+        return self.peak * min(1.0, risen) * min(1.0, left / self.decay)
 
     @property
     def peak(self) -> float:

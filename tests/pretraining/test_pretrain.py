@@ -93,6 +93,12 @@ def test_the_rate_rises_stays_and_falls_to_zero_with_the_tokens():
     settings = PretrainSettings(tokens=1000, learning_rate=0.4, warmup=4, decay=0.2)
     assert [settings.rate(step, 0) for step in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
     assert [settings.rate(50, tokens) for tokens in (700, 800, 900, 1000)] == pytest.approx([0.4, 0.4, 0.2, 0.0])
+    short = PretrainSettings(
+        tokens=1000, learning_rate=0.4, warmup=100
+    )  # of 20 steps: warm-up by steps would never end
+    assert [short.rate(step, tokens) for step, tokens in ((1, 50), (2, 100), (9, 450))] == pytest.approx(
+        [0.2, 0.4, 0.4]
+    )
     assert PretrainSettings().rate(500, 0) == 0.05 and PretrainSettings("gpt-1.7m").rate(500, 0) == 0.002
 
 
