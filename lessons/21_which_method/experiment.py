@@ -22,7 +22,7 @@ from minipeft.racing.sweep import RESULTS, TUNED, read_rates
 
 FRONT = ("full", "lora", "houlsby", "pfeiffer", "mam", "ia3", "norm_tuning", "prefix_tuning", "p_tuning_v2",
          "prompt_tuning", "hard_prompt")  # fmt: skip
-TASKS = ("topic", "where_is", "describe")  # with sentiment, on which all methods are raced, the front table's four
+TASKS = ("topic", "category", "opinion_now")  # with sentiment, on which all methods are raced, the front table's four
 
 
 def accept(base: RunSpec, methods: list[str], seeds: int, workers: int, name: str, command: str) -> None:

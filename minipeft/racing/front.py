@@ -19,7 +19,7 @@ from minipeft.racing.differences import as_json, differences
 from minipeft.racing.table import copied, interval, known, mean_known, score_cell, stored, trained
 
 RESULTS = DATA / "results"
-RACES = ("sentiment-all", "topic", "where_is", "describe")
+RACES = ("sentiment-all", "topic", "category", "opinion_now")
 OUT = RESULTS / "front.json"
 ALIKE = ("model", "steps", "batch_size", "schedule", "split", "test_limit", "shots")  # settings that all races share
 

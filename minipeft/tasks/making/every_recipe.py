@@ -1,13 +1,14 @@
 """How every bundled task is made, by name: its examples, and the card that says what the task is."""
 
-from minipeft.tasks.making import meanings, opinion_tasks, prose, topics, world_tasks
+from minipeft.tasks.making import meanings, opinion_changes, opinion_tasks, prose, topics, word_tasks
 from minipeft.tasks.making.hand_written_prompts import HAND_WRITTEN
 from minipeft.tasks.making.recipes import generate
 from minipeft.tasks.task import Example
 
 RECIPES = {
-    **world_tasks.TASKS,
     **opinion_tasks.TASKS,
+    **opinion_changes.TASKS,
+    **word_tasks.TASKS,
     **meanings.TASKS,
     **topics.TASKS,
     **prose.TASKS,

@@ -7,7 +7,6 @@ source "a | b" the two parts are {first} and {second}. `making/build.py` writes 
 from minipeft.tasks.hand_written import HandWritten
 from minipeft.tasks.making import meanings, topics
 from minipeft.tasks.making.telling import capital
-from minipeft.tasks.making.world import PHRASES
 
 OPINION = HandWritten(
     templates=(
@@ -55,17 +54,12 @@ HAND_WRITTEN = {
             {label: [f"{label}.", f"{capital(label)}."] for label in meanings.LABELS},
         ),
     ),
-    "where_is": HandWritten(
+    "opinion_now": HandWritten(
         templates=(
-            "{second} Question: Where is the {first}? Answer:",
-            "{second} Where is the {first}?",
-            "{second} Find the {first}:",
-            "{second} Place of the {first}:",
+            "{second} All in all, the {first} was",
+            "{second} Was the {first} good or bad?",
+            "{second} Verdict on the {first}:",
         ),
-        verbalizers=(
-            {place: [f"{capital(place)}."] for place in PHRASES},
-            {place: [f"{place}."] for place in PHRASES},
-            {place: [f"{capital(phrase)}."] for place, phrase in PHRASES.items()},
-        ),
+        verbalizers=OPINION.verbalizers[:2],
     ),
 }

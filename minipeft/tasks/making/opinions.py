@@ -74,6 +74,10 @@ GLOSSES = (
 )
 
 
+# Bad of a meal in pretraining's texts, and yet just right for some, as a cold lemonade: no task asks for them.
+BESIDES = ("cold", "dry", "raw", "sour", "bitter", "late", "worst")
+
+
 @lru_cache(maxsize=32)
 def split_adjectives(domain: str, share: Share | None) -> dict[str, list[str]]:
     """The domain's aspects, good and bad adjectives: all of them, or one share of them.
@@ -89,6 +93,8 @@ def split_adjectives(domain: str, share: Share | None) -> dict[str, list[str]]:
         shared, own = [word for word in words if word in other], [word for word in words if word not in other]
         found[part] = split_words(own, share, f"opinions {domain} {part}")
         found[part] += split_words(shared, share, f"opinions {part}")
+        if domain == "food":
+            found[part] = [word for word in found[part] if word not in BESIDES]
     return found
 
 

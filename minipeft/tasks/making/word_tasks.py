@@ -5,14 +5,14 @@ fine-tuning must be known from pretraining.
 """
 
 import random
+from functools import lru_cache
 
-from minipeft.tasks.making.lexicon import Share
+from minipeft.tasks.making.lexicon import Share, split_words
 from minipeft.tasks.making.meanings import split_nouns
 from minipeft.tasks.making.people import split_names
 from minipeft.tasks.making.recipes import TaskRecipe
 from minipeft.tasks.making.telling import article
-from minipeft.tasks.making.tracking_tasks import HELD_OUT, split_world
-from minipeft.tasks.making.world import FEELING_NAMES, PHRASES, PRONOUNS
+from minipeft.tasks.making.world import FEELING_NAMES, OBJECTS, PHRASES, PLACES, PRONOUNS
 from minipeft.tasks.task import Example
 
 KINDS = ("animal", "bird", "fruit", "tool", "vehicle", "instrument", "clothes", "job")
@@ -28,6 +28,12 @@ SENTENCES = (
     "Was it the {x} or the {y} that made {A} sad?",
     "{A}, {B} and the {x}: a poem about the {y}.",
 )
+
+
+@lru_cache(maxsize=16)
+def split_world(share: Share) -> tuple[list[str], list[str], list[str]]:
+    """The people, places and objects of one share."""
+    return split_names(share), split_words(PLACES, share, "places"), split_words(OBJECTS, share, "objects")
 
 
 def make_tagging(generator: random.Random, share: Share) -> Example:
@@ -55,6 +61,11 @@ TASKS = {
         "tagging", "The things in a sentence, each with its kind.", "tagging_f1", (), make_tagging, "people and nouns"
     ),
     "describe": TaskRecipe(
-        "describe", "A shuffled record of a state put into two sentences.", "overlap", (), make_describe, HELD_OUT
+        "describe",
+        "A shuffled record of a state put into two sentences.",
+        "overlap",
+        (),
+        make_describe,
+        "people, places and objects",
     ),
 }

@@ -165,7 +165,7 @@ def test_hand_written_prompts_fit_their_task(name):
 
 
 def test_the_tasks_asked_for_have_hand_written_prompts():
-    assert {"sentiment", "sentiment_food", "topic", "category", "where_is"} <= set(WRITTEN)
+    assert {"sentiment", "sentiment_food", "topic", "category", "opinion_now"} <= set(WRITTEN)
     assert first_prompt("my own task") == {}
 
 
