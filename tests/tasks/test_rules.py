@@ -3,7 +3,7 @@
 import pytest
 
 from minipeft.tasks.rules import candidates, labels, texts
-from minipeft.tasks.rules.fitting import better_of, by_feature, four_letters, most_frequent, with_neighbours
+from minipeft.tasks.rules.fitting import better_of, by_feature, by_place, four_letters, most_frequent, with_neighbours
 from minipeft.tasks.rules.scores import rule_scores
 from minipeft.tasks.task import Example, Task
 
@@ -17,7 +17,7 @@ def test_naive_bayes_adds_up_what_words_speak_for():
     """By hand: "fine" stands in 2 of 2 good and 0 of 2 bad sources, so (3/4) / (1/4) = 3 to 1 for good."""
     train = [Example("a fine day", "good"), Example("a fine film", "good"),
              Example("a foul day", "bad"), Example("a foul film", "bad")]  # fmt: skip
-    answer = labels.naive_bayes(with_neighbours)(train)
+    answer = labels.spoken_for(with_neighbours)(train)
     assert answer(Example("fine food", "")) == "good" and answer(Example("foul food", "")) == "bad"
     assert answer(Example("a foul fine", "")) == "bad", "the pair 'a foul' decides"
 
@@ -25,7 +25,7 @@ def test_naive_bayes_adds_up_what_words_speak_for():
 def test_words_that_train_lacks_are_told_by_four_letters_of_theirs():
     assert four_letters("Boats! At") == ["<boa", "boat", "oats", "ats>", "<at>"], "a sign has no four places"
     train = [Example("a boat", "ship"), Example("a sailboat", "ship"), Example("a teapot", "pot")]
-    answer = labels.naive_bayes(four_letters)(train)
+    answer = labels.spoken_for(four_letters)(train)
     assert answer(Example("boats", "")) == "ship" and answer(Example("coffeepot", "")) == "pot"
 
 
@@ -53,6 +53,19 @@ def test_a_place_in_a_story_is_guessed_from_order_alone(rule, end, expected):
     assert rule(Example(STORY, "barn", ("barn", "den", "hall")), end) == expected
 
 
+def test_a_candidate_is_guessed_from_how_often_it_is_named():
+    example = Example(
+        "lamp | The den is near the hall. Anna left the den. She saw the barn.", "", ("barn", "den", "hall")
+    )
+    assert candidates.by_count(example, -1) == "den"
+    assert candidates.by_count(example, 0) == "barn", "once, as the hall, and last"
+
+
+def test_words_count_by_their_place_from_the_bar():
+    assert by_place("shut it | The door") == ["-2 shut", "-1 it", "0 |", "1 the", "2 door"]
+    assert by_place("The door") == ["0 the", "1 door"]
+
+
 def test_the_better_end_is_chosen_on_train():
     first = [Example("x | hall then barn", "hall", ("barn", "hall"))] * 2
     answer = better_of(candidates.by_place)(first)
@@ -69,6 +82,21 @@ def test_candidates_are_told_by_the_words_of_right_ones():
 def test_a_frame_keeps_the_usual_words_and_takes_the_others_from_the_source_in_order():
     train = [Example(f"b{n} a{n}", f"Anna{n} has a lamp{n} .") for n in range(30)]
     assert texts.filled_frame(train)(Example("red Tom", "")) == "red has a Tom ."
+
+
+def test_a_frame_takes_each_word_where_such_words_stand_in_train():
+    people, things = ("Anna", "Tom", "Ida", "Olga"), ("lamp", "spoon", "drum", "rope")
+    pairs = [(person, thing) for person in people for thing in things]
+    train = [Example(f"{thing} {person}", f"{person} has a {thing} .") for person, thing in pairs * 3]
+    answer = texts.sorted_frame([*train, *(Example(f"x{n} y{n}", f"Z{n} has a z{n} .") for n in range(500))])
+    assert answer(Example("hammer Louis", "")) == "Louis has a hammer ." == answer(Example("Louis hammer", ""))
+
+
+def test_what_follows_an_article_is_tagged_by_its_letters():
+    train = [Example("The strawberry and the pickaxe.", "fruit: strawberry; tool: pickaxe"),
+             Example("The raspberry and the poleaxe.", "fruit: raspberry; tool: poleaxe")]  # fmt: skip
+    answer = texts.kinds_by_letters(train)
+    assert answer(Example("The battleaxe lay by the gooseberry.", "")) == "tool: battleaxe; fruit: gooseberry"
 
 
 def test_lists_of_words_tag_the_known_by_train_and_the_rest_by_the_commonest_kind():

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from minipeft.tasks.rules.fitting import Answer, Rule, better_of, positions, with_neighbours, words
 from minipeft.tasks.task import Example
@@ -15,6 +16,15 @@ def by_place(example: Example, end: int) -> str:
     if not found:
         return example.candidates[end]
     return min(found, key=lambda word: found[word][0]) if end == 0 else max(found, key=lambda word: found[word][-1])
+
+
+def by_count(example: Example, end: int) -> str:
+    """The candidate that the text names the fewest (or the most) times; of two as frequent, the one that comes last."""
+    text = example.source.rpartition(" | ")[2]
+    counts = {word: len(positions(text, word)) for word in example.candidates}
+    wanted = min(counts.values()) if end == 0 else max(counts.values())
+    found = tuple(word for word, count in counts.items() if count == wanted)
+    return by_place(replace(example, candidates=found), -1)
 
 
 def by_sentence(example: Example, end: int) -> str:
@@ -61,6 +71,7 @@ def candidate_overlap(example: Example, end: int) -> str:
 
 CANDIDATES: dict[str, Rule] = {
     "the candidate named first or last": better_of(by_place),
+    "the candidate named less or more often": better_of(by_count),
     "the last sentence with the thing": better_of(by_sentence),
     "what follows the last mention of the thing": better_of(by_what_follows),
     "words of right answers": candidate_words,

@@ -3,6 +3,7 @@
 A rule is a function that takes the train split and gives back one that answers an example.
 """
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -33,9 +34,34 @@ def four_letters(text: str) -> list[str]:
     return [word[start : start + 4] for word in marked for start in range(len(word) - 3)]
 
 
+def by_place(text: str) -> list[str]:
+    """The words of a text, each with its place counted from the bar, or from the start where there is none."""
+    own = text.lower().split()
+    bar = own.index("|") if "|" in own else 0
+    return [f"{number - bar} {word}" for number, word in enumerate(own)]
+
+
 def positions(text: str, word: str) -> list[int]:
     """Where a word begins in a text, whole words only."""
     return [match.start() for match in re.finditer(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)]
+
+
+def naive_bayes(features: Callable[[str], list[str]], pairs: Sequence[tuple[str, str]]) -> Callable[[str], dict]:
+    """Fitted on pairs (text, label): the log-chance of each label, every feature of a text by itself, add-one."""
+    labels, counts = Counter(label for _, label in pairs), defaultdict(Counter)
+    for text, label in pairs:
+        counts[label].update(set(features(text)))
+    known = {feature for counter in counts.values() for feature in counter}
+
+    def log_chances(text: str) -> dict[str, float]:
+        seen = set(features(text)) & known
+        return {
+            label: math.log(labels[label])
+            + sum(math.log((counts[label][feature] + 1) / (labels[label] + 2)) for feature in seen)
+            for label in sorted(labels)
+        }
+
+    return log_chances
 
 
 def most_frequent(train: Sequence[Example]) -> Answer:

@@ -1,15 +1,15 @@
 """Rules for tasks with labels: the usual answer, counting words, and looking at one thing only."""
 
-import math
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from minipeft.tasks.rules.fitting import (
     Answer,
     Rule,
     by_feature,
+    by_place,
     four_letters,
     most_frequent,
+    naive_bayes,
     positions,
     with_neighbours,
     words,
@@ -17,24 +17,15 @@ from minipeft.tasks.rules.fitting import (
 from minipeft.tasks.task import Example
 
 
-def naive_bayes(features: Callable[[str], list[str]]) -> Rule:
-    """The label that the features of the source speak for, each by itself (add-one counts)."""
+def spoken_for(features: Callable[[str], list[str]]) -> Rule:
+    """The label that the features of the source speak for, each by itself."""
 
     def fit(train: Sequence[Example]) -> Answer:
-        labels, counts = Counter(example.target for example in train), defaultdict(Counter)
-        for example in train:
-            counts[example.target].update(set(features(example.source)))
-        known = {feature for counter in counts.values() for feature in counter}
+        log_chances = naive_bayes(features, [(example.source, example.target) for example in train])
 
         def answer(example: Example) -> str:
-            seen = set(features(example.source)) & known
-
-            def log_chance(label: str) -> float:
-                return math.log(labels[label]) + sum(
-                    math.log((counts[label][feature] + 1) / (labels[label] + 2)) for feature in seen
-                )
-
-            return max(sorted(labels), key=log_chance)
+            found = log_chances(example.source)
+            return max(found, key=found.get)
 
         return answer
 
@@ -69,8 +60,9 @@ def asked_at_the_end(example: Example) -> bool:
 
 LABELS: dict[str, Rule] = {
     "the most frequent answer": most_frequent,
-    "naive Bayes on words and pairs": naive_bayes(with_neighbours),
-    "naive Bayes on four letters in a row": naive_bayes(four_letters),
+    "naive Bayes on words and pairs": spoken_for(with_neighbours),
+    "naive Bayes on words by their place": spoken_for(by_place),
+    "naive Bayes on four letters in a row": spoken_for(four_letters),
     "words in common": by_feature(words_in_common),
     "the last sentence with the thing": by_feature(asked_in_sentence),
     "what follows the last mention of the thing": by_feature(asked_afterwards),

@@ -3,10 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import permutations
 
-from minipeft.tasks.rules.fitting import Answer, Rule, most_frequent, words
+from minipeft.tasks.rules.fitting import Answer, Rule, four_letters, most_frequent, naive_bayes, words
 from minipeft.tasks.task import Example
 
+MOST = 6  # words of a source whose orders are all tried
 USUAL = 0.1  # the share of answers that a word has to be in to belong to the frame of all
 
 
@@ -26,11 +28,16 @@ def copied(train: Sequence[Example]) -> Answer:
     return lambda example: example.source
 
 
-def filled_frame(train: Sequence[Example]) -> Answer:
-    """The most typical answer of train, its rarer words replaced by those of the source, in their order."""
+def typical(train: Sequence[Example]) -> tuple[set[str], list[str]]:
+    """The words that many answers of train have, and the answer that has most of them, as words."""
     counts = Counter(word for example in train for word in set(example.target.split()))
     usual = {word for word, count in counts.items() if count >= USUAL * len(train)}
-    frame = max((example.target.split() for example in train), key=lambda target: sum(counts[word] for word in target))
+    return usual, max((example.target.split() for example in train), key=lambda words: sum(counts[w] for w in words))
+
+
+def filled_frame(train: Sequence[Example]) -> Answer:
+    """The most typical answer of train, its rarer words replaced by those of the source, in their order."""
+    usual, frame = typical(train)
 
     def answer(example: Example) -> str:
         supply = iter(example.source.split())
@@ -66,11 +73,53 @@ def after_articles(train: Sequence[Example]) -> Answer:
     return answer
 
 
+def shape(word: str) -> list[str]:
+    """What a word shows to whoever does not know it: itself, four letters in a row, and a capital at its front."""
+    return [word, *four_letters(word), *(["a capital"] if word[:1].isupper() else [])]
+
+
+def kinds_by_letters(train: Sequence[Example]) -> Answer:
+    """`kind: word` for every word after an article, the kind being that of words of train with such letters."""
+    tags = [tag.split(": ") for example in train for tag in example.target.split("; ") if tag.count(": ") == 1]
+    log_chances = naive_bayes(shape, [(word, kind) for kind, word in tags])
+
+    def kind(word: str) -> str:
+        found = log_chances(word)
+        return max(found, key=found.get, default="")
+
+    return lambda example: "; ".join(f"{kind(word)}: {word}" for word in re.findall(r"\b[Tt]he (\w+)", example.source))
+
+
+def sorted_frame(train: Sequence[Example]) -> Answer:
+    """The most typical answer of train, each word of the source where words like it stand in train's answers.
+
+    A source of more than MOST words is put in as it comes, as by `filled_frame`.
+    """
+    usual, frame = typical(train)
+    slots = [place for place, word in enumerate(frame) if word not in usual]
+    told = [[word for word in example.target.split() if word not in usual] for example in train]
+    pairs = [(word, str(place)) for rare in told if len(rare) == len(slots) for place, word in enumerate(rare)]
+    log_chances, in_order = naive_bayes(shape, pairs), filled_frame(train)
+
+    def answer(example: Example) -> str:
+        own = example.source.split()
+        if len(own) > MOST or len(own) != len(slots):
+            return in_order(example)
+        worth = {word: log_chances(word) for word in own}
+        best = max(permutations(own), key=lambda order: sum(worth[w][str(place)] for place, w in enumerate(order)))
+        filled = dict(zip(slots, best, strict=True))
+        return " ".join(filled.get(place, word) for place, word in enumerate(frame))
+
+    return answer
+
+
 TEXTS: dict[str, Rule] = {
     "the most frequent answer": most_frequent,
     "the answer to the most similar source": nearest,
     "a copy of the source": copied,
     "the usual frame with the words of the source": filled_frame,
+    "the usual frame with the words sorted by their letters": sorted_frame,
     "a list of the words of train": word_list,
     "a list of what follows an article": after_articles,
+    "what follows an article, its kind by its letters": kinds_by_letters,
 }
