@@ -7,8 +7,8 @@ the first word is than the second; the AUC is the chance that a probe whose firs
 second is: 100 is perfect, 50 is a coin. A base that has the skill only needs to be asked; one that has not must be
 taught, and that takes more than a prompt.
 
-The probes are drawn from the generators that pretraining reads, with a seed of their own; no bundled task asks in their
-form.
+The probes are drawn from the generators that pretraining reads, with a seed of their own; no bundled task wants the
+words that are asked for here.
 """
 
 import random
