@@ -18,8 +18,8 @@ from minipeft.commands import (
     train,
     transfer,
 )
-from minipeft.commands.arguments import OneSentenceParser
 from minipeft.errors import UserError, refusal_of_the_machine
+from minipeft.flags import OneSentenceParser
 from minipeft.interrupts import interrupt_on_ctrl_c
 from minipeft.racing.runs import is_first_process
 from minipeft.training.data_parallel import world

@@ -13,12 +13,14 @@ number. Goes to `data/results/<task>-drop_curve.json`.
 import argparse
 import json
 import shlex
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
 
-from minipeft.commands.arguments import DEFAULT_MODEL, whole
+from minipeft.commands.arguments import DEFAULT_MODEL
 from minipeft.files import write_json
+from minipeft.flags import OneSentenceParser, ended, whole
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.provenance import provenance
@@ -200,7 +202,7 @@ def drop(args: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneSentenceParser(description=__doc__.splitlines()[0])
     studies = parser.add_subparsers(dest="study", required=True)
     add_fusion(studies.add_parser("fusion", help="few examples of a target, adapters of other tasks"))
     reading = studies.add_parser("drop", help="AdapterDrop's score and speed by layers, of a race that was run")
@@ -210,4 +212,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

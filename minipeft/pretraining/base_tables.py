@@ -7,9 +7,11 @@ Both are read from the `results.json` that `pretrain` left beside the weights.
 """
 
 import re
+import sys
 from pathlib import Path
 
 from minipeft.files import read_json, write_text
+from minipeft.flags import ended
 from minipeft.models import CHECKPOINTS, load, model_names
 from minipeft.paths import DATA
 from minipeft.pretraining.skills import GATE, SKILLS, passes_gate
@@ -57,4 +59,4 @@ def main(page: Path = PAGE) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

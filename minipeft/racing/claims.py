@@ -20,10 +20,12 @@ Test: tests/racing/test_claims.py.
 
 import json
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
 from minipeft.files import read_json, write_json, write_text
+from minipeft.flags import ended
 from minipeft.paths import DATA, REPOSITORY
 from minipeft.racing import tables
 from minipeft.racing.addresses import files_of, numbers_at
@@ -108,4 +110,4 @@ def main(made: Path = MADE, readme: Path = README) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -7,6 +7,7 @@ import sys
 
 from minipeft.errors import UserError
 from minipeft.files import read_json
+from minipeft.flags import ended
 from minipeft.racing.differences import ALPHA, LEVEL_WITHIN, REFERENCES, Difference, differences
 
 
@@ -54,7 +55,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        sys.exit(f"minipeft: {error}")
+    sys.exit(ended(lambda: main(sys.argv[1:])))

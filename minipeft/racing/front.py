@@ -7,12 +7,13 @@ must be of one base, as many steps and the same seeds; a row counts that all of 
 score and slices by task; `racing/tables.py` shows them, and `racing/picture.py` draws the file as it draws a race.
 """
 
-import argparse
+import sys
 from pathlib import Path
 from statistics import mean
 
 from minipeft.errors import UserError
 from minipeft.files import read_json, write_json
+from minipeft.flags import OneSentenceParser, ended
 from minipeft.paths import DATA
 from minipeft.provenance import provenance
 from minipeft.racing.differences import as_json, differences
@@ -109,7 +110,7 @@ def front_slices(report: dict) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m minipeft.racing.front", description=__doc__.splitlines()[0])
+    parser = OneSentenceParser(prog="python -m minipeft.racing.front", description=__doc__.splitlines()[0])
     parser.add_argument(
         "races", nargs="*", default=[str(RESULTS / f"{name}.json") for name in RACES], help="files of races"
     )
@@ -124,4 +125,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -15,9 +15,11 @@ Nine kinds of line ask for a table below them:
 
 import json
 import re
+import sys
 from pathlib import Path
 
 from minipeft.files import write_text
+from minipeft.flags import ended
 from minipeft.paths import DATA, REPOSITORY
 from minipeft.racing import differences_table, task_table
 from minipeft.racing.differences import differences
@@ -106,4 +108,4 @@ def main(*pages: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

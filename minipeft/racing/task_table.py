@@ -5,11 +5,12 @@ and prompt tuning. Every seed draws its own words. The numbers go to a file, fro
 table of data/README.md. Finished runs are kept, so a command that was stopped goes on where it was.
 """
 
-import argparse
+import sys
 from pathlib import Path
 from statistics import mean
 
 from minipeft.files import write_json
+from minipeft.flags import OneSentenceParser, ended
 from minipeft.paths import DATA
 from minipeft.provenance import provenance
 from minipeft.racing.pool import run_all
@@ -89,7 +90,7 @@ def markdown(report: dict) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m minipeft.racing.task_table", description=__doc__.splitlines()[0])
+    parser = OneSentenceParser(prog="python -m minipeft.racing.task_table", description=__doc__.splitlines()[0])
     parser.add_argument("--base", default=BASE, help=f"a bundled base or a folder (default {BASE})")
     parser.add_argument("--tasks", default=",".join(task_names()), help="comma-separated (default: all)")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of each run (default {STEPS})")
@@ -110,4 +111,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -1,0 +1,46 @@
+"""How a command that is a file of its own ends: one sentence and status 2 for what cannot be done, in every one."""
+
+import ast
+
+import pytest
+from helpers.paths import ROOT
+
+from minipeft.errors import UserError
+from minipeft.flags import ended
+
+BY_ITSELF = "minipeft/__main__.py"
+NAMING_NOTHING = {"minipeft/tasks/making/build.py", "minipeft/tasks/making/stories.py"}  # they read no file of a user's
+COMMANDS = sorted(
+    file
+    for folder in ("minipeft", "lessons")
+    for file in (ROOT / folder).rglob("*.py")
+    if 'if __name__ == "__main__":' in file.read_text(encoding="utf-8")
+)
+
+
+def raising(error):
+    def command():
+        raise error
+
+    return command
+
+
+def test_what_cannot_be_done_is_one_sentence_and_status_2(capsys):
+    assert ended(raising(UserError("There is no such thing."))) == 2
+    assert capsys.readouterr() == ("", "minipeft: There is no such thing.\n")
+    assert ended(raising(OSError("No space left"))) == 2
+    assert "A file cannot be read or written (No space left)" in capsys.readouterr().err
+
+
+def test_a_command_that_went_well_or_was_stopped_and_a_fault_of_ours():
+    assert (ended(lambda: None), ended(lambda: 1), ended(raising(KeyboardInterrupt()))) == (0, 1, 130)
+    with pytest.raises(KeyError):  # whose traceback is wanted
+        ended(raising(KeyError("settings")))
+
+
+@pytest.mark.parametrize("file", COMMANDS, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_every_file_that_is_a_command_ends_so(file):
+    """Not by calling `main` alone: a refusal would be a traceback."""
+    (guard,) = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.If)]
+    calls = {node.func.id for node in ast.walk(guard) if isinstance(node, ast.Call) and hasattr(node.func, "id")}
+    assert "ended" in calls or file.relative_to(ROOT).as_posix() in {BY_ITSELF, *NAMING_NOTHING}
