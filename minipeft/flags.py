@@ -6,6 +6,7 @@ where all went well, 2 with one sentence where something cannot be done, 130 whe
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable
 
@@ -21,6 +22,9 @@ def ended(command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader has gone, as `head` does; what is left unwritten is nobody's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         sentence = str(error) if isinstance(error, UserError) else refusal_of_the_machine(error)
         if not sentence:  # a fault of this program, which needs its traceback

@@ -41,7 +41,7 @@ def is_score(score: object) -> bool:
     return isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
 
 
-def seeds_of(row: dict, settings: dict | None) -> list[tuple[int, int]] | None:
+def seeds_of(row: dict, settings: dict | None = None) -> list[tuple[int, int]] | None:
     """Of each score its seed and its draw of the task's words: told by the runs, or else by the race's settings.
 
     Older reports keep no runs: their seeds follow each other, and their words are those of the task's files. None where
