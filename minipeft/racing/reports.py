@@ -47,8 +47,9 @@ def seeds_of(row: dict, settings: dict | None = None) -> list[tuple[int, int]] |
     Older reports keep no runs: their seeds follow each other, and their words are those of the task's files. None where
     neither tells.
     """
-    if runs := row.get("runs"):
-        return [(run.get("seed", 0), run.get("word_draw", 0)) for run in runs]
+    runs = row.get("runs", ())
+    if runs and all("seed" in run for run in runs):
+        return [(run["seed"], run.get("word_draw", 0)) for run in runs]
     if not isinstance((settings or {}).get("seed"), int):
         return None
     return [(settings["seed"] + number, 0) for number in range(len(row["scores"]))]
