@@ -28,7 +28,7 @@ from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers, run_all
 from minipeft.racing.rates import winner
 from minipeft.racing.runs import RunSpec, get_task, task_of, with_seed
-from minipeft.racing.sweep import RESULTS, SWEEP_SEEDS, bundled_rates, grid
+from minipeft.racing.sweep import RESULTS, SWEEP_SEEDS, bundled_rates, grid, refuse_swept
 from minipeft.racing.table import interval, score_cell, stored, summarise
 from minipeft.training.adapter_files import load_adapter
 from minipeft.training.evaluating import evaluate
@@ -100,6 +100,7 @@ def add_fusion(parser: argparse.ArgumentParser) -> None:
 
 def fusion(args: argparse.Namespace) -> None:
     """Race the fusion, write its file and picture, print the rows."""
+    refuse_swept(range(args.seeds))
     names = ("model", "target", "sources", "shots", "steps", "source_steps", "seeds")
     told = [f"--{name.replace('_', '-')} {shlex.quote(str(getattr(args, name)))}" for name in names]
     folder, workers, names = Path(args.out) / args.target, default_workers("cpu"), args.sources.split(",")
