@@ -138,9 +138,12 @@ def together(parts: dict[str, tuple[dict, dict[str, float]]]) -> Summary:
 
 
 def apart(ours: list[float], theirs: list[float], digits: int = 1) -> str:
-    """A cell: how far two rows are apart, paired by seed (or batch), and the 95% interval of the difference."""
+    """A cell: how far two rows are apart, paired by seed (or batch), and the 95% interval of the difference.
+
+    Without one where that is not known, and where the rows are equal in every seed.
+    """
     found = difference("", ours, "", theirs, paired=True)
-    ends = "" if found.low is None else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    ends = "" if found.low in (None, found.high) else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
     return f"{found.difference:+.{digits}f}{ends}"
 
 
