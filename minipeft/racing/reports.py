@@ -23,13 +23,17 @@ def read_race(file: str | Path, whole: bool = False) -> dict:
 
 
 def check_rows(rows: object, where: str) -> None:
-    """Raise UserError, naming `where` they stand, for what are no rows: each has its method and its scores."""
+    """Raise UserError, naming `where` they stand, for what are no rows: each has a name of its own and scores."""
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{where} is not the report of a race: it has no rows.")
+    names = set()
     for row in rows:
         name = row.get("method") if isinstance(row, dict) else None
         if not isinstance(name, str):
             raise UserError(f"{where} has a row without a method: {quoted(row)}.")
+        if name in names:
+            raise UserError(f"{where} has two rows called {name}.")
+        names.add(name)
         scores = row.get("scores")
         if not isinstance(scores, list) or not scores:
             raise UserError(f"{where}: the row {name} has no scores.")

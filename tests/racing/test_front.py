@@ -6,7 +6,7 @@ import pytest
 
 from minipeft.errors import UserError
 from minipeft.flags import ended
-from minipeft.racing import front
+from minipeft.racing import front, tables
 from minipeft.racing.front import front_slices, front_table
 
 
@@ -74,6 +74,14 @@ def test_two_races_of_one_task_are_refused(races):
         front.front(races | {"c.json": race("sentiment", races["a.json"]["rows"])})
 
 
+def test_two_races_of_one_task_are_no_columns_of_a_page_either(races, tmp_path, monkeypatch):
+    for name in ("a.json", "c.json"):
+        (tmp_path / name).write_text(json.dumps(races["a.json"]), encoding="utf-8")
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    with pytest.raises(UserError, match="^Two of the races in a.json, c.json are of sentiment: name one of them.$"):
+        tables.scores("a.json, c.json")
+
+
 def test_a_row_that_has_other_seeds_in_one_race_is_refused(races):
     for file, runs in (("a.json", (0, 1, 2)), ("b.json", (0, 2, 1))):
         for found in races[file]["rows"]:
@@ -126,6 +134,7 @@ def test_what_is_no_race_is_refused_in_a_sentence_with_status_2(races, tmp_path,
         "does not tell its task": races["a.json"] | {"settings": {}},
         "the row lora has no scores": {"rows": [{"method": "lora", "scores": []}]},
         "has a row without a method": {"rows": [[1]]},
+        "has two rows called lora": {"rows": [{"method": "lora", "scores": [1.0]}] * 2},
         "a score that is no finite number: None": {"rows": [{"method": "lora", "scores": [1.0, None]}]},
     }.items():
         (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
