@@ -18,19 +18,30 @@ LARGEST = 10**12
 def ended(command: Callable[[], int | None]) -> int:
     """The exit status of a command that is a file of its own: what cannot be done is told in one sentence."""
     try:
-        return command() or 0
+        status = command() or 0
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader has gone, as `head` does; what is left unwritten is nobody's
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone, as `head` does: nobody is left to tell
+        drop_unwritten()
         return 1
     except Exception as error:
         sentence = str(error) if isinstance(error, UserError) else refusal_of_the_machine(error)
         if not sentence:  # a fault of this program, which needs its traceback
             raise
         print(f"minipeft: {sentence}", file=sys.stderr)
+        drop_unwritten()
         return 2
+
+
+def drop_unwritten() -> None:
+    """What standard output does not take, as a full disk, would be a second error when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class OneSentenceParser(argparse.ArgumentParser):

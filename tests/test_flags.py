@@ -1,6 +1,9 @@
 """How a command that is a file of its own ends: one sentence and status 2 for what cannot be done, in every one."""
 
 import ast
+import os
+import subprocess
+import sys
 
 import pytest
 from helpers.paths import ROOT
@@ -36,6 +39,16 @@ def test_a_command_that_went_well_or_was_stopped_and_a_fault_of_ours():
     assert (ended(lambda: None), ended(lambda: 1), ended(raising(KeyboardInterrupt()))) == (0, 1, 130)
     with pytest.raises(KeyError):  # whose traceback is wanted
         ended(raising(KeyError("settings")))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells of a closed pipe in another way")
+def test_a_reader_that_has_gone_is_no_error():
+    """The table is longer than what a pipe holds while nobody reads."""
+    code = "import sys; from minipeft.flags import ended; sys.exit(ended(lambda: print('x' * 1_000_000)))"
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    child.stdout.close()
+    assert child.stderr.read() == b"" and child.wait() == 1
+    child.stderr.close()
 
 
 @pytest.mark.parametrize("file", COMMANDS, ids=lambda file: file.relative_to(ROOT).as_posix())
