@@ -18,8 +18,8 @@ from minipeft.commands import (
     train,
     transfer,
 )
-from minipeft.commands.arguments import OneSentenceParser
 from minipeft.errors import UserError, refusal_of_the_machine
+from minipeft.flags import OneSentenceParser, drop_unwritten
 from minipeft.interrupts import interrupt_on_ctrl_c
 from minipeft.racing.runs import is_first_process
 from minipeft.training.data_parallel import world
@@ -68,14 +68,6 @@ def main(arguments: list[str] | None = None) -> int:
         drop_unwritten()
         return 2
     return 0
-
-
-def drop_unwritten() -> None:
-    """What standard output does not take, as a full disk, would be a second error when Python ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def readable(sentence: str) -> str:

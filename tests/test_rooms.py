@@ -17,6 +17,7 @@ GROUND = {
     "minipeft.child_processes",
     "minipeft.errors",
     "minipeft.files",
+    "minipeft.flags",
     "minipeft.paths",
     "minipeft.provenance",
     "minipeft.ranges",
@@ -41,7 +42,8 @@ ALLOWED = {
     ),
     "racing": (
         *("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training", "minipeft.memory"),
-        *("minipeft.models", "minipeft.pretraining.batches", "minipeft.pretraining.held_out"),  # what a base forgets
+        *("minipeft.models", "minipeft.pretraining.batches"),  # what a base forgets, and what it can no more:
+        *("minipeft.pretraining.held_out", "minipeft.pretraining.skills"),
     ),
     "transfer": (
         *("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training", "minipeft.racing"),

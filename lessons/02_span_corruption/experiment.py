@@ -11,6 +11,7 @@ best of five on average over the three forms and the last base, each tried once 
 
 import math
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
@@ -22,6 +23,7 @@ import torch
 
 import minipeft
 from minipeft.course.experiment import kept, main, race
+from minipeft.flags import ended
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
@@ -248,4 +250,4 @@ def labels_written(base: str, folder: str, raced: dict, args) -> dict[str, float
 
 
 if __name__ == "__main__":
-    main(__file__, runs)
+    sys.exit(ended(lambda: main(__file__, runs)))

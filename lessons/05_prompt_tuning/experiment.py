@@ -9,12 +9,14 @@ twins of a base, which differ from it by the seed of pretraining alone, take the
 
 import json
 import statistics
+import sys
 import time
 
 import torch
 from torch import nn
 
 from minipeft.course.experiment import main, race
+from minipeft.flags import ended
 from minipeft.memory.counting import step_memory
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
@@ -171,4 +173,4 @@ def batches(args) -> dict:
 
 
 if __name__ == "__main__":
-    main(__file__, runs)
+    sys.exit(ended(lambda: main(__file__, runs)))

@@ -4,12 +4,13 @@ Reads the prompt ensembles that a race has left, one for each seed, and scores o
 the best member is chosen on dev. Writes `data/results/<task>-ensemble.json`.
 """
 
-import argparse
 import json
+import sys
 from pathlib import Path
 from statistics import mean
 
 from minipeft.files import write_json
+from minipeft.flags import OneSentenceParser, ended
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.provenance import provenance
@@ -64,7 +65,7 @@ def study(race: Path) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneSentenceParser(description=__doc__.splitlines()[0])
     parser.add_argument("--race", type=Path, default=Path("runs/acceptance/topic"))
     args = parser.parse_args()
     report = {**study(args.race), "provenance": provenance()}
@@ -75,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -4,7 +4,10 @@ The bundled prompts of `sentiment` and `sentiment_food`, each on the test split 
 `data/results/source_prompts.json`.
 """
 
+import sys
+
 from minipeft.files import write_json
+from minipeft.flags import ended
 from minipeft.methods.prompts.spot import SPoT
 from minipeft.models import load
 from minipeft.provenance import provenance
@@ -32,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -13,12 +13,14 @@ number. Goes to `data/results/<task>-drop_curve.json`.
 import argparse
 import json
 import shlex
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
 
-from minipeft.commands.arguments import DEFAULT_MODEL, whole
+from minipeft.commands.arguments import DEFAULT_MODEL
 from minipeft.files import write_json
+from minipeft.flags import OneSentenceParser, ended, whole
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.provenance import provenance
@@ -26,7 +28,7 @@ from minipeft.racing.picture import picture
 from minipeft.racing.pool import default_workers, run_all
 from minipeft.racing.rates import winner
 from minipeft.racing.runs import RunSpec, get_task, task_of, with_seed
-from minipeft.racing.sweep import RESULTS, SWEEP_SEEDS, bundled_rates, grid
+from minipeft.racing.sweep import RESULTS, SWEEP_SEEDS, bundled_rates, grid, refuse_swept
 from minipeft.racing.table import interval, score_cell, stored, summarise
 from minipeft.training.adapter_files import load_adapter
 from minipeft.training.evaluating import evaluate
@@ -98,6 +100,7 @@ def add_fusion(parser: argparse.ArgumentParser) -> None:
 
 def fusion(args: argparse.Namespace) -> None:
     """Race the fusion, write its file and picture, print the rows."""
+    refuse_swept(range(args.seeds))
     names = ("model", "target", "sources", "shots", "steps", "source_steps", "seeds")
     told = [f"--{name.replace('_', '-')} {shlex.quote(str(getattr(args, name)))}" for name in names]
     folder, workers, names = Path(args.out) / args.target, default_workers("cpu"), args.sources.split(",")
@@ -200,7 +203,7 @@ def drop(args: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneSentenceParser(description=__doc__.splitlines()[0])
     studies = parser.add_subparsers(dest="study", required=True)
     add_fusion(studies.add_parser("fusion", help="few examples of a target, adapters of other tasks"))
     reading = studies.add_parser("drop", help="AdapterDrop's score and speed by layers, of a race that was run")
@@ -210,4 +213,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

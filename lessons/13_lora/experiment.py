@@ -7,6 +7,7 @@ runs cut to low rank, without more training; on a larger base, operations and by
 turns. About twenty minutes on one core.
 """
 
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import nn
 import minipeft
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import QUICK, kept, main, race, settle
+from minipeft.flags import ended
 from minipeft.racing import race as racing
 from minipeft.racing.runs import RunSpec, task_of
 from minipeft.training.adapter_files import read_adapter
@@ -111,4 +113,4 @@ def cut_updates(args) -> dict:
 
 
 if __name__ == "__main__":
-    main(__file__, runs)
+    sys.exit(ended(lambda: main(__file__, runs)))

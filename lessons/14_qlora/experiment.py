@@ -3,6 +3,7 @@
 `python lessons/14_qlora/experiment.py [--quick]` measures all of it, `--figures` draws results.json again.
 """
 
+import sys
 import time
 from argparse import Namespace
 from dataclasses import replace
@@ -16,6 +17,7 @@ from torch import nn
 import minipeft
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import QUICK, kept, main, race
+from minipeft.flags import ended
 from minipeft.methods.low_rank.lora import LoRALinear
 from minipeft.quantization.linear import QuantizedLinear
 from minipeft.racing.entries import parse_entry
@@ -129,4 +131,4 @@ def merged(way: str, file: Path, task: Task, limit: int | None) -> dict:
 
 
 if __name__ == "__main__":
-    main(__file__, runs)
+    sys.exit(ended(lambda: main(__file__, runs)))

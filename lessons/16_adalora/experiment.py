@@ -7,6 +7,7 @@ is no penalty.
 
 import argparse
 import re
+import sys
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -16,6 +17,7 @@ from statistics import mean
 import torch
 
 from minipeft.course.experiment import QUICK, kept, main, race
+from minipeft.flags import ended
 from minipeft.methods.low_rank.adalora import AdaLoRA
 from minipeft.methods.low_rank.rank_budget import Importance
 from minipeft.models import load
@@ -145,4 +147,4 @@ def watch(method: AdaLoRA) -> list[dict]:
 
 
 if __name__ == "__main__":
-    main(__file__, runs)
+    sys.exit(ended(lambda: main(__file__, runs)))

@@ -5,13 +5,14 @@ For each task: learning rates swept on dev, five seeds, the test split read once
 that another race has made already are kept.
 """
 
-import argparse
 import shlex
+import sys
 from pathlib import Path
 
-from minipeft.commands.arguments import DEFAULT_MODEL, whole
+from minipeft.commands.arguments import DEFAULT_MODEL
 from minipeft.commands.compare import compare
 from minipeft.files import write_json
+from minipeft.flags import OneSentenceParser, ended, whole
 from minipeft.methods.registry import METHODS
 from minipeft.racing.entries import split_entries
 from minipeft.racing.every_method import fitting, with_bundled_starts
@@ -39,7 +40,7 @@ def accept(base: RunSpec, methods: list[str], seeds: int, workers: int, name: st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneSentenceParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--methods", help=f"as for compare, or all (default: {','.join(FRONT)} and the controls)")
@@ -66,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -1,87 +1,15 @@
-"""The flags that several commands share, the types that check them, and how a bad one is refused."""
+"""The flags that several commands share."""
 
 import argparse
-import math
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from minipeft.errors import UserError, excerpt
+from minipeft.flags import short, whole, words
 from minipeft.racing.runs import RunSpec
 
 DEFAULT_MODEL, DEFAULT_TASK = "t5-0.8m", "sentiment"
-LARGEST = 10**12
 LARGEST_SEED = 2**32 - 1  # a run makes the seeds of its steps from it, which must fit into 64 bits
-
-
-class OneSentenceParser(argparse.ArgumentParser):
-    """Bad flags get one sentence and exit status 2, like every other bad input."""
-
-    def error(self, message: str):
-        raise UserError(f"{message[0].upper()}{message[1:]}. See: {self.prog} --help")
-
-
-def whole(least: int = 1, most: int = LARGEST) -> Callable[[str], int]:
-    """The type of a flag that takes a whole number from `least` to `most`."""
-
-    bounds = f"of at least {least}" if most == LARGEST else f"from {least} to {most}"
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{short(text)} is not a whole number {bounds}")
-        return value
-
-    return parse
-
-
-def positive(most: float = math.inf) -> Callable[[str], float]:
-    """The type of a flag that takes a finite number above 0, and up to `most`."""
-    bound = "" if most == math.inf else f" and up to {most:g}"
-
-    def parse(text: str) -> float:
-        value = number(text)
-        if not 0 < value <= most or value == math.inf:
-            raise argparse.ArgumentTypeError(f"{short(text)} is not a number above 0{bound}")
-        return value
-
-    return parse
-
-
-def not_negative(text: str) -> float:
-    """The type of a flag that takes a finite number of at least 0."""
-    value = number(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{short(text)} is not a number of at least 0")
-    return value
-
-
-def number(text: str) -> float:
-    """The number that a text is; nan, which no bound lets pass, where it is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def words(text: str) -> str:
-    """The type of a flag that takes a name, a path or a sentence: an empty one would be taken for a flag not given."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("is empty: leave the flag out, or say what it should be")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        expected = sys.getfilesystemencoding().upper()
-        advice = "" if expected == "UTF-8" else ": set PYTHONUTF8=1"
-        raise argparse.ArgumentTypeError(f"{short(text)} is not valid {expected}{advice}") from None
-    if "\0" in text:
-        raise argparse.ArgumentTypeError(f"{short(text)} holds a character that no name can hold")
-    return text
 
 
 def device(text: str) -> str:
@@ -93,11 +21,6 @@ def device(text: str) -> str:
     if not known:
         raise argparse.ArgumentTypeError(f"there is no device {short(text)} here: use --device cpu")
     return text
-
-
-def short(text: str) -> str:
-    """What was typed, in quotes and of a length that can be read."""
-    return f"'{excerpt(text)}'"
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

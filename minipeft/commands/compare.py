@@ -4,17 +4,10 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from minipeft.commands.arguments import (
-    add_model,
-    add_patience,
-    add_task,
-    label,
-    spec_from,
-    whole,
-    words,
-)
+from minipeft.commands.arguments import add_model, add_patience, add_task, label, spec_from
 from minipeft.errors import UserError
 from minipeft.files import locked, write_json, write_text
+from minipeft.flags import whole, words
 from minipeft.methods.registry import METHODS
 from minipeft.provenance import provenance
 from minipeft.racing.differences import as_json, differences

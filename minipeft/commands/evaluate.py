@@ -1,6 +1,7 @@
 """`python -m minipeft evaluate`: score a model, with an adapter or without, on a split."""
 
-from minipeft.commands.arguments import add_model, add_task, spec_from, words
+from minipeft.commands.arguments import add_model, add_task, spec_from
+from minipeft.flags import words
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.racing.runs import get_task

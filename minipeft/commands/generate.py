@@ -2,9 +2,10 @@
 
 import torch
 
-from minipeft.commands.arguments import add_model, add_task, not_negative, whole
+from minipeft.commands.arguments import add_model, add_task
 from minipeft.commands.evaluate import add_adapter, loaded
 from minipeft.errors import UserError
+from minipeft.flags import not_negative, whole
 from minipeft.training.batches import encode_source, positions_for_text
 from minipeft.transformer.batch import Batch, pad
 from minipeft.transformer.text_joints import decode_written

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from minipeft.commands.arguments import words
 from minipeft.commands.progress import add_lessons
 from minipeft.course.chapters import LESSONS, find_chapter
 from minipeft.course.hints import choose, hints_given, next_hint, require_exercise
+from minipeft.flags import words
 
 HELP = "The next hint for the first exercise of a chapter that is not done."
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
-from minipeft.commands.arguments import DEFAULT_MODEL, add_hyperparameters, positive, whole, words
+from minipeft.commands.arguments import DEFAULT_MODEL, add_hyperparameters
 from minipeft.errors import UserError, excerpt
 from minipeft.files import read_json
+from minipeft.flags import positive, whole, words
 from minipeft.memory.planning import MemoryPlan, hollow_model
 from minipeft.memory.shapes.names import SHAPES
 from minipeft.models import find, model_names

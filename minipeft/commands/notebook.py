@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from minipeft.commands.arguments import words
 from minipeft.commands.progress import add_lessons
 from minipeft.course.chapters import LESSONS, find_chapter
 from minipeft.course.notebook import as_json, notebook
 from minipeft.errors import UserError
 from minipeft.files import write_text
+from minipeft.flags import words
 
 HELP = "Write a chapter as a notebook of Jupyter: prose, its own code, figures."
 

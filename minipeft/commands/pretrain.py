@@ -4,7 +4,8 @@ import argparse
 
 import torch
 
-from minipeft.commands.arguments import LARGEST_SEED, device, positive, whole, words
+from minipeft.commands.arguments import LARGEST_SEED, device
+from minipeft.flags import positive, whole, words
 from minipeft.pretraining.batches import OBJECTIVES, TextStream
 from minipeft.pretraining.pretrain import pretrain
 from minipeft.pretraining.settings import DTYPES, PretrainSettings

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
-from minipeft.commands.arguments import add_model, add_task, label, positive, spec_from, whole, words
+from minipeft.commands.arguments import add_model, add_task, label, spec_from
 from minipeft.errors import UserError
 from minipeft.files import require_file
+from minipeft.flags import positive, whole, words
 from minipeft.methods.prompts.ppt import PPT
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.prompts.spot import read_prompt_file, save_prompt

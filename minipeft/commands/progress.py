@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from minipeft.commands.arguments import words
 from minipeft.course.chapters import LESSONS, chapters, find_chapter
 from minipeft.course.progress import WITH_LIBRARY, chapter_line, states_or_sentence
 from minipeft.course.verdicts import DONE
+from minipeft.flags import words
 
 HELP = "How far the course is done, found out by running its tests."
 

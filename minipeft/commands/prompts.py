@@ -4,9 +4,10 @@ import json
 from itertools import product
 from pathlib import Path
 
-from minipeft.commands.arguments import add_model, add_task, label, spec_from, whole, words
+from minipeft.commands.arguments import add_model, add_task, label, spec_from
 from minipeft.errors import UserError, excerpt, one_line
 from minipeft.files import locked, write_json
+from minipeft.flags import whole, words
 from minipeft.methods.prompts.hard_prompt import HardPrompt
 from minipeft.models import load
 from minipeft.provenance import provenance

@@ -1,18 +1,8 @@
 """`python -m minipeft train`: fine-tune with one method and save the adapter; a killed run is taken up again."""
 
-from minipeft.commands.arguments import (
-    add_hyperparameters,
-    add_model,
-    add_patience,
-    add_task,
-    label,
-    positive,
-    short,
-    spec_from,
-    whole,
-    words,
-)
+from minipeft.commands.arguments import add_hyperparameters, add_model, add_patience, add_task, label, spec_from
 from minipeft.errors import UserError
+from minipeft.flags import positive, short, whole, words
 from minipeft.methods.registry import METHODS
 from minipeft.racing import runs
 from minipeft.racing.entries import nearest, parse_hyperparameters

@@ -10,17 +10,10 @@ from pathlib import Path
 
 import torch
 
-from minipeft.commands.arguments import (
-    add_model,
-    add_task,
-    label,
-    positive,
-    spec_from,
-    whole,
-    words,
-)
+from minipeft.commands.arguments import add_model, add_task, label, spec_from
 from minipeft.errors import UserError
 from minipeft.files import locked, write_json
+from minipeft.flags import positive, whole, words
 from minipeft.methods.prompts.spot import save_prompt
 from minipeft.provenance import provenance
 from minipeft.racing.finished import check_report

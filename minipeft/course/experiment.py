@@ -17,6 +17,7 @@ from typing import Any
 from minipeft.course.chapters import ROOT, beside
 from minipeft.course.figures import draw_figures
 from minipeft.files import write_json
+from minipeft.flags import OneSentenceParser, whole
 from minipeft.provenance import provenance
 from minipeft.racing import race as racing
 from minipeft.racing.differences import difference
@@ -29,11 +30,11 @@ Summary = tuple[dict[str, dict], dict[str, float]]  # tables and numbers
 
 
 def parser(about: str) -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(description=about)
-    flags.add_argument("--seeds", type=int, default=5)
+    flags = OneSentenceParser(description=about)
+    flags.add_argument("--seeds", type=whole(), default=5)
     flags.add_argument("--quick", action="store_true", help="one seed, few steps, no tuning; writes no results")
     flags.add_argument("--device", default="cpu", help="cpu or cuda")
-    flags.add_argument("--workers", type=int, help="worker processes (default: one per core)")
+    flags.add_argument("--workers", type=whole(1, 1000), help="worker processes (default: one per core)")
     flags.add_argument("--figures", action="store_true", help="draw the figures from results.json, measure nothing")
     flags.add_argument("--summary", action="store_true", help="tables and numbers again from results.json's own runs")
     return flags
@@ -137,9 +138,12 @@ def together(parts: dict[str, tuple[dict, dict[str, float]]]) -> Summary:
 
 
 def apart(ours: list[float], theirs: list[float], digits: int = 1) -> str:
-    """A cell: how far two rows are apart, paired by seed (or batch), and the 95% interval of the difference."""
+    """A cell: how far two rows are apart, paired by seed (or batch), and the 95% interval of the difference.
+
+    Without one where that is not known, and where the rows are equal in every seed.
+    """
     found = difference("", ours, "", theirs, paired=True)
-    ends = "" if found.low is None else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    ends = "" if found.low in (None, found.high) else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
     return f"{found.difference:+.{digits}f}{ends}"
 
 

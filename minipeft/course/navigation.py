@@ -8,6 +8,7 @@ import sys
 
 from minipeft.course.chapters import LESSONS, Chapter, chapters, find_chapter
 from minipeft.files import write_text
+from minipeft.flags import ended
 
 MARK = "[//]: # (navigation)"
 LINE = re.compile(rf"^{re.escape(MARK)}\n\n(.*)\n", re.M)
@@ -54,4 +55,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(ended(lambda: main(sys.argv[1:])))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from minipeft.course.chapters import LESSONS, ROOT, chapters, find_chapter
 from minipeft.files import write_text
+from minipeft.flags import ended
 
 FENCE = re.compile(
     r"(?:^\[//\]: # \(excerpt of (?P<file>[^)]+)\)\n)?^```(?P<info>\w*)[ \t]*\n(?P<body>.*?)^```[ \t]*$", re.M | re.S
@@ -185,4 +186,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(ended(lambda: main(sys.argv[1:])))

@@ -3,15 +3,20 @@
     [//]: # (bases)      how each was made, its held-out loss and gap
     [//]: # (skills)     the AUC of every skill, and whether the gate is passed
 
-Both are read from the `results.json` that `pretrain` left beside the weights.
+Both are read from the `results.json` that `pretrain` left beside the weights. The last row of the skills is the AUC of
+the best of a few rules that look where a word stands and do not read (`skill_rules.py`): a base that is not above it
+has shown no skill.
 """
 
 import re
+import sys
 from pathlib import Path
 
 from minipeft.files import read_json, write_text
+from minipeft.flags import ended
 from minipeft.models import CHECKPOINTS, load, model_names
 from minipeft.paths import DATA
+from minipeft.pretraining.skill_rules import best_rule_auc
 from minipeft.pretraining.skills import GATE, SKILLS, passes_gate
 
 PAGE = DATA / "README.md"
@@ -40,7 +45,7 @@ def bases(reports: dict[str, dict]) -> str:
 
 
 def skills(reports: dict[str, dict]) -> str:
-    """The AUC of every skill of every base, in percent; the gate's own in bold where they are reached."""
+    """The AUC of every skill of every base, in percent; the gate's own in bold where they are reached. Last: rules."""
     lines = [f"| base | {' | '.join(SKILLS)} | gate |", "|---|" + "---:|" * len(SKILLS) + "---|"]
     for name, report in reports.items():
         found = report["curve"][-1]["skills"]
@@ -49,7 +54,8 @@ def skills(reports: dict[str, dict]) -> str:
             for skill in SKILLS
         ]
         lines.append(f"| `{name}` | {' | '.join(cells)} | {'passed' if passes_gate(found) else '-'} |")
-    return "\n".join(lines)
+    rules = " | ".join(f"{best_rule_auc(skill):.0f}" for skill in SKILLS)
+    return "\n".join([*lines, f"| a rule that does not read | {rules} | - |"])
 
 
 def main(page: Path = PAGE) -> None:
@@ -57,4 +63,4 @@ def main(page: Path = PAGE) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -1,9 +1,10 @@
 """Rebuilds the bundled tokenizer from corpus, lexicon and task labels; with `--check` only compares."""
 
-import argparse
 import re
+import sys
 
 from minipeft.files import write_text
+from minipeft.flags import OneSentenceParser, ended
 from minipeft.paths import DATA
 from minipeft.pretraining.tokenizer import BUNDLED, train_tokenizer
 from minipeft.tasks.making.corpus import TRAINING_SEED, documents
@@ -25,7 +26,7 @@ def important_words() -> dict[str, int]:
 
 def main() -> int:
     """The command; exit status 1 when --check finds a difference."""
-    parser = argparse.ArgumentParser(
+    parser = OneSentenceParser(
         prog="python -m minipeft.pretraining.build_tokenizer", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if the file differs")
@@ -40,4 +41,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(ended(main))

@@ -4,73 +4,99 @@
 `data/results/claims.json` is made from it and from those files, with the counts in README.md's first sentence and the
 table of data/results/README.md.
 
-The rule. Each comparison says what the claim expects of the first row minus the second, whose 95% interval is that of
-`differences.py`, by seeds, batches or rounds, whichever the file has:
+The rule. Each comparison says what the claim expects of the first row minus the second, by seeds, batches or rounds,
+whichever the file has:
 
-    higher    yes: the interval is above 0        no: it is below 0            lower: the other way round
-    level     yes: it lies within +-2 points      no: it lies beyond them
-    at least  yes: it lies above -2 points        no: it lies below them       open: in all cases, neither
+    higher    above 0        lower    below 0        level    within +-2 points        at least    above -2 points
 
-reproduced: yes in all comparisons, or settled by a test where the claim is a law. in part: yes in some, or in all where
-a part of the claim was not tested. contradicted: yes in none and no in some. not seen: open in all. untested: neither
-comparison nor test.
+Its p-value is that of the distance from the difference to the nearest end of what is expected: below 0.05 where the 95%
+interval of `differences.py` lies on one side of that end. The comparisons of a claim are many chances to be right or
+wrong by luck, so their p-values are corrected as Holm does. Where the corrected one is below 0.05, the comparison says
+"yes" or "no", as the difference lies where the claim expects it or not. Else, and where a row has fewer than three
+seeds, it is "open". Rows are paired where both tell the same seeds, or stand in one file that tells none.
+
+reproduced: yes in all comparisons, or settled by a test where the claim is a law. contradicted: no in more than half of
+them. in part: yes in some, or in all where a part of the claim was not tested. not seen: yes in none, and no in half of
+them at most. untested: neither comparison nor test.
 
 Test: tests/racing/test_claims.py.
 """
 
 import json
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
 from minipeft.files import read_json, write_json, write_text
+from minipeft.flags import ended
 from minipeft.paths import DATA, REPOSITORY
 from minipeft.racing import tables
-from minipeft.racing.addresses import files_of, numbers_at
-from minipeft.racing.differences import LEVEL_WITHIN, Difference, difference
+from minipeft.racing.addresses import files_of, found_at, same_seeds
+from minipeft.racing.differences import ALPHA, FEWEST_SEEDS, LEVEL_WITHIN, Difference, difference, holm
 
 ASKED, MADE, README = DATA / "claims_of_papers.json", DATA / "results" / "claims.json", REPOSITORY / "README.md"
+ENDS = {"higher": (0.0,), "lower": (0.0,), "at least": (-LEVEL_WITHIN,), "level": (-LEVEL_WITHIN, LEVEL_WITHIN)}
 VERDICTS = ("reproduced", "in part", "not seen", "contradicted", "untested")
 COUNTS = re.compile(r"\d+ reproduced, \d+ in part,\s+\d+ not seen,\s+\d+ contradicted,\s+\d+ untested")
 
 
-def outcome(found: Difference, expect: str) -> str:
-    """ "yes", "no" or "open": whether the interval is where the claim expects it."""
-    if found.low is None:
+def chance(asked: dict) -> tuple[Difference, float | None]:
+    """The difference of a comparison, and the p-value of its distance to the nearest end of what is expected.
+
+    None where nothing tells what chance could do.
+    """
+    first, second = (found_at(asked[side]) for side in ("first", "second"))
+    pairing = {"paired": same_seeds(asked["first"], asked["second"]), "fixed": (first.fixed, second.fixed)}
+    found = difference("first", first.numbers, "second", second.numbers, **pairing)
+    if found.low is None or found.n < FEWEST_SEEDS:
+        return found, None
+    end = min(ENDS[asked["expect"]], key=lambda end: abs(found.difference - end))
+    moved = difference("first", [number - end for number in first.numbers], "second", second.numbers, **pairing)
+    return found, 0.0 if moved.p is None else moved.p  # None: rows that are equal in all seeds, at a distance from it
+
+
+def outcome(found: Difference, expect: str, p: float | None) -> str:
+    """ "yes", "no" or "open", by the corrected p-value and by where the difference lies."""
+    if p is None or p >= ALPHA:
         return "open"
-    if expect == "level":
-        yes = -LEVEL_WITHIN < found.low and found.high < LEVEL_WITHIN
-        no = found.high < -LEVEL_WITHIN or found.low > LEVEL_WITHIN
-    else:
-        yes, no = {
-            "higher": (found.low > 0, found.high < 0),
-            "lower": (found.high < 0, found.low > 0),
-            "at least": (found.low > -LEVEL_WITHIN, found.high < -LEVEL_WITHIN),
-        }[expect]
-    return "yes" if yes else "no" if no else "open"
+    yes = {
+        "higher": found.difference > 0,
+        "lower": found.difference < 0,
+        "at least": found.difference > -LEVEL_WITHIN,
+        "level": abs(found.difference) < LEVEL_WITHIN,
+    }[expect]
+    return "yes" if yes else "no"
 
 
 def verdict(outcomes: list[str], settled: bool, whole: bool = True) -> str:
     """One of VERDICTS, as the rule says. settled: by a test. whole: no part of the claim was left untested."""
     if not outcomes and not settled:
         return "untested"
-    if "yes" in outcomes or not outcomes:
-        return "reproduced" if set(outcomes) <= {"yes"} and whole else "in part"
-    return "contradicted" if "no" in outcomes else "not seen"
+    if 2 * outcomes.count("no") > len(outcomes):
+        return "contradicted"
+    if set(outcomes) <= {"yes"}:
+        return "reproduced" if whole else "in part"
+    return "in part" if "yes" in outcomes else "not seen"
 
 
-def compared(asked: dict) -> dict:
-    """A comparison with its n, difference, interval and outcome."""
-    first, second = numbers_at(asked["first"]), numbers_at(asked["second"])
-    found = difference("first", first, "second", second, paired=True)
-    interval = None if found.low is None else [round(found.low, 3), round(found.high, 3)]
-    told = {"n": found.n, "difference": round(found.difference, 3), "interval": interval}
-    return {**asked, **told, "outcome": outcome(found, asked["expect"])}
+def compared(asked: list[dict]) -> list[dict]:
+    """The comparisons of a claim, each with its n, difference, interval, corrected p-value and outcome."""
+    found = [chance(entry) for entry in asked]
+    corrected = iter(holm([p for _, p in found if p is not None]))
+    comparisons = []
+    for entry, (pair, p) in zip(asked, found, strict=True):
+        p = None if p is None else next(corrected)
+        interval = None if pair.low is None else [round(pair.low, 3), round(pair.high, 3)]
+        told = {"n": pair.n, "difference": round(pair.difference, 3), "interval": interval}
+        told |= {"kind": pair.kind, "holm": None if p is None else round(p, 4)}
+        comparisons.append({**entry, **told, "outcome": outcome(pair, entry["expect"], p)})
+    return comparisons
 
 
 def judged(asked: dict) -> dict:
     """A claim with its verdict. n, difference and interval are those of its first comparison."""
-    comparisons = [compared(entry) for entry in asked.get("compare", ())]
+    comparisons = compared(asked.get("compare", []))
     main = comparisons[0] if comparisons else {}
     return {
         "number": asked["number"],
@@ -108,4 +134,4 @@ def main(made: Path = MADE, readme: Path = README) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

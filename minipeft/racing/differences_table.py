@@ -6,13 +6,15 @@
 import sys
 
 from minipeft.errors import UserError
-from minipeft.files import read_json
+from minipeft.flags import ended
 from minipeft.racing.differences import ALPHA, LEVEL_WITHIN, REFERENCES, Difference, differences
+from minipeft.racing.reports import read_race
+from minipeft.racing.table import cell
 
 
 def markdown(pairs: list[Difference]) -> str:
     """The pairs as a table, readable in a terminal and as Markdown."""
-    header = ["method", f"minus {pairs[0].against}", "95% interval", "with texts", "p", "p (Holm)", "verdict"]
+    header = ["method", f"minus {cell(pairs[0].against)}", "95% interval", "with texts", "p", "p (Holm)", "verdict"]
     lines = [header, *map(cells, pairs)]
     if not any(pair.texts for pair in pairs):
         lines = [[*line[:3], *line[4:]] for line in lines]
@@ -27,7 +29,7 @@ def cells(pair: Difference) -> list[str]:
     over_seeds = None if pair.low is None else (pair.low, pair.high)
     intervals = [f"[{ends[0]:+.1f}, {ends[1]:+.1f}]" if ends else "-" for ends in (over_seeds, pair.texts)]
     chances = ["-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}" for p in (pair.p, pair.holm)]
-    return [pair.row, f"{pair.difference:+.1f}", *intervals, *chances, pair.verdict]
+    return [cell(pair.row), f"{pair.difference:+.1f}", *intervals, *chances, pair.verdict]
 
 
 def told(pairs: list[Difference]) -> str:
@@ -46,15 +48,9 @@ def main(arguments: list[str]) -> None:
     if not 1 <= len(arguments) <= 2:
         raise UserError("Name the file of a race, and if you like the row to compare with.")
     file, *reference = arguments
-    rows = read_json(file).get("rows")
-    if rows is None:
-        raise UserError(f"{file} is not the report of a race: it has no rows.")
-    pairs = differences(rows, *reference)
+    pairs = differences(read_race(file)["rows"], *reference)
     print(told(pairs) if pairs else f"Nothing to compare: no row of {' or '.join(REFERENCES)}, or too few seeds.")
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        sys.exit(f"minipeft: {error}")
+    sys.exit(ended(lambda: main(sys.argv[1:])))

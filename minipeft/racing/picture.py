@@ -8,9 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from minipeft.errors import excerpt
-from minipeft.files import beside, read_json
+from minipeft.errors import UserError, excerpt
+from minipeft.files import beside
+from minipeft.flags import ended
 from minipeft.racing.families import family
+from minipeft.racing.reports import read_race
 from minipeft.racing.table import known, trained
 
 COLOURS = {
@@ -144,5 +146,12 @@ def overlap(one, other) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
+def main(arguments: list[str]) -> None:
+    """Draw the race of a file into a picture's file."""
+    if len(arguments) != 2:
+        raise UserError("Name the file of a race, and the file of the picture.")
+    picture(read_race(arguments[0]), arguments[1])
+
+
 if __name__ == "__main__":
-    picture(read_json(sys.argv[1]), sys.argv[2])
+    sys.exit(ended(lambda: main(sys.argv[1:])))

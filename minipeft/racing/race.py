@@ -16,7 +16,7 @@ from minipeft.racing.finished import finished
 from minipeft.racing.pool import run_all
 from minipeft.racing.rehearsal import rehearse
 from minipeft.racing.runs import RunSpec, folder_name, get_task, with_seed
-from minipeft.racing.sweep import dev_means, entry_specs, sweep, sweep_specs
+from minipeft.racing.sweep import dev_means, entry_specs, refuse_swept, sweep, sweep_specs
 from minipeft.racing.table import summarise
 from minipeft.training.settings import TrainingSettings
 from minipeft.training.trainer import fine_tune
@@ -37,8 +37,11 @@ def race(
 
     tune: first choose each row's learning rate on dev; otherwise `rates` hold, by row or by method, and the methods'
     suggestions where there is none. row_done: what to print when a row has all its runs. Returns the report: the rows,
-    best first, and how they came about. Raises UserError before the first run where an entry cannot act on the model.
+    best first, and how they came about. Raises UserError before the first run where an entry cannot act on the model,
+    and where a seed is one of those that choose the rates.
     """
+    if tune or rates:
+        refuse_swept(range(base.seed, base.seed + seeds))
     rehearse(entry_specs(base, entries))
     tried = {}
     if tune:

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from minipeft.errors import UserError
 from minipeft.files import beside
+from minipeft.flags import ended
 from minipeft.racing.picture import pyplot_without_a_screen
 from minipeft.training.adapter_files import read_adapter
 
@@ -64,5 +66,12 @@ def stored_ranks(weights: Mapping) -> dict[str, int]:
     return {name.removesuffix(".P"): tensor.shape[1] for name, tensor in weights.items() if name.endswith(".P")}
 
 
+def main(arguments: list[str]) -> None:
+    """Draw the ranks of an adapter's file into a picture's file."""
+    if len(arguments) != 2:
+        raise UserError("Name the file of an adapter, and the file of the picture.")
+    rank_picture(stored_ranks(read_adapter(arguments[0])["weights"]), arguments[1])
+
+
 if __name__ == "__main__":
-    rank_picture(stored_ranks(read_adapter(sys.argv[1])["weights"]), sys.argv[2])
+    sys.exit(ended(lambda: main(sys.argv[1:])))

@@ -15,11 +15,18 @@ from functools import cache
 
 import numpy as np
 
+from minipeft.errors import UserError
+
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(100)  # for the integral from -1 to 1
 
 
 def two_sided_p(t: float, freedom: float) -> float:
-    """How probable a value of at least |t| on either side is, where nothing but chance is at work: 0 to 1."""
+    """How probable a value of at least |t| on either side is, where nothing but chance is at work: 0 to 1.
+
+    Raises UserError for what is no finite number: nothing is known of it.
+    """
+    if not (math.isfinite(t) and math.isfinite(freedom) and freedom > 0):
+        raise UserError(f"There is no probability of t = {t} with {freedom} degrees of freedom: they must be finite.")
     if t == 0:
         return 1.0
     end = math.atan(math.sqrt(freedom) / abs(t))

@@ -47,6 +47,15 @@ def read_rates(file: Path) -> dict:
     return rates
 
 
+def refuse_swept(seeds: range) -> None:
+    """Raise UserError where a rate chosen by `SWEEP_SEEDS` would be judged by them too, and by the words they drew."""
+    if both := [seed for seed in SWEEP_SEEDS if seed in seeds]:
+        raise UserError(
+            f"Seed {both[0]} cannot be raced: learning rates are chosen on the seeds {SWEEP_SEEDS[0]} to "
+            f"{SWEEP_SEEDS[-1]}. Take other ones with --seed and --seeds."
+        )
+
+
 def grid(method: str, hyperparameters: dict | None = None) -> tuple[float, ...]:
     """The rates to try, which may depend on the hyper-parameters; the random base is tuned like full tuning."""
     return make_method("full" if method == "random_base" else method, hyperparameters or {}).learning_rate_grid

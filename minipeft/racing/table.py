@@ -122,7 +122,7 @@ def wilson(share: float, texts: int) -> tuple[float, float]:
 
 
 def score_cell(row: dict) -> str:
-    """A row's score with its interval over the seeds, written by its ends where the upper one is 100.
+    """A row's score with its interval over the seeds, written by its ends where one of them is 0 or 100.
 
     What trains nothing has the same score with every seed: its interval is over the texts, where the score is a share
     of them and their number is known.
@@ -132,16 +132,24 @@ def score_cell(row: dict) -> str:
         marks = row["runs"][0]["predictions"] if row.get("runs") else ""
         is_share = marks and math.isclose(scores[0], 100 * marks.count(RIGHT) / len(marks), abs_tol=0.01)
         return f"{scores[0]:.1f}" + (" [{:.1f}, {:.1f}]".format(*wilson(scores[0], len(marks))) if is_share else "")
-    if len(scores) > 1 and mean(scores) + interval(scores) > 100:
-        return f"{mean(scores):.1f} [{mean(scores) - interval(scores):.1f}, 100]"
-    return plus_minus(scores)
+    if len(scores) < 2:
+        return plus_minus(scores)
+    low, high = mean(scores) - interval(scores), mean(scores) + interval(scores)
+    if low >= 0 and high <= 100:
+        return plus_minus(scores)
+    return f"{mean(scores):.1f} [{f'{low:.1f}' if low > 0 else 0}, {f'{high:.1f}' if high < 100 else 100}]"
+
+
+def cell(name: str) -> str:
+    """A name that somebody chose, for a table in Markdown: a bar would begin another cell, a line's end another row."""
+    return " ".join(name.split()).replace("|", "\\|")
 
 
 def cells(row: dict) -> list[str]:
     """One row of the table as text; memory and file size in megabytes (10^6 bytes)."""
     seconds = row["seconds_per_step"]
     return [
-        row["method"],
+        cell(row["method"]),
         f"{trained(row):,}",
         f"{stored(row):,}",
         f"{row['percent']:.2f}",
@@ -193,10 +201,13 @@ def across_tasks(reports: dict[str, dict]) -> str:
 
     A method stands where the first task has it, best first; "-" where another task was not raced with it.
     """
-    lines = [f"| method | trained | stored | {' | '.join(reports)} |", "|---|---:|---:|" + "---|" * len(reports)]
+    lines = [
+        f"| method | trained | stored | {' | '.join(map(cell, reports))} |",
+        "|---|---:|---:|" + "---|" * len(reports),
+    ]
     by_task = [{row["method"]: row for row in report["rows"]} for report in reports.values()]
     for method, row in by_task[0].items():
         scores = [score_cell(rows[method]) if method in rows else "-" for rows in by_task]
-        lines.append(f"| {method} | {trained(row):,} | {stored(row):,} | {' | '.join(scores)} |")
+        lines.append(f"| {cell(method)} | {trained(row):,} | {stored(row):,} | {' | '.join(scores)} |")
     chance = " | ".join(f"{report['chance']:.1f}" for report in reports.values())
     return "\n".join([*lines, f"| blind guess | 0 | 0 | {chance} |"])

@@ -15,9 +15,12 @@ Nine kinds of line ask for a table below them:
 
 import json
 import re
+import sys
 from pathlib import Path
 
+from minipeft.errors import UserError
 from minipeft.files import write_text
+from minipeft.flags import ended
 from minipeft.paths import DATA, REPOSITORY
 from minipeft.racing import differences_table, task_table
 from minipeft.racing.differences import differences
@@ -50,9 +53,13 @@ def report(name: str) -> dict:
 
 
 def scores(names: str) -> str:
-    """Methods by tasks, of several files with commas between."""
-    reports = map(report, names.split(","))
-    return across_tasks({found["settings"]["task"]: found for found in reports})
+    """Methods by tasks, of several files with commas between. Raises UserError for two of one task."""
+    by_task: dict[str, dict] = {}
+    for name in names.split(","):
+        found = report(name)
+        if by_task.setdefault(found["settings"]["task"], found) is not found:
+            raise UserError(f"Two of the races in {names} are of {found['settings']['task']}: name one of them.")
+    return across_tasks(by_task)
 
 
 def against(text: str) -> str:
@@ -106,4 +113,4 @@ def main(*pages: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -1,15 +1,19 @@
 """Skills of a base: the probes ask what they say, their answers are right, the AUC counts pairs in the right order."""
 
+import itertools
+import json
 import random
 import re
 
 import pytest
 import torch
+from helpers.paths import ROOT
 from helpers.story_reader import Reader
 
+from minipeft.models import CHECKPOINTS
 from minipeft.pretraining.batches import tokenizer
 from minipeft.pretraining.sizes import VOCABULARY, build, t5
-from minipeft.pretraining.skills import SKILLS, Probe, as_read, auc, preferences, probes, skill_aucs
+from minipeft.pretraining.skills import SKILLS, Probe, as_read, auc, passes_gate, preferences, probes, skill_aucs
 from minipeft.pretraining.span_corruption import rebuild
 from minipeft.tasks.making import opinions, tracking
 from minipeft.tasks.making.corpus import TRAINING_SEED, documents
@@ -131,6 +135,84 @@ def test_the_place_of_a_thing_is_the_one_a_reader_of_the_story_finds(skill):
         sentence_end = story.find(".", len(before))
         by_last_mention += Reader(story[: sentence_end + 1]).where(thing) == answer
     assert by_last_mention > 100 if skill == "where, named" else by_last_mention < 60
+
+
+def lexicon(name: str) -> dict:
+    return json.loads((ROOT / "data" / "lexicon" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def right_and_wrong(probe: Probe) -> tuple[str, str]:
+    return probe.words if probe.first else probe.words[::-1]
+
+
+@pytest.mark.parametrize("skill", ["subject", "turned-down subject"])
+def test_the_subject_is_the_one_whose_nouns_stand_and_are_not_turned_down(skill):
+    nouns, turned_down = lexicon("topics")["topics"], 0
+    for probe in probes(skill, 120):
+        right, wrong = right_and_wrong(probe)
+        text = probe.text.removesuffix(" Topic:")
+        standing = re.sub(r"(\bnot\b|[Nn]obody|What about).*?( but |:|, because|\?|$)", " ", text)
+        told = set(re.findall(r"\w+", standing if skill == "turned-down subject" else text))
+        assert told & set(nouns[right]) and not told & set(nouns[wrong]) - set(nouns[right]), probe
+        turned_down += bool(set(re.findall(r"\w+", text)) & set(nouns[wrong]) - set(nouns[right]))
+    assert turned_down == (120 if skill == "turned-down subject" else 0)
+
+
+def test_the_kind_is_the_one_that_the_noun_is_listed_under():
+    nouns = lexicon("meanings")["categories"]
+    for probe in probes("kind", 120):
+        kinds = {word for word in probe.words if set(re.findall(r"\w+", probe.text)) & set(nouns[word])}
+        assert kinds == {right_and_wrong(probe)[0]}, probe
+
+
+def test_who_has_a_thing_is_the_one_a_reader_of_the_story_finds():
+    for probe in probes("who", 120):
+        story, thing = re.fullmatch(r"(.*) Who has the (\w+)\?", probe.text).groups()
+        right, wrong = right_and_wrong(probe)
+        assert Reader(story).holder(thing) == right != wrong and wrong in story, probe
+
+
+def test_which_of_two_things_is_at_a_place_is_the_one_a_reader_of_the_story_finds():
+    for probe in probes("which", 120):
+        story, place, *things = re.fullmatch(
+            r"(.*) Which is [\w ]*?(\w+): the (\w+) or the (\w+)\?", probe.text
+        ).groups()
+        there = [f"The {thing}" for thing in things if Reader(story).where(thing) == place]
+        assert there == [right_and_wrong(probe)[0]] and set(probe.words) == {f"The {thing}" for thing in things}, probe
+
+
+def test_whether_a_thing_is_at_a_place_is_what_a_reader_of_the_story_finds():
+    for probe in probes("whether", 120):
+        story, thing, place = re.fullmatch(r"(.*) Is the (\w+) [\w ]*?(\w+)\?", probe.text).groups()
+        assert probe.words == ("Yes", "No") and probe.first == (Reader(story).where(thing) == place), probe
+
+
+def test_what_came_of_an_event_is_an_effect_of_its_rule():
+    """By every wording of every rule about every thing: event -> its effects."""
+    effects = {}
+    for kind in lexicon("causes").values():
+        for thing, rule in itertools.product(kind["objects"], kind["rules"]):
+            for event in rule["cause"]:
+                found = effects.setdefault(event.replace("{x}", thing), set())
+                found |= {effect.replace("{x}", thing) for effect in rule["effect"]}
+    for probe in probes("cause", 120):
+        event = re.fullmatch(r"\w+ (.*)\. What happened then\?", probe.text)[1]
+        right, wrong = (answer[0].lower() + answer[1:] for answer in right_and_wrong(probe))
+        assert right in effects[event] and wrong not in effects[event], probe
+
+
+def test_every_base_that_is_bundled_under_its_plain_name_passes_the_gate():
+    """A plain name says the size alone; -span, -lm8e6 and -seed1 are other stages and twins."""
+    plain = [
+        file for file in CHECKPOINTS.glob("*/results.json") if re.fullmatch(r"[a-z]+\d*-[\d.]+m", file.parent.name)
+    ]
+    assert {"t5-0.8m", "gpt-1.7m"} <= {file.parent.name for file in plain}
+    for file in plain:
+        found = json.loads(file.read_text(encoding="utf-8"))["curve"][-1]["skills"]
+        assert found["plain"] >= 95 and found["contrast"] >= 95 and passes_gate(found), file.parent.name
+    just_below = dict.fromkeys(SKILLS, 100.0)
+    assert passes_gate(just_below) and not passes_gate(just_below | {"plain": 94.9})
+    assert not passes_gate(just_below | {"contrast": 94.9})
 
 
 def test_a_thing_has_moved_where_its_carrier_went_on_after_it_was_last_named():

@@ -8,7 +8,8 @@ import pytest
 
 from minipeft.commands import compare
 from minipeft.errors import UserError
-from minipeft.racing.differences import Difference, difference, differences, fixed, holm, judged
+from minipeft.flags import ended
+from minipeft.racing.differences import Difference, difference, differences, holm, is_fixed, judged
 from minipeft.racing.differences_table import main, markdown, told
 from minipeft.racing.runs import RunSpec
 from minipeft.racing.student_t import two_sided_p, two_sided_point
@@ -75,17 +76,50 @@ def test_rows_of_unequal_length_are_not_paired():
 
 
 def test_copies_of_one_run_are_a_number_and_have_no_interval_of_their_own():
-    assert fixed([58.2] * 5) and fixed([48.7]) and not fixed([58.2, 58.3])
-    found = difference("prompt", [80.0, 82.0, 84.0], "words", [58.0, 58.0, 58.0], paired=True)
+    found = difference("prompt", [80.0, 82.0, 84.0], "words", [58.0, 58.0, 58.0], True, (False, True))
     half = two_sided_point(2) * 2 / math.sqrt(3)
     assert (found.kind, found.n, found.high - found.low) == ("one fixed", 3, pytest.approx(2 * half))
-    assert difference("untuned", [48.0], "prompt", [80.0, 82.0, 84.0], paired=True).high == pytest.approx(-34 + half)
-    both = difference("words", [58.0] * 5, "untuned", [48.0], paired=True)
-    assert (both.low, both.high, both.p, both.difference) == (None, None, None, 10.0)
+    alone = difference("untuned", [48.0], "prompt", [80.0, 82.0, 84.0], True, (True, False))
+    assert alone.n == 3 and alone.high == pytest.approx(-34 + half)
+    both = difference("words", [58.0] * 5, "untuned", [48.0], True, (True, True))
+    assert (both.low, both.high, both.p, both.difference, both.kind) == (None, None, None, 10.0, "both fixed")
 
 
-def test_a_difference_that_is_the_same_in_every_seed_has_no_interval():
-    assert difference("a", [1.1, 2.2, 3.3], "b", [0.1, 1.2, 2.3], paired=True).low is None
+def test_scores_are_fixed_where_nothing_is_trained_and_all_are_equal():
+    assert is_fixed({"trained": 0, "scores": [58.2] * 5}) and is_fixed({"trained": 0, "scores": [48.7]})
+    assert not is_fixed({"trained": 0, "scores": [58.2, 58.3]}), "a seed draws words: the scores have a spread"
+    assert not is_fixed({"trained": 9, "scores": [99.0]}) and not is_fixed({"scores": [99.0]})
+
+
+def test_one_run_that_was_trained_says_nothing_of_chance():
+    found = difference("once", [60.0], "often", [80.0, 82.0, 84.0, 81.0, 83.0], paired=True)
+    assert (found.low, found.p, found.n, found.kind) == (None, None, 1, "one run")
+    assert difference("once", [60.0], "words", [58.0] * 5, True, (False, True)).kind == "one run"
+
+
+def test_a_difference_that_is_the_same_in_every_seed_has_no_interval_unless_it_is_none():
+    found = difference("a", [1.1, 2.2, 3.3], "b", [0.1, 1.2, 2.3], paired=True)
+    assert (found.low, found.p, found.kind, found.n) == (None, None, "paired", 3)
+    assert difference("a", [99.0] * 3, "b", [98.0] * 4, paired=False).kind == "Welch"
+    for scores in ([90.0, 92.0, 97.0], [100.0] * 3):
+        equal = difference("a", scores, "b", list(scores), paired=True)
+        assert (equal.difference, equal.low, equal.high, equal.p, equal.kind) == (0, 0, 0, 1, "paired")
+        assert judged([equal])[0].verdict == "level"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None, "9", True])
+def test_what_is_no_finite_number_is_refused(bad):
+    with pytest.raises(UserError, match="^b has a score that is no finite number"):
+        difference("a", [1.0, 2.0, 3.0], "b", [1.0, bad, 3.0], paired=True)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 0.0, -2.0])
+def test_student_refuses_degrees_of_freedom_that_are_none(bad):
+    """nan would be looked for without end."""
+    with pytest.raises(UserError, match="they must be finite"):
+        two_sided_point(bad)
+    with pytest.raises(UserError, match="they must be finite"):
+        two_sided_p(math.nan, 4)
 
 
 def test_p_values_are_corrected_as_holm_does():
@@ -120,7 +154,7 @@ ROWS = [
     {"method": "lora", "scores": [98.0, 97.0, 99.0]},
     {"method": "full", "scores": [97.9, 97.1, 98.9]},
     {"method": "prompt_tuning", "scores": [80.0, 78.0, 81.0]},
-    {"method": "untuned", "scores": [50.0]},
+    {"method": "untuned", "scores": [50.0], "trained": 0},
 ]
 
 
@@ -139,6 +173,58 @@ def test_every_row_is_compared_with_full_tuning_or_with_lora():
 def test_with_fewer_than_three_seeds_nothing_is_compared():
     assert differences([{**row, "scores": row["scores"][:2]} for row in ROWS]) == []
     assert differences([row for row in ROWS if row["method"] not in ("full", "lora")]) == []
+
+
+def test_the_shorter_of_two_rows_counts():
+    """80.0 and 80.1 against five scores near 98 would have a p of about 10^-8."""
+    five, two = [98.0, 97.5, 98.3, 97.9, 98.1], [80.0, 80.1]
+    rows = [
+        {"method": "lora", "scores": five},
+        {"method": "twice", "scores": two, "trained": 5},
+        {"method": "once", "scores": [60.0], "trained": 5},
+        {"method": "ia3", "scores": [score - 9 + place / 9 for place, score in enumerate(five)], "trained": 5},
+    ]
+    twice, once, ia3 = differences(rows)
+    assert (twice.n, twice.verdict, twice.holm, twice.kind) == (2, "open", None, "Welch")
+    assert (once.n, once.verdict, once.kind) == (1, "open", "one run")
+    assert (ia3.n, ia3.verdict, ia3.holm) == (5, "lower", ia3.p), "what is not judged costs the others nothing"
+    assert differences(rows[:3]) == [], "no pair has three seeds"
+
+
+def test_rows_whose_runs_have_other_seeds_are_not_paired():
+    rows = [
+        {"method": name, "scores": scores, "runs": [{"seed": seed} for seed in seeds]}
+        for name, scores, seeds in (("lora", [1.0, 2.0, 4.0], (0, 1, 2)), ("ia3", [1.5, 2.0, 5.0], (100, 101, 102)))
+    ]
+    assert differences(rows)[0].kind == "Welch"
+    rows[1]["runs"] = rows[0]["runs"]
+    assert differences(rows)[0].kind == "paired"
+
+
+def test_names_with_a_bar_stay_in_their_cells():
+    text = markdown([Difference("a|b", "c|d", 5, 7.0, None, None, None, "both fixed")])
+    assert r"minus c\|d" in text.splitlines()[0] and text.splitlines()[2].startswith(r"| a\|b ")
+
+
+@pytest.mark.parametrize(
+    "rows, words",
+    [
+        ([{"method": "a"}], "the row a has no scores"),
+        ([{"method": "a", "scores": []}], "the row a has no scores"),
+        ([{"method": "a", "scores": [1.0, None]}], "the row a has a score that is no finite number: None"),
+        ([{"scores": [1.0]}], "has a row without a method"),
+        ([], "it has no rows"),
+    ],
+)
+def test_what_is_no_race_is_refused_with_status_2(rows, words, tmp_path, capsys):
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    assert ended(lambda: main([str(file)])) == 2
+    told = capsys.readouterr().err
+    assert words in told and told.count("\n") == 1
+    if rows:
+        with pytest.raises(UserError, match=words):
+            differences(rows)
 
 
 def test_the_table_is_markdown_and_says_what_its_columns_are():

@@ -12,3 +12,8 @@ def test_rows_by_slices():
         "| older | - | - |",
     ]
     assert slices_table([{"method": "older"}, {"method": "plain", "slices": {}}]) == ""
+
+
+def test_a_slice_of_your_own_data_may_hold_a_bar():
+    rows = [{"method": "a|b", "slices": {"c | d": 1.0}}]
+    assert slices_table(rows).splitlines() == [r"| method | c \| d |", "|---|---:|", r"| a\|b | 1.0 |"]

@@ -8,7 +8,7 @@ import pytest
 
 from minipeft.errors import TrainingFailed, UserError
 from minipeft.models import load
-from minipeft.racing import runs, sweep
+from minipeft.racing import race, runs, sweep
 from minipeft.racing.rates import hopeful, is_inside, next_rate, value, winner
 from minipeft.racing.runs import RunSpec
 from minipeft.racing.sweep import SWEEP_SEEDS, WIDENINGS, dev_means, grid, read_rates
@@ -137,3 +137,26 @@ def test_a_run_that_fails_is_a_result_of_a_sweep_and_an_error_elsewhere(base, tm
     assert again["dev"] == 0.0 and "failed" in again, "it is read, not made again"
     with pytest.raises(TrainingFailed):
         runs.run(RunSpec(str(tmp_path / "race"), base.model, "", "lora", data=base.data, hyperparameters={"rank": 2}))
+
+
+@pytest.mark.parametrize("first, seeds, seed", [(1000, 5, 1000), (998, 5, 1000), (1002, 1, 1002), (0, 1001, 1000)])
+@pytest.mark.parametrize("given", [{"tune": True}, {"tune": False, "rates": {"lora": 0.01}}])
+def test_no_seed_that_chooses_rates_is_raced(first, seeds, seed, given, tmp_path, monkeypatch):
+    monkeypatch.setattr(race, "rehearse", lambda specs: pytest.fail("work was begun"))
+    base = RunSpec(str(tmp_path), "t5-0.8m", "topic", "", seed=first)
+    with pytest.raises(UserError, match=f"^Seed {seed} cannot be raced: .* seeds 1000 to 1002. Take other ones"):
+        race.race(base, ["lora"], seeds, 1, **given)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("first, seeds, tune", [(0, 1000, True), (1003, 5, True), (1000, 3, False)])
+def test_seeds_beside_those_and_rates_that_nothing_chose_are_raced(first, seeds, tune, tmp_path, monkeypatch):
+    class Begun(Exception):
+        pass
+
+    def rehearse(specs):
+        raise Begun
+
+    monkeypatch.setattr(race, "rehearse", rehearse)
+    with pytest.raises(Begun):
+        race.race(RunSpec(str(tmp_path), "t5-0.8m", "topic", "", seed=first), ["lora"], seeds, 1, tune)

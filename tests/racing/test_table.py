@@ -2,7 +2,7 @@
 
 import pytest
 
-from minipeft.racing.table import growing_line, markdown, score_cell, summarise, wilson
+from minipeft.racing.table import across_tasks, growing_line, markdown, score_cell, summarise, wilson
 
 
 def result(seed=0, score=90.0, moved=5, method="lora", **more):
@@ -16,6 +16,22 @@ def test_an_interval_that_would_pass_100_is_written_by_its_ends():
     assert score_cell(row) == "98.0 [93.0, 100]" and row["interval"] == pytest.approx(4.97, abs=0.01)
     (row,) = summarise([result(seed, score) for seed, score in enumerate((90.0, 92.0, 94.0))])
     assert score_cell(row) == "92.0 ± 5.0"
+
+
+def test_an_interval_that_would_pass_0_ends_there():
+    # standard deviation sqrt(3200) and 12.706 for one degree of freedom: 60 +- 508.2
+    assert score_cell({"trained": 5, "scores": [100.0, 20.0]}) == "60.0 [0, 100]"
+    # standard deviation 1, 4.303 / sqrt(3) = 2.48
+    assert score_cell({"trained": 5, "scores": [0.0, 1.0, 2.0]}) == "1.0 [0, 3.5]"
+    assert score_cell({"trained": 5, "scores": [100.0, 100.0]}) == "100.0 ± 0.0"
+
+
+def test_a_name_with_a_bar_or_a_line_end_stays_in_its_cell():
+    (row,) = summarise([result(method="lora") | {"spec": {"method": "lora", "label": "a|b\nc", "seed": 0}}])
+    assert markdown([row]).splitlines()[2].startswith(r"| a\|b c |")
+    assert len(markdown([row]).splitlines()) == 3
+    text = across_tasks({"x|y": {"rows": [row], "chance": 50.0}})
+    assert text.splitlines()[0].endswith(r" x\|y |") and r"| a\|b c |" in text
 
 
 def test_wilsons_interval_is_that_of_the_textbook():

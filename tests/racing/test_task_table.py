@@ -1,9 +1,11 @@
 """The tasks' table: what it asks of a task, and that the page shows the file."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from minipeft.flags import ended
 from minipeft.paths import DATA
 from minipeft.racing import tables, task_table
 from minipeft.racing.runs import RunSpec, get_task, task_of, with_seed
@@ -38,6 +40,73 @@ def test_a_task_with_room_is_not_faulted():
 def test_the_table_shows_means_and_slices():
     text = task_table.markdown({"tasks": {"moods": row(lora=(80.0, 90.0), slices={"plain": 91.4})}})
     assert text.splitlines()[2] == "| `moods` | 50.0 | 55.0, counting | 51.0 | 85.0 | 90.0 | 90.0 | plain 91 |"
+
+
+def result(contender, score, seed=0, task="topic", slices=None, commit="c0"):
+    told = {"method": contender, "task": task, "seed": seed}
+    return {"spec": told, "test": score, "slices": slices or {}, "provenance": {"commit": commit}}
+
+
+def test_the_row_of_a_task_has_the_best_rule_over_all_draws_and_the_scores_of_every_seed(monkeypatch):
+    """By the mean over the draws "letters" (40, 60) is above "length" (55, 30), which draw 0 alone would name."""
+    rules = {0: {"length": 55.0, "letters": 40.0, "never": 1.0}, 1: {"length": 30.0, "letters": 60.0, "never": 2.0}}
+    monkeypatch.setattr(task_table, "drawn_task", lambda name, draw: SimpleNamespace(draw=draw, metric="m", chance=9.0))
+    monkeypatch.setattr(task_table, "rule_scores", lambda task: rules[task.draw])
+    results = [
+        result(name, 10.0 * place + seed, seed, slices={"easy": 80.0 + seed, "hard": 3.0}, commit=f"c{1 - seed}")
+        for seed in (0, 1)
+        for place, name in enumerate(task_table.CONTENDERS, 1)
+    ]
+    found = task_table.task_row("topic", 2, results)
+    assert (found["rule"], found["rule_score"], found["metric"], found["chance"]) == ("letters", 50.0, "m", 9.0)
+    assert {name: told["scores"] for name, told in found["rows"].items()} == {
+        "random_base": [10.0, 11.0], "lora": [20.0, 21.0], "full": [30.0, 31.0], "prompt_tuning": [40.0, 41.0],
+    }  # fmt: skip
+    assert found["rows"]["lora"]["slices"] == {"easy": 80.5, "hard": 3.0} and found["commits"] == ["c0", "c1"]
+
+
+def test_every_task_is_run_with_every_contender_and_seed_at_the_suggested_rate(monkeypatch, tmp_path):
+    asked = []
+
+    def run_all(specs, workers, description, done):
+        asked.extend(specs)
+        return [result(spec.method, 1.0, spec.seed, spec.task) for spec in specs]
+
+    def task_row(name, seeds, results):
+        rows[name] = (seeds, results)
+        return name
+
+    rows = {}
+    monkeypatch.setattr(task_table, "run_all", run_all)
+    monkeypatch.setattr(task_table, "task_row", task_row)
+    told = task_table.measure(["topic", "sentiment"], "t5-0.8m", 70, 2, tmp_path, 1)
+    assert told == {"topic": "topic", "sentiment": "sentiment"}
+    wanted = {(task, name, seed, seed) for task in told for name in task_table.CONTENDERS for seed in (0, 1)}
+    assert {(spec.task, spec.method, spec.seed, spec.word_draw) for spec in asked} == wanted and len(asked) == 16
+    assert {(spec.model, spec.steps, spec.learning_rate, spec.split) for spec in asked} == {
+        ("t5-0.8m", 70, None, "test")
+    }
+    assert len({spec.folder for spec in asked}) == 16
+    for name, (seeds, results) in rows.items():
+        assert seeds == 2 and [found["spec"]["task"] for found in results] == [name] * 8
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--tasks", "bogus"], "bogus"), (["--tasks", "topic,sentimant"], "did you mean 'sentiment'"),
+        (["--steps", "0"], "'0' is not a whole number of at least 1"), (["--base", "nosuch"], "nosuch"),
+        (["--seeds", "0"], "'0' is not a whole number from 1"), (["--seeds", "-1"], "'-1' is not a whole number"),
+        (["--workers", "0"], "'0' is not a whole number"), (["--tasks", " "], "is empty"),
+        (["--tasks", ","], "names no task"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_measured_is_told_in_a_sentence_before_the_work(flags, words, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(task_table, "run_all", lambda *_: pytest.fail("work was begun"))
+    places = ["--folder", str(tmp_path), "--out", str(tmp_path / "out.json")]
+    assert ended(lambda: task_table.main([*places, *flags])) == 2
+    told = capsys.readouterr().err
+    assert words in told and told.count("\n") == 1 and not list(tmp_path.iterdir())
 
 
 def test_every_seed_draws_its_own_words_and_your_own_data_stay_as_they_are(tmp_path):

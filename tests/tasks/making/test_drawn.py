@@ -49,7 +49,8 @@ def test_every_task_can_be_drawn_again(name):
         bundled.name, bundled.metric, bundled.labels, bundled.held_out,
     )  # fmt: skip
     sources = [{example.source for example in getattr(task, split)} for split in SPLITS]
-    assert [len(part) for part in sources] == [1500, 300, 600] and len(set.union(*sources)) == 2400
+    sizes = [len(getattr(bundled, split)) for split in SPLITS]
+    assert [len(part) for part in sources] == sizes and len(set.union(*sources)) == sum(sizes)
     assert len({example.source for example in bundled.test} & sources[2]) < 60
     assert {example.slice for example in task.test} == {example.slice for example in bundled.test}
 
