@@ -195,6 +195,25 @@ def writing(model, batch: Batch, length: int, blocks: int) -> dict:
     return found
 
 
+@torch.no_grad()
+def norm_times(blocks: int) -> dict[str, dict[str, list[float]]]:
+    """Microseconds of one call of each norm, by turns: a single vector, and 1,312 of them, as wide as t5-0.8m's."""
+    torch.set_num_threads(1)
+    norms = {"RMSNorm": RMSNorm(88), "LayerNorm": nn.LayerNorm(88)}
+    found = {}
+    for vectors, turns in ((1, 2000), (32 * 41, 200)):
+        x = torch.randn(vectors, 88, generator=torch.Generator().manual_seed(0))
+        found[f"{vectors}"] = {name: [] for name in norms}
+        for block in range(blocks + 1):
+            for name, norm in norms.items():
+                start = time.thread_time()
+                for _ in range(turns):
+                    norm(x)
+                if block:  # the first one only warms up
+                    found[f"{vectors}"][name].append(1e6 * (time.thread_time() - start) / turns)
+    return found
+
+
 def sizes() -> dict[str, dict[str, int]]:
     """The five T5 v1.1, built without memory: parameters by place, and what one token takes."""
     found = {}

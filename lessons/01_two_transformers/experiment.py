@@ -15,7 +15,7 @@ import minipeft
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import kept, main
 from minipeft.methods.targets import find_modules
-from minipeft.pretraining.batches import TextStream, as_batch, prepare_chunk
+from minipeft.pretraining.batches import TextStream, prepare_chunk
 from minipeft.pretraining.held_out import held_out_batches, mean_loss
 from minipeft.pretraining.skills import PROBES, skill_aucs
 from minipeft.tasks.making.corpus import VALIDATION_SEED
@@ -39,7 +39,7 @@ WITHOUT = {  # what the sublayers of these paths give is set to zero
 
 def runs(args) -> dict:
     torch.set_num_threads(1)
-    measured = {"sizes": costs.sizes()}
+    measured = {"sizes": costs.sizes(), "norms": kept(args, "norms", lambda: costs.norm_times(args.seeds))}
     for part in (by_part, writing, losses, skills, without):
         name = part.__name__
         measured[name] = {base: kept(args, f"{name}-{base}", partial(part, base, args)) for base in BASES}
