@@ -13,9 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minipeft.transformer.attention import Attention, KeyValueCache
 from minipeft.transformer.batch import Batch
-from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from minipeft.transformer.encoder_decoder import EncoderDecoder
 from minipeft.transformer.feed_forward import FeedForward, GatedFeedForward
-from minipeft.transformer.hollow import build_hollow
 from minipeft.transformer.normalization import RMSNorm
 from minipeft.transformer.positions import LearnedPositions, RelativePositionBias
 
@@ -30,8 +29,6 @@ KINDS = {
     FeedForward: "feed-forward",
 }
 PARTS = ("vocabulary", "matrices", "scores", "feed-forward", "norms", "positions", "rest")
-V1_1 = {"small": (512, 1024, 8, 6), "base": (768, 2048, 12, 12), "large": (1024, 2816, 24, 16),
-        "xl": (2048, 5120, 24, 32), "xxl": (4096, 10240, 24, 64)}  # fmt: skip  # width, inner, layers, heads
 STEPS = 32  # timed steps of one text
 
 
@@ -211,21 +208,4 @@ def norm_times(blocks: int) -> dict[str, dict[str, list[float]]]:
                     norm(x)
                 if block:  # the first one only warms up
                     found[f"{vectors}"][name].append(1e6 * (time.thread_time() - start) / turns)
-    return found
-
-
-def sizes() -> dict[str, dict[str, int]]:
-    """The five T5 v1.1, built without memory: parameters by place, and what one token takes."""
-    found = {}
-    for name, (width, inner, layers, heads) in V1_1.items():
-        model = build_hollow(EncoderDecoder, EncoderDecoderConfig(32128, width, heads, 64, inner, layers, layers))
-        count = lambda *modules: sum(p.numel() for m in modules for p in m.parameters())  # noqa: E731
-        blocks = model.decoder.blocks
-        found[name] = {
-            "width": width, "inner": inner, "layers": layers, "heads": heads,
-            "parameters": count(model),
-            "vocabulary": count(model.embedding, model.head), "encoder": count(model.encoder),
-            "decoder": count(model.decoder), "norms": count(*(m for m in model.modules() if isinstance(m, RMSNorm))),
-            "cross_key_value": sum(count(block.cross_attention.key, block.cross_attention.value) for block in blocks),
-        }  # fmt: skip
     return found

@@ -20,10 +20,14 @@ from minipeft.pretraining.held_out import held_out_batches, mean_loss
 from minipeft.pretraining.skills import PROBES, skill_aucs
 from minipeft.tasks.making.corpus import VALIDATION_SEED
 from minipeft.transformer.batch import Batch, pad
+from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from minipeft.transformer.hollow import build_hollow
 
 costs = beside(__file__, "costs.py")
 BASES = ("t5-0.8m", "gpt-1.7m")
 SKILLS = ("plain", "contrast", "negation", "subject", "kind")
+V1_1 = {"small": (512, 1024, 8, 6), "base": (768, 2048, 12, 12), "large": (1024, 2816, 24, 16),
+        "xl": (2048, 5120, 24, 32), "xxl": (4096, 10240, 24, 64)}  # fmt: skip  # width, inner, layers, heads
 TEXTS, SOURCE, ANSWER = 16, 24, 64  # texts that are gone on with, tokens of each, tokens written
 WITHOUT = {  # what the sublayers of these paths give is set to zero
     "t5-0.8m": {"encoder.blocks.*.attention": "attention in the encoder",
@@ -39,11 +43,24 @@ WITHOUT = {  # what the sublayers of these paths give is set to zero
 
 def runs(args) -> dict:
     torch.set_num_threads(1)
-    measured = {"sizes": costs.sizes(), "norms": kept(args, "norms", lambda: costs.norm_times(args.seeds))}
+    measured = {"sizes": sizes(), "norms": kept(args, "norms", lambda: costs.norm_times(args.seeds))}
     for part in (by_part, writing, losses, skills, without):
         name = part.__name__
         measured[name] = {base: kept(args, f"{name}-{base}", partial(part, base, args)) for base in BASES}
     return measured
+
+
+def sizes() -> dict[str, dict[str, int]]:
+    """The five T5 v1.1, built without memory: their parameters by place."""
+    found = {}
+    for name, (width, inner, layers, heads) in V1_1.items():
+        model = build_hollow(EncoderDecoder, EncoderDecoderConfig(32128, width, heads, 64, inner, layers, layers))
+        places = {"vocabulary": (model.embedding, model.head), "encoder": (model.encoder,), "decoder": (model.decoder,)}
+        found[name] = {"width": width, "inner": inner, "layers": layers, "heads": heads}
+        found[name] |= {place: sum(parameter.numel() for module in modules for parameter in module.parameters())
+                        for place, modules in places.items()}  # fmt: skip
+        found[name]["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    return found
 
 
 def held_out(base: str, count: int = 12) -> list[Batch]:

@@ -614,7 +614,7 @@ def test_decoder_step_after_step_never_looks_at_the_context_again(answers):
         answers,
         run,
         [*steps_by_hand(), 4, 6],
-        holds="four steps give what four tokens read at once give; from the second on, cross takes the place of context",
+        holds="four steps give what four tokens read at once give; from the second on, cross stands for the context",
         inputs=inputs_of_steps(context="(2, 6, 5), then nan"),
         section="The code",
     )
