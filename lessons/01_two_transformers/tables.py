@@ -1,6 +1,6 @@
 """The tables and numbers of chapter 01, from what its experiment measured: sizes, parts, cache, losses and skills."""
 
-from statistics import mean
+from statistics import mean, median
 
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import Summary, table, together
@@ -55,6 +55,9 @@ def parts(measured: dict) -> tuple[dict, dict]:
         for part, told in PARTS.items():
             rows.append([f"`{base}`", told, *(f"{by_column[what][part]:.1f}%" for what in COLUMNS)])
             numbers |= {f"{short(base)}_{what}_{part}": by_column[what][part] for what in COLUMNS}
+        for what in COLUMNS:
+            linear = sum(by_column[what][part] for part in ("vocabulary", "matrices", "feed-forward"))
+            numbers[f"{short(base)}_{what}_linear"] = linear
         numbers |= {f"{short(base)}_{key}": found[key] for key in ("texts", "source", "target")}
         numbers[f"{short(base)}_parameters"] = sum(found["parameters"].values())
         numbers[f"{short(base)}_forward"] = sum(found["forward"].values()) / 1e9
@@ -94,11 +97,11 @@ def writing(measured: dict) -> tuple[dict, dict]:
 
 
 def norms(measured: dict) -> tuple[dict, dict]:
-    """Microseconds of a call of each norm."""
+    """Microseconds of a call of each norm: the middle one of the blocks."""
     rows, numbers = [], {}
     for vectors, found in measured["norms"].items():
-        rows.append([f"{int(vectors):,}", *(f"{mean(times):.1f}" for times in found.values())])
-        ratio = mean(found["RMSNorm"]) / mean(found["LayerNorm"])
+        rows.append([f"{int(vectors):,}", *(f"{median(times):.1f}" for times in found.values())])
+        ratio = median(found["RMSNorm"]) / median(found["LayerNorm"])
         numbers |= {f"norms_{vectors}_ratio": ratio, f"norms_{vectors}_less": 100 * (1 - ratio)}
     return table(["vectors of 88", *(f"{name}, microseconds" for name in found)], rows), numbers
 
@@ -148,7 +151,7 @@ def without(measured: dict) -> tuple[dict, dict]:
     for base in BASES:
         whole = measured["losses"][base]["true"]
         rows.append([f"`{base}`", "nothing", f"{whole:.2f}"])
-        for number, (part, loss) in enumerate(sorted(measured["without"][base].items(), key=lambda item: item[1]), 1):
+        for part, loss in sorted(measured["without"][base].items(), key=lambda item: item[1]):
             rows.append([f"`{base}`", part, f"{loss:.2f}"])
-            numbers[f"{short(base)}_without_{number}"] = loss
+            numbers[f"{short(base)}_without_{part.replace(' ', '_')}"] = loss
     return table(["base", "taken out", "nats per token"], rows), numbers
