@@ -284,10 +284,10 @@ def tenth_step() -> tuple[int, int]:
     model = build_hollow(EncoderDecoder, EncoderDecoderConfig(32128, 512, 6, 64, 1024, 8, 8))
     with torch.device("meta"), torch.no_grad():
         source, token = torch.ones(1, 50, dtype=torch.long), torch.ones(1, 1, dtype=torch.long)
-        _, state = model.prefill(Batch(source, source.bool()))  # reads the start token: the first step
-        for _ in range(9):
-            with FlopCounterMode(display=False) as counter:
-                model.step(token, token.bool(), state)
+        _, state = model.prefill(Batch(source, source.bool()))  # reads the start token, which is the first
+        model.step(source[:, :8], source[:, :8].bool(), state)  # the next eight at once
+        with FlopCounterMode(display=False) as counter:
+            model.step(token, token.bool(), state)
     held = sum(cache.key.numel() + cache.value.numel() for block in state.caches for cache in block)
     return counter.get_total_flops() // 2, 2 * held
 
