@@ -25,7 +25,7 @@ from minipeft.transformer.hollow import build_hollow
 
 costs = beside(__file__, "costs.py")
 BASES = ("t5-0.8m", "gpt-1.7m")
-SKILLS = ("plain", "contrast", "negation", "subject", "kind")
+SKILLS = ("plain", "contrast", "negation", "turned-down subject")
 V1_1 = {"small": (512, 1024, 8, 6), "base": (768, 2048, 12, 12), "large": (1024, 2816, 24, 16),
         "xl": (2048, 5120, 24, 32), "xxl": (4096, 10240, 24, 64)}  # fmt: skip  # width, inner, layers, heads
 TEXTS, SOURCE, ANSWER = 16, 24, 64  # texts that are gone on with, tokens of each, tokens written
