@@ -19,8 +19,9 @@ def relative_buckets(
     """Implement: T5's bucket number of every pair of a query and a key, (targets, sources), int64.
 
     query_places (targets,) and key_places (sources,), int64, say where the queries and the keys stand. They need not
-    begin at 0, and there may be gaps. `buckets` is a multiple of 4; max_distance is larger than the number of exact
-    buckets.
+    begin at 0, and there may be gaps. `buckets`, a multiple of 4, is the number of all buckets, of both directions
+    where `bidirectional` is True, as in the encoder; False is the decoder's way. max_distance, the chapter's `far`, is
+    larger than the number of exact buckets.
     """
     raise NotImplementedError
 

@@ -78,8 +78,8 @@ def whole_models(axes):
     seam(axes, 73, 64.8, "3  all of it, or the top layers", "the weights themselves")
     seam(axes, 94.5, 64.8, "3 7", "the weights themselves")
     axes.text(2, 59.8, "GPT-2", fontsize=11, fontweight="bold", va="center")
-    axes.text(12.5, 59.8, "one stack of attention and feed-forward layers reads the source and goes on writing, so the "
-              "same marks hold", fontsize=8, va="center")  # fmt: skip
+    told = "one stack of attention and feed-forward layers, without a gate, reads the source and goes on writing"
+    axes.text(12.5, 59.8, told, fontsize=8, va="center")
     axes.plot((0, 104), (56.6, 56.6), color="0.6", linewidth=0.8)
 
 

@@ -84,8 +84,9 @@ def writing(measured: dict) -> tuple[dict, dict]:
             names = [f"{short(base)}_{length}_{kind}" for kind in ("counted", "batch", "single")]
             numbers |= dict(zip(names, ratios, strict=True))
         numbers[f"{short(base)}_same"] = float(found["same"])
-        late = {way: times["median"][-1] - times["median"][len(times["median"]) // 2 - 1] for way, times in found["1"].items()}
-        numbers[f"{short(base)}_late"] = late["uncached"] / late["cached"]  # of the second half of the answer
+        half = len(found["counted"]["cached"]) // 2  # the second half of the answer, one text
+        late = {way: times["median"][-1] - times["median"][half - 1] for way, times in found["1"].items()}
+        numbers[f"{short(base)}_late"] = late["uncached"] / late["cached"]
     columns = [
         "base",
         "tokens",
