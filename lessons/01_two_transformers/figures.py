@@ -158,7 +158,7 @@ def draw_parts(measured):
         axes.set_yticks([-row for row in range(len(BARS))], BARS.values())
     for label, colour in SHOWN.values():
         panels[0].barh(0, 0, color=colour, label=label)
-    figure.suptitle("Where the parameters are, the time is not", fontsize=11)
+    figure.suptitle("Token by token, the time is not where the parameters are", fontsize=11)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncol=3)
     figure.set_layout_engine("constrained")
     figure.get_layout_engine().set(rect=(0, 0.14, 1, 0.86))
