@@ -84,6 +84,8 @@ def writing(measured: dict) -> tuple[dict, dict]:
             names = [f"{short(base)}_{length}_{kind}" for kind in ("counted", "batch", "single")]
             numbers |= dict(zip(names, ratios, strict=True))
         numbers[f"{short(base)}_same"] = float(found["same"])
+        first, second = found["counted"]["cached"][:2]
+        numbers[f"{short(base)}_second_step"] = second - first
         half = len(found["counted"]["cached"]) // 2  # the second half of the answer, one text
         late = {way: times["median"][-1] - times["median"][half - 1] for way, times in found["1"].items()}
         numbers[f"{short(base)}_late"] = late["uncached"] / late["cached"]
@@ -111,8 +113,8 @@ def norms(measured: dict) -> tuple[dict, dict]:
 
 def losses(measured: dict) -> tuple[dict, dict]:
     """Nats per token with the true source, none and another text's, before and after pretraining."""
-    kinds = {"true": "its own source", "none": "no source", "other": "another text's source",
-             "untrained": "before pretraining, own", "untrained_other": "before pretraining, another's"}  # fmt: skip
+    kinds = {"true": "the true source", "none": "no source", "other": "another text's source",
+             "untrained": "before pretraining, true", "untrained_other": "before pretraining, another's"}  # fmt: skip
     rows, numbers = [], {}
     for key, told in kinds.items():
         cells = []
