@@ -109,7 +109,8 @@ UNTOUCHED = {
     "what is given is changed": ("noise_counts", "random_composition", "initial_factors", "nf4_levels", "budget"),
     "one row is repeated": ("answer_loss", "orthogonality_penalty", "budget", "random_composition"),
     "no gradient is kept": (
-        *NO_TENSORS, "first_prompt", "initial_factors", "nf4_levels", "quantize_blocks", "pack", "merged_weight",
+        *NO_TENSORS, "relative_buckets", "may_look", "first_prompt", "initial_factors", "nf4_levels",
+        "quantize_blocks", "pack", "merged_weight",
         "merge_requantized", "importance_step", "triplet_scores", "budget", "keep_best",
     ),
 }  # fmt: skip
