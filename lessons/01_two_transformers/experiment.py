@@ -6,6 +6,7 @@ Nothing is trained. Parameters and multiplications are counted; times are proces
 are those of the bundled bases on new texts, beside the same models before pretraining. About five minutes on one core.
 """
 
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +15,7 @@ import torch
 import minipeft
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import kept, main
+from minipeft.flags import ended
 from minipeft.methods.targets import find_modules
 from minipeft.pretraining.batches import TextStream, prepare_chunk
 from minipeft.pretraining.held_out import held_out_batches, mean_loss
@@ -136,4 +138,4 @@ def without(base: str, args) -> dict:
 
 
 if __name__ == "__main__":
-    main(__file__, runs)
+    sys.exit(ended(lambda: main(__file__, runs)))
