@@ -46,7 +46,9 @@ def summary(measured: dict) -> Summary:
     for task, raced in measured["races"].items():
         for name, found in raced.items():
             told = {
-                f"rate_{task}_{short(name)}_{ROWS.get(row, row)}": rate for row, rate in found["learning_rates"].items()
+                f"rate_{task}_{short(name)}_{ROWS.get(row, row)}": rate
+                for row, rate in found["learning_rates"].items()
+                if rate
             }
             numbers |= told
     for name, masks in measured["masks"].items():
