@@ -5,8 +5,7 @@
 The bases are one base with span corruption only and its branches, adapted for 0.1 to 16 million tokens. Measured are
 the real masks; the losses; every skill in the form of either objective; what a base writes untuned, and what it writes
 when it is asked for a topic; and prompts tuned on some of the bases, on the first in three forms: answers as they are,
-behind a sentinel, and behind one with a hole in the source; LoRA beside them. One learning rate serves all prompts: the
-best of five on average over the three forms and the last base, each tried once on the dev split of topic.
+behind a sentinel, and behind one with a hole in the source; LoRA beside them. Every row has its own sweep of rates.
 """
 
 import math
@@ -29,10 +28,7 @@ from minipeft.pretraining.batches import TextStream
 from minipeft.pretraining.held_out import evaluate_base, held_out_batches
 from minipeft.pretraining.skills import PROBES, skill_aucs
 from minipeft.pretraining.span_corruption import noise_counts, span_mask
-from minipeft.racing.pool import run_all
-from minipeft.racing.rates import TIE
-from minipeft.racing.runs import RunSpec, folder_name, task_of
-from minipeft.racing.sweep import entry_specs, runs_at
+from minipeft.racing.runs import folder_name, task_of
 from minipeft.tasks.task import Example
 from minipeft.training.batches import encode_answer, encode_source
 from minipeft.training.evaluating import predict
@@ -53,10 +49,8 @@ ROWS = {"as it is": "plain", "sentinel": "sentinel", "blank": "hole", PLAIN: "pl
 FORMS = [f"as it is={PLAIN}", f"sentinel={PLAIN}:sentinel=true", "blank=ppt"]  # ppt: not pre-trained here
 TUNED = (SPAN, "t5-0.8m-lm500e3", "t5-0.8m-lm2e6", "t5-0.8m-lm8e6", ADAPTED)  # the bases on which prompts are tuned
 PROMPTS = {base: (base, FORMS if base == SPAN else [PLAIN]) for base in TUNED}
-AGAIN = {name: ("t5-0.8m-lm8e6", [PLAIN]) for name in ("calmer", "longer")}  # where prompts failed with some seeds
+AGAIN = {"longer": ("t5-0.8m-lm8e6", [PLAIN])}  # where prompts failed with some seeds, for three times as many steps
 RACES = {"sentiment": PROMPTS | {"lora": (SPAN, ["lora"])}, "topic": PROMPTS | AGAIN}  # task -> name -> base and rows
-CALMER, LONGER = 0.3, 600  # rate and steps
-RATES, TRIED_ON, TRIED = (0.03, 0.1, 0.3, 1.0, 3.0), "topic", (SPAN, ADAPTED)
 SETTINGS = {"T5": (0.15, 3.0), "ours": (0.3, 2.0)}  # noise density, mean length of a span
 HISTOGRAM = {"length": 512, "draws": 1000}
 
@@ -67,7 +61,6 @@ def runs(args) -> dict:
     def of_each_base(part: Callable) -> dict:
         return {base: kept(args, f"{part.__name__}-{base}", partial(part, base, limit)) for base in TOKENS}
 
-    tried = rates(args)
     return {
         "masks": {name: span_lengths(args.seeds, *setting, **HISTOGRAM) for name, setting in SETTINGS.items()},
         "hidden": {name: hidden_fractions(*setting) for name, setting in SETTINGS.items()},
@@ -77,38 +70,15 @@ def runs(args) -> dict:
         "asked": of_each_base(asked),
         "costs": of_each_base(answer_costs),
         "chance": {task: minipeft.load_task(task).chance for task in RACES},
-        "rates": tried,
-        "races": {
-            task: {name: raced(task, name, best_rate(tried), args) for name in names} for task, names in RACES.items()
-        },
+        "races": {task: {name: raced(task, name, args) for name in names} for task, names in RACES.items()},
     }
 
 
-def rates(args) -> dict[str, dict[str, list[float]]]:
-    """The dev score of each row of the first and the last base, at each of RATES, after one run each."""
-    found = {}
-    for base in TRIED:
-        common = RunSpec(str(args.out / f"{TRIED_ON}-{base}"), base, TRIED_ON, "", steps=20 if args.quick else STEPS)
-        specs = {spec.row: [runs_at(spec, rate)[0] for rate in RATES] for spec in entry_specs(common, PROMPTS[base][1])}
-        results = iter(run_all([spec for row in specs.values() for spec in row], args.workers, f"rates on {base}"))
-        found[base] = {row: [next(results)["dev"] for _ in tried] for row, tried in specs.items()}
-    return found
-
-
-def best_rate(tried: dict[str, dict[str, list[float]]]) -> float:
-    """The rate with the best mean over all rows that were tried; of those within TIE points of it the middle one."""
-    rows = [row for found in tried.values() for row in found.values()]
-    means = {rate: mean(scores) for rate, scores in zip(RATES, zip(*rows, strict=True), strict=True)}
-    tied = [rate for rate, score in means.items() if score >= max(means.values()) - TIE]
-    return tied[len(tied) // 2]
-
-
-def raced(task: str, name: str, rate: float, args) -> dict:
-    """The rows of a base: prompts at `rate` for STEPS, if not "calmer" or "longer"; LoRA at its default rate."""
+def raced(task: str, name: str, args) -> dict:
+    """The rows of a base, each at the best rate of its own sweep, and how often their written answers are labels."""
     base, entries = RACES[task][name]
-    rate = {"lora": None, "calmer": CALMER}.get(name, rate)
-    wanted = {entry.partition("=")[0]: rate for entry in entries}
-    found = race(f"{task}-{name}", entries, base, task, args, LONGER if name == "longer" else STEPS, rates=wanted)
+    steps = 3 * STEPS if name == "longer" else STEPS
+    found = race(f"{task}-{name}", entries, base, task, args, steps)
     count = partial(labels_written, base, f"{task}-{name}", found, args)
     return found | {"labels": kept(args, f"labels-{task}-{name}", count)}
 

@@ -13,8 +13,7 @@ ROWS, TOKENS, SPAN, ADAPTED, RACES = (
 )
 FORMS = {"plain": "plain", "sentinel": "behind a sentinel", "hole": "fills a hole in the source"}
 SKILLS = ("plain", "contrast", "negation", "subject", "turned-down subject", "kind")
-KINDS = {"lora": "LoRA, plain", "calmer": f"plain, rate {experiment.CALMER}",
-         "longer": f"plain, {experiment.LONGER} steps"}  # fmt: skip
+KINDS = {"lora": "LoRA, plain", "longer": f"plain, {3 * experiment.STEPS} steps"}
 SLICES = ("plain", "contrast", "negation", "both", "unseen", "nested")
 
 
@@ -44,11 +43,14 @@ def tuned(measured: dict) -> list[tuple[str, str, str, dict[str, dict]]]:
 def summary(measured: dict) -> Summary:
     parts = {"bases": bases, "skills": skills, "costs": costs, "prompts": prompts, "slices": slices}
     tables, numbers = together({name: part(measured) for name, part in parts.items()})
-    numbers["rate"] = experiment.best_rate(measured["rates"])
-    for base, rows in measured["rates"].items():
-        for row, scores in rows.items():
-            name = f"{short(base)}_{ROWS[row]}_tried"
-            numbers |= {f"{name}_low": min(scores), f"{name}_high": max(scores)}
+    for task, raced in measured["races"].items():
+        for name, found in raced.items():
+            told = {
+                f"rate_{task}_{short(name)}_{ROWS.get(row, row)}": rate
+                for row, rate in found["learning_rates"].items()
+                if rate
+            }
+            numbers |= told
     for name, masks in measured["masks"].items():
         difference = max(abs(a - b) for a, b in zip(masks["measured"], masks["closed_form"], strict=True))
         numbers |= {f"{name}_{key}": masks[key] for key in ("hidden", "spans", "draws")}
