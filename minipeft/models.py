@@ -24,8 +24,9 @@ def model_names() -> list[str]:
 def load(name_or_folder, device="cpu", dtype=torch.float32) -> LanguageModel:
     """A pretrained model in eval mode, with its tokenizer as `model.tokenizer`.
 
-    name_or_folder: one of `model_names()`, a folder written by `save_checkpoint`, or a Hugging Face T5 or GPT-2 folder
-    (config.json, model.safetensors, tokenizer.json). Raises UserError where there is no such model.
+    name_or_folder: one of `model_names()`, a folder written by `save_checkpoint`, or a Hugging Face folder of a T5,
+    GPT-2, Llama, Mistral, Qwen2 or Qwen3 (config.json, model.safetensors, tokenizer.json). Raises UserError where there
+    is no such model.
     """
     folder = find(name_or_folder)
     if "model_type" in read_json(folder / "config.json"):

@@ -14,7 +14,7 @@ import minipeft.models as models
 from minipeft.errors import UserError
 from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
 from minipeft.transformer.fingerprints import fingerprint
-from minipeft.transformer.hugging_face import from_hugging_face, gpt2_names, t5_names, to_hugging_face
+from minipeft.transformer.hugging_face import from_hugging_face, their_names, to_hugging_face
 from minipeft.transformer.hugging_face_config import gpt2_settings
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -41,7 +41,7 @@ def test_a_hugging_face_folder_gives_the_same_model_and_its_tokenizer(family, tm
 @every_family
 def test_every_weight_has_a_hugging_face_name(family):
     model = FAMILIES[family]()
-    names = (gpt2_names if family == "gpt2" else t5_names)(model.config)
+    names = their_names(model.config)
     ours = [own for parts in names.values() for own in parts]
     assert sorted(ours) == sorted(name for name, _ in model.named_parameters())
 
@@ -57,8 +57,8 @@ def test_an_older_pytorch_bin_file_is_read(tmp_path):
 
 
 def test_another_kind_of_model_and_a_missing_package_are_refused_in_a_sentence(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
-    with pytest.raises(UserError, match="holds a 'llama' model; minipeft reads t5, mt5 and gpt2"):
+    (tmp_path / "config.json").write_text('{"model_type": "mixtral"}', encoding="utf-8")
+    with pytest.raises(UserError, match="holds a 'mixtral' model; minipeft reads t5, mt5, gpt2, llama, mistral, qwen2"):
         models.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(gpt2_settings(tiny_gpt2().config)), encoding="utf-8")
     (tmp_path / "model.safetensors").write_bytes(bytes(10**5))

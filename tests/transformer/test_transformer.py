@@ -10,7 +10,8 @@ from helpers.models import FAMILIES, VOCABULARY, random_batch, tiny_gpt2, tiny_t
 
 from minipeft.errors import UserError
 from minipeft.transformer.batch import pad
-from minipeft.transformer.decoder_only import DecoderOnlyConfig, pad_left
+from minipeft.transformer.causal_model import pad_left
+from minipeft.transformer.decoder_only import DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder
 
 
