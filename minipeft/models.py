@@ -12,6 +12,7 @@ from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.transformer.checkpoints import load_checkpoint
 from minipeft.transformer.hugging_face import from_hugging_face
 from minipeft.transformer.language_model import LanguageModel
+from minipeft.transformer.llama import Llama
 
 CHECKPOINTS = DATA / "checkpoints"
 
@@ -30,7 +31,10 @@ def load(name_or_folder, device="cpu", dtype=torch.float32) -> LanguageModel:
     """
     folder = find(name_or_folder)
     if "model_type" in read_json(folder / "config.json"):
-        model, tokenizer = from_hugging_face(folder, device, dtype), Tokenizer.load(folder)
+        model = from_hugging_face(folder, device, dtype)
+        # Llamas end their texts in many ways, so config.json says how; T5 and GPT-2 have one each, and it must be that.
+        tokenizer = Tokenizer.load(folder, model.config.eos if isinstance(model, Llama) else None)
+        model.source_prefix = tokenizer.opening
     else:
         model = load_checkpoint(folder, device, dtype)
         own = folder / "tokenizer.json"
@@ -58,7 +62,7 @@ def random_init(name_or_folder, seed: int, device="cpu", dtype=torch.float32) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = type(pretrained)(pretrained.config)
-    model.tokenizer = pretrained.tokenizer
+    model.tokenizer, model.source_prefix = pretrained.tokenizer, pretrained.source_prefix
     return model.to(device, dtype).eval()
 
 

@@ -3,19 +3,25 @@
 import json
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tokenizers
 import torch
-from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
+from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_llama, tiny_t5
+from helpers.tokenizers_of_kinds import llama_kind
 
 import minipeft.models as models
 from minipeft.errors import UserError
+from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.training.batches import encode_answer, encode_source
 from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
 from minipeft.transformer.fingerprints import fingerprint
-from minipeft.transformer.hugging_face import from_hugging_face, their_names, to_hugging_face
+from minipeft.transformer.hugging_face import from_hugging_face, in_their_form, their_names, to_hugging_face
 from minipeft.transformer.hugging_face_config import gpt2_settings
+from minipeft.transformer.hugging_face_llama import llama_settings
+from minipeft.transformer.llama import Llama
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -36,6 +42,39 @@ def test_a_hugging_face_folder_gives_the_same_model_and_its_tokenizer(family, tm
     assert fingerprint(loaded) == fingerprint(model)
     assert torch.equal(loaded(batch), model(batch))
     assert loaded.tokenizer.size == 32 and loaded.tokenizer.encode("w3") == [5]
+
+
+@pytest.fixture
+def llama_folder(tmp_path):
+    """A Llama's folder whose tokenizer opens texts with `<s>` and knows two ways to end them."""
+    backend = llama_kind()
+    end = backend.token_to_id("<|im_end|>")
+    config = replace(tiny_llama().config, vocabulary_size=backend.get_vocab_size(), eos=end, pad=end)
+    model = Llama(config)
+    theirs = {name: weight.contiguous() for name, weight in in_their_form(model).items()}
+    torch.save(theirs, tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(llama_settings(model.config)), encoding="utf-8")
+    backend.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path
+
+
+def test_a_llama_reads_what_its_tokenizer_puts_before_a_text_and_ends_as_its_config_says(llama_folder):
+    model, backend = models.load(llama_folder), llama_kind()
+    prompt = PromptTuning(prompt_length=2, init="uniform")
+    assert model.tokenizer.eos == backend.token_to_id("<|im_end|>") != backend.token_to_id("<|endoftext|>")
+    for attach in (lambda: None, lambda: prompt.attach(model)):
+        attach()
+        assert encode_source(model, "it was good") == backend.encode("it was good").ids
+    assert encode_answer(model, "bad") == [*backend.encode(" bad", add_special_tokens=False).ids, model.tokenizer.eos]
+    again = models.random_init(llama_folder, seed=0)
+    assert encode_source(again, "it was good") == backend.encode("it was good").ids
+
+
+def test_a_llama_that_is_to_end_with_a_word_is_refused(llama_folder):
+    settings = json.loads((llama_folder / "config.json").read_text(encoding="utf-8"))
+    (llama_folder / "config.json").write_text(json.dumps(settings | {"eos_token_id": 70}), encoding="utf-8")
+    with pytest.raises(UserError, match="no control token 70, with which the model is to end a text"):
+        models.load(llama_folder)
 
 
 @every_family
