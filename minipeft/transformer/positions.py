@@ -119,7 +119,8 @@ def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.T
     (R_i q) . (R_j k) = q . R_(j-i) k. Values are not turned.
     """
     left, right = x.chunk(2, dim=-1)  # (batch, heads, length, head / 2) each
-    return torch.cat([left * cosine - right * sine, left * sine + right * cosine], dim=-1)
+    whole = torch.cat([left * cosine - right * sine, left * sine + right * cosine], dim=-1)
+    return whole.to(x.dtype)  # under autocast, x may have 16 bits and the angles 32
 
 
 class ShiftedPositions(nn.Module):

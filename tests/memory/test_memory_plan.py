@@ -256,6 +256,13 @@ def test_a_config_of_ours_or_of_hugging_face_is_planned_without_weights(tmp_path
     assert plan(str(ours), "full").model_parameters == 50 * 8 + 256 * 8 + 12 * 8 * 8 + 13 * 8 + 2 * 8
     assert plan(str(theirs), "full").model_parameters == SIZES["t5-v1.1-small"][0]
     theirs.write_text(
+        json.dumps(QWEN3 | {"vocab_size": 50, "num_hidden_layers": 2, "eos_token_id": 1}), encoding="utf-8"
+    )
+    layer = 1024 * (2 * 2048 + 2 * 1024) + 3 * 1024 * 3072 + 2 * 1024 + 2 * 128  # with norms of query and key
+    planned = plan(str(theirs), "prefix_tuning", reparametrise=False, prefix_length=10)
+    assert planned.model_parameters == 50 * 1024 + 2 * layer + 1024
+    assert planned.method.trained_count() == 2 * 2 * 10 * 8 * 128  # keys and values of 8 heads, not of 16
+    theirs.write_text(
         '{"family": "decoder_only", "vocabulary_size": "x", "hidden_size": 8, "heads": 2, "layers": 1}',
         encoding="utf-8",
     )
@@ -282,9 +289,8 @@ CONFIGS = {  # as released: the model's parameters, and those of LoRA of rank 8 
 }
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "Qwen3 0.6B" else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS)
 def test_llamas_of_four_houses_are_planned_from_their_config_alone(name, tmp_path):
     settings, parameters, trained = CONFIGS[name]
     (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")

@@ -23,7 +23,7 @@ CASES = [
 ]
 # A Llama differs from a GPT-2 inside attention: methods that meet its keys, values and queries are tried on it here,
 # the others by `pytest -m slow`.
-MEET_A_LLAMA = {"ia3", "infix_tuning", "lora", "multi_head_parallel_adapter", "norm_tuning", "prefix_tuning", "vera"}
+MEET_A_LLAMA = {"ia3", "infix_tuning", "lora", "multi_head_parallel_adapter", "prefix_tuning"}
 
 
 def tried(cases, slow=lambda name, family: False):

@@ -140,7 +140,6 @@ def test_every_matrix_starts_with_the_same_deviation_and_every_bias_at_zero():
 
 
 KNOWN = {  # the sizes of the released config.json, and the parameters that their pages name
-    "Llama 2 7B": (LlamaConfig(32000, 4096, 32, 32, 11008), 6_738_415_616),
     "TinyLlama 1.1B": (LlamaConfig(32000, 2048, 32, 22, 5632, key_value_heads=4), 1_100_048_384),
     "Mistral 7B": (LlamaConfig(32000, 4096, 32, 32, 14336, key_value_heads=8), 7_241_732_096),
     "Qwen2.5 0.5B": (

@@ -9,7 +9,7 @@ and P_v before its own keys and values and among the source's in cross-attention
 prefix tuning without the encoder's prefix. A Llama is as a GPT-2: P_k stands for what the key projection gives, and is
 normalised (Qwen3) and turned as a word's key at its place, which is another behind each source.
 Start: as prefix tuning. Never the base model's output.
-Trainable (stored): 2 L prefix heads head parameters per attention type: one in GPT-2, two in T5's decoder.
+Trainable (stored): 2 L prefix heads head parameters per attention type: one in one stack, two in T5's decoder.
 Paper: Li & Liang 2021, arXiv:2101.00190, table 4.
 Lesson: lessons/06_prefix_tuning. Test: tests/methods/prompts/test_infix_tuning.py.
 """
