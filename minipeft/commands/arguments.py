@@ -126,7 +126,7 @@ def add_task(parser: argparse.ArgumentParser, flag: str = "--task") -> None:
         type=whole(),
         default=RunSpec.max_source_length,
         metavar="TOKENS",
-        help=f"a longer source is an error (default {RunSpec.max_source_length}; GPT-2 and Llama have a limit of their own)",
+        help=f"a longer source is an error (default {RunSpec.max_source_length}; GPT-2 and Llama have their own limit)",
     )
 
 

@@ -7,8 +7,8 @@ The paper's BERT normalises after each residual sum; T5 v1.1, GPT-2 and Llama no
 Start: weights ~ N(0, 1e-3) cut at two standard deviations, as the released code (the paper says 1e-2), biases 0: the
 first forward pass is nearly, not exactly, the base model's.
 Trainable, at width d and bottleneck m: 2 d m + d + m per adapter, and every normalisation layer. The paper's BERT has
-two sublayers per layer; so has a layer of GPT-2 and Llama (2 L adapters). A T5 decoder layer has a third, cross-attention, which
-gets an adapter too (2 E + 3 D adapters).
+two sublayers per layer; so has a layer of GPT-2 and Llama (2 L adapters). A T5 decoder layer has a third,
+cross-attention, which gets an adapter too (2 E + 3 D adapters).
 Paper: Houlsby et al. 2019, arXiv:1902.00751.
 Lesson: lessons/09_adapters. Test: tests/methods/adapters/test_houlsby.py.
 """
