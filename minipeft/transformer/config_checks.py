@@ -68,6 +68,17 @@ ENCODER_DECODER_RULES = SHARED_RULES | {
     "relative_max_distance": SIZE,
     "start": TOKEN,
 }
+
+
+def scales(value) -> bool:
+    """Whether rotary positions can be scaled by these numbers, or by none."""
+    if type(value) not in (list, tuple) or len(value) not in (0, 4):
+        return False
+    if not all(type(number) in (int, float) and 0 < number < 1e9 for number in value):
+        return False
+    return not value or value[2] > value[1]
+
+
 DECODER_ONLY_RULES = SHARED_RULES | {
     "layers": LAYERS,
     "max_length": SIZE,
@@ -82,6 +93,7 @@ LLAMA_RULES = SHARED_RULES | {
     "rope_theta": Rule(
         "a number above 1, at most 1e11", lambda value: type(value) in (int, float) and 1 < value <= 1e11
     ),
+    "rope_scaling": Rule("empty, or four numbers: factor, low, high (above low), length", scales),
     "query_key_value_bias": SWITCH,
     "query_key_norm": SWITCH,
 }

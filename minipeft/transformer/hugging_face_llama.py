@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from minipeft.errors import UserError, quoted
-from minipeft.transformer.config_checks import LLAMA_RULES, Rule, check_sizes, check_values, one_of
+from minipeft.transformer.config_checks import LLAMA_RULES, Rule, check_sizes, check_values, one_of, scales
 from minipeft.transformer.hugging_face_config import only_end, translate
 from minipeft.transformer.llama import LlamaConfig
 
@@ -36,9 +36,10 @@ DEFAULTS_OF = {
     "qwen2": {"num_key_value_heads": 32},
     "qwen3": {"num_key_value_heads": 32, "head_dim": 128},
 }
-PLAIN_ROTATION = Rule(
-    'of rope_type "default", without a scaling: minipeft turns by rope_theta alone',
-    lambda value: value is None or (type(value) is dict and not scaled(value)),
+SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")  # of Llama 3.1
+ROTATION = Rule(
+    'of rope_type "default", or "llama3" with all of its numbers and no others',
+    lambda value: value is None or (type(value) is dict and known_rotation(value)),
 )
 NO = Rule("false: minipeft's Llama has no such biases", lambda value: value is False)
 WHOLE_HEADS = Rule("1: minipeft turns whole heads", lambda value: value in (None, 1))
@@ -47,8 +48,8 @@ LLAMA_ONLY = {
     "attention_bias": NO,
     "mlp_bias": NO,
     "partial_rotary_factor": WHOLE_HEADS,
-    "rope_scaling": PLAIN_ROTATION,
-    "rope_parameters": PLAIN_ROTATION,
+    "rope_scaling": ROTATION,
+    "rope_parameters": ROTATION,
     "quantization_config": Rule("absent: minipeft reads weights of 16 to 64 bits", lambda value: value is None),
 }
 QWEN_ONLY = {
@@ -60,12 +61,13 @@ QWEN_ONLY = {
 }
 
 
-def scaled(rotation: dict) -> bool:
-    """Whether `rotation` says more than how fast plain rotary positions turn."""
-    plain = {"rope_type": "default", "type": "default", "partial_rotary_factor": 1}
-    if rotation.keys() - plain.keys() - {"rope_theta"}:
-        return True
-    return any(rotation.get(name, value) != value for name, value in plain.items())
+def known_rotation(rotation: dict) -> bool:
+    """Whether our rotary positions can turn as `rotation` says."""
+    kind = rotation.get("rope_type", rotation.get("type", "default"))
+    numbers = [rotation.get(name) for name in SCALING] if kind == "llama3" else []
+    known = {"rope_type", "type", "rope_theta", "partial_rotary_factor", *(SCALING if numbers else ())}
+    whole = rotation.get("partial_rotary_factor", 1) == 1
+    return kind in ("default", "llama3") and whole and rotation.keys() <= known and scales(numbers)
 
 
 def llama_config(settings: dict, file: Path) -> LlamaConfig:
@@ -87,9 +89,12 @@ def llama_config(settings: dict, file: Path) -> LlamaConfig:
     rotation = said.get("rope_scaling") or said.get("rope_parameters") or {}
     check_values(settings, {"rope_theta": LLAMA_RULES["rope_theta"]}, file)
     said["rope_theta"] = rotation.get("rope_theta", said.get("rope_theta", 10000.0))
+    scaling = tuple(rotation[name] for name in SCALING) if "factor" in rotation else ()
     ours = translate(said, LLAMA_FIELDS | {"rope_theta": "rope_theta"}, LLAMA_RULES, file)
     try:
-        config = LlamaConfig(**ours, query_key_value_bias=kind == "qwen2", query_key_norm=kind == "qwen3")
+        config = LlamaConfig(
+            **ours, rope_scaling=scaling, query_key_value_bias=kind == "qwen2", query_key_norm=kind == "qwen3"
+        )
     except UserError as error:
         raise UserError(f"{file}: {in_their_words(str(error))}") from error
     if kind == "mistral":
@@ -120,13 +125,16 @@ def llama_settings(config: LlamaConfig) -> dict:
         raise UserError("No model of Hugging Face has both Qwen2's biases and Qwen3's norms: nothing was saved.")
     kind = "qwen2" if config.query_key_value_bias else "qwen3" if config.query_key_norm else "llama"
     names = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+    rotation = {"rope_type": "llama3" if config.rope_scaling else "default", "rope_theta": config.rope_theta}
+    rotation |= dict(zip(SCALING, config.rope_scaling, strict=False))  # empty where there is none
     return {
         "model_type": kind,
         "architectures": [names[kind]],
         "hidden_act": "silu",
         **{name: getattr(config, own) for name, own in LLAMA_FIELDS.items()},
-        "rope_theta": config.rope_theta,  # for transformers 4
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "rope_parameters": rotation,
+        "rope_theta": config.rope_theta,  # for transformers 4, and the next, too
+        "rope_scaling": rotation if config.rope_scaling else None,
     }
 
 

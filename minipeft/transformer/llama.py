@@ -30,7 +30,8 @@ class LlamaConfig:
     """Sizes of a Llama, a Mistral, a Qwen2 or a Qwen3.
 
     key_value_heads: 0 for as many as `heads`. head_size: 0 for hidden_size / heads. dropout: of attention's weights;
-    Llama has no other. query_key_value_bias: as Qwen2. query_key_norm: as Qwen3.
+    Llama has no other. query_key_value_bias: as Qwen2. query_key_norm: as Qwen3. rope_scaling: as Llama 3.1, (factor,
+    low, high, length) of RotaryPositions.
     """
 
     vocabulary_size: int
@@ -42,6 +43,7 @@ class LlamaConfig:
     key_value_heads: int = 0
     head_size: int = 0
     rope_theta: float = 10000.0
+    rope_scaling: tuple[float, ...] = ()
     query_key_value_bias: bool = False
     query_key_norm: bool = False
     tied_head: bool = False
@@ -51,6 +53,7 @@ class LlamaConfig:
     eos: int = 1
 
     def __post_init__(self):
+        object.__setattr__(self, "rope_scaling", tuple(self.rope_scaling))  # a list, where it was read from a file
         if not self.key_value_heads:
             object.__setattr__(self, "key_value_heads", self.heads)
         if self.heads % self.key_value_heads:
@@ -140,7 +143,8 @@ class Stack(nn.Module):
 
     def __init__(self, config: LlamaConfig):
         super().__init__()
-        self.positions = RotaryPositions(config.max_length, config.head_size, config.rope_theta)
+        c = config
+        self.positions = RotaryPositions(c.max_length, c.head_size, c.rope_theta, c.rope_scaling)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.hidden_size, config.epsilon)
         self.gradient_checkpointing = False

@@ -94,11 +94,15 @@ class RotaryPositions(nn.Module):
 
     The pair p of a head's numbers turns by theta^(-2 p / head) a position, p = 0 ... head / 2 - 1: the first by one
     radian, each later one more slowly. Nothing is learned. Source: Su et al. 2021, arXiv:2104.09864.
+
+    scaling: (factor, low, high, length) of Llama 3.1, for texts longer than the `length` that was learned first. Pairs
+    that turn around fewer than `low` times in it are slowed down by `factor`, those of more than `high` turns are not,
+    and what lies between is mixed. Source: its released code.
     """
 
-    def __init__(self, room: int, head_size: int, theta: float):
+    def __init__(self, room: int, head_size: int, theta: float, scaling: tuple = ()):
         super().__init__()
-        self.room, self.head_size, self.theta = room, head_size, theta
+        self.room, self.head_size, self.theta, self.scaling = room, head_size, theta, scaling
 
     def forward(self, mask: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """mask: (batch, seen), all tokens so far -> cosine and sine of the angles of the last `length` of them.
@@ -108,6 +112,11 @@ class RotaryPositions(nn.Module):
         positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:]
         exponents = torch.arange(0, self.head_size, 2, device=mask.device).float() / self.head_size
         speeds = 1.0 / self.theta**exponents  # (head / 2,), radians a position
+        if self.scaling:
+            factor, low, high, first_length = self.scaling
+            turns = first_length * speeds / (2 * torch.pi)
+            kept = ((turns - low) / (high - low)).clamp(0, 1)  # 1: as fast as before
+            speeds = kept * speeds + (1 - kept) * speeds / factor
         angles = positions[:, None, :, None] * speeds  # (batch, 1, length, head / 2)
         return angles.cos(), angles.sin()
 

@@ -117,7 +117,7 @@ ALONE = {  # how each class is built, and what it reads
     "FeedForward": lambda c: (c(6, 8, "relu", True), (random(*X),)),
     "RMSNorm": lambda c: (c(6), (random(*X),)),
     "LearnedPositions": lambda c: (c(9, 6), (MASK, 3)),
-    "RotaryPositions": lambda c: (c(9, 6, 100.0), (MASK, 3)),
+    "RotaryPositions": lambda c: (c(9, 6, 100.0, (8.0, 0.5, 4.0, 30)), (MASK, 3)),
 }
 
 

@@ -32,11 +32,18 @@ def turning(theta):
     return {"rope_parameters": {"rope_type": "default", "rope_theta": theta}}
 
 
+def scaled():
+    """Of the three pairs of a head, the first is kept, the second mixed and the third slowed down."""
+    numbers = {"factor": 8.0, "low_freq_factor": 0.5, "high_freq_factor": 4.0, "original_max_position_embeddings": 30}
+    return {"rope_parameters": {"rope_type": "llama3", "rope_theta": 80.0, **numbers}}
+
+
 CASES = {
     "llama": ("Llama", {}),
     "llama, tied": ("Llama", {"tie_word_embeddings": True, **WIDE, **turning(500.0)}),
     "llama, one head for all": ("Llama", {"num_key_value_heads": 1}),
     "llama, as many heads": ("Llama", {"num_key_value_heads": 6, "rms_norm_eps": 1e-2}),
+    "llama 3.1": ("Llama", {**WIDE, **scaled()}),
     "mistral": ("Mistral", {"sliding_window": None, "num_key_value_heads": 2, **WIDE}),
     "mistral, a window that no text fills": ("Mistral", {"sliding_window": 50}),
     "qwen2": ("Qwen2", turning(1e6)),
@@ -183,6 +190,10 @@ READ = {
     "qwen2 as version 4 wrote it": (
         "qwen2",
         lambda f: edit(f, **AS_WRITTEN_BEFORE, rope_theta=1e6, sliding_window=4, max_window_layers=1, layer_types=...),
+    ),
+    "llama 3.1 as version 4 wrote it": (
+        "llama 3.1",
+        lambda f: edit(f, rope_parameters=..., rope_theta=77.0, rope_scaling=scaled()["rope_parameters"]),
     ),
     "no theta at all": ("llama", lambda f: edit(f, rope_parameters=...)),
     "theta in the old place of a scaling": (

@@ -71,7 +71,7 @@ def test_a_wrong_value_in_any_field_is_refused_in_a_sentence_that_names_file_and
     wrong = [value for value in WRONG if not (isinstance(right, str) and value == right)]
     wrong += [] if type(right) is bool else [True]
     # An empty rotation is the plain one, and a theta need not be whole.
-    right_after_all = {"rope_parameters": {}, "rope_theta": 2.5}
+    right_after_all = {"rope_parameters": {}, "rope_scaling": {}, "rope_theta": 2.5}
     wrong = [value for value in wrong if field not in right_after_all or value != right_after_all[field]]
     for value in wrong:
         with pytest.raises(UserError) as refusal:
@@ -88,7 +88,8 @@ def test_a_field_that_must_be_there_is_named_where_it_is_missing(kind, tmp_path)
     if kind == "decoder_only":
         optional |= {"feed_forward_size"}
     if kind == "llama":
-        optional |= {"key_value_heads", "head_size", "rope_theta", "query_key_value_bias", "query_key_norm"}
+        optional |= {"key_value_heads", "head_size", "rope_theta", "rope_scaling"}
+        optional |= {"query_key_value_bias", "query_key_norm"}
     if kind in THEIRS:  # what transformers leaves out has a meaning
         optional |= set(THEIRS[kind]) - {"vocab_size", "d_model", "num_heads", "d_kv", "d_ff", "num_layers"}
         optional -= {"n_embd", "n_head", "n_layer", "n_positions", "model_type"}
@@ -168,9 +169,17 @@ def test_rules_and_configs_have_the_same_fields():
 
 
 SCALED = {"rope_type": "llama3", "factor": 8.0, "rope_theta": 5e5, "original_max_position_embeddings": 8192}
+SCALED |= {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
 BEYOND_OUR_LLAMA = {
-    "a scaling": ("llama of others", {"rope_parameters": SCALED}, "rope_parameters is .*llama3.*without a scaling"),
+    "a scaling": (
+        "llama of others",
+        {"rope_parameters": SCALED | {"rope_type": "linear"}},
+        "rope_parameters is .*line",
+    ),
     "a scaling in old files": ("qwen2", {"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_scaling is .*yarn"),
+    "a scaling that says more": ("mistral", {"rope_scaling": SCALED | {"beta_fast": 3}}, "its numbers and no others"),
+    "a scaling upside down": ("mistral", {"rope_scaling": SCALED | {"low_freq_factor": 4}}, "with all of its numbers"),
+    "half a scaling": ("llama of others", {"rope_scaling": {"rope_type": "llama3", "factor": 8}}, "all of its numbers"),
     "a scaling without its type": ("qwen3", {"rope_scaling": {"factor": 2.0}}, "rope_scaling is .*factor"),
     "rotations by layer": ("qwen3", {"rope_parameters": {"full_attention": {}}}, "rope_parameters is .*full_att"),
     "half a head turned": ("llama of others", {"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
@@ -223,6 +232,15 @@ def test_the_theta_of_a_rotation_is_read_where_each_version_wrote_it(tmp_path):
         ({"rope_scaling": {"rope_theta": 9.0}}, 9.0),
     ]:
         assert read("mistral", EVERY["mistral"] | said, tmp_path)[1].rope_theta == theta
+
+
+def test_the_scaling_of_llama_3_is_read_where_each_version_wrote_it_and_written_again(tmp_path):
+    for said in ({"rope_parameters": SCALED}, {"rope_scaling": SCALED, "rope_theta": 1.5, "rope_parameters": None}):
+        kind, config = read("llama of others", EVERY["llama of others"] | said, tmp_path)
+        assert (config.rope_scaling, config.rope_theta) == ((8.0, 1.0, 4.0, 8192), 5e5)
+        assert read("llama of others", llama_settings(config), tmp_path) == (kind, config)
+        ours = {"family": "llama", **dataclasses.asdict(config)}
+        assert read("llama", ours, tmp_path) == (kind, config)
 
 
 JSON_VALUES = st.recursive(

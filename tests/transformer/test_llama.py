@@ -97,6 +97,17 @@ def test_rotary_positions_count_real_tokens_and_what_stands_before_them():
     assert ShiftedPositions(positions, 4).room == 5
 
 
+def test_the_scaling_of_llama_3_slows_the_slow_pairs_mixes_some_and_keeps_the_fast():
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    speed = lambda positions: torch.atan2(*reversed(positions(mask, 1)))[0, 0, 0]  # noqa: E731, at position 1
+    plain, scaled = speed(RotaryPositions(99, 6, 80.0)), speed(RotaryPositions(99, 6, 80.0, (8.0, 0.5, 4.0, 30)))
+    turns = 30 * plain / (2 * math.pi)  # in the 30 positions that were learned first
+    assert turns[0] > 4 > turns[1] > 0.5 > turns[2]
+    kept = (turns[1] - 0.5) / 3.5
+    expected = torch.stack([plain[0], plain[1] * (kept + (1 - kept) / 8), plain[2] / 8])
+    torch.testing.assert_close(scaled, expected)
+
+
 @torch.no_grad()
 def test_a_group_of_heads_shares_keys_and_values_as_if_each_had_a_copy():
     grouped, batch = tiny_llama(**ALL).double(), random_batch()
