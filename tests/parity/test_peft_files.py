@@ -1,0 +1,187 @@
+"""Adapter folders there and back: what peft computes with a folder of ours, and what ours computes with one of peft's.
+
+Every trained number is random, so that nothing is at its start; sizes are odd, rank and alpha differ.
+"""
+
+import warnings
+
+import pytest
+import torch
+from helpers.scrambling import scramble
+
+transformers = pytest.importorskip("transformers", reason="needs minipeft[parity]")
+peft = pytest.importorskip("peft", reason="needs minipeft[parity]")
+pytest.importorskip("safetensors", reason="needs minipeft[parity]")
+
+from test_peft_methods import random_batch, their_model  # noqa: E402
+
+import minipeft  # noqa: E402
+from minipeft.methods.low_rank.adalora import AdaLoRA  # noqa: E402
+from minipeft.methods.low_rank.dora import DoRA  # noqa: E402
+from minipeft.methods.low_rank.lora import LoRA  # noqa: E402
+from minipeft.methods.low_rank.lora_plus import LoRAPlus  # noqa: E402
+from minipeft.methods.low_rank.pissa import PiSSA  # noqa: E402
+from minipeft.methods.low_rank.rslora import RSLoRA  # noqa: E402
+from minipeft.methods.low_rank.vera import VeRA  # noqa: E402
+from minipeft.methods.multiplicative.ia3 import IA3  # noqa: E402
+from minipeft.methods.prompts.prefix_tuning import PrefixTuning  # noqa: E402
+from minipeft.methods.prompts.prompt_tuning import PromptTuning  # noqa: E402
+from minipeft.transformer.hugging_face import from_hugging_face  # noqa: E402
+
+EVERYWHERE = ("*blocks.*",)
+PATTERN = {"value": 2, "decoder.blocks.0.*": 4}
+WRITTEN = {
+    "lora everywhere": (LoRA(3, 5, EVERYWHERE), "t5 gpt2"),
+    "lora on query and value": (LoRA(3, 5, ("query", "value")), "t5 gpt2"),
+    "lora on some layers": (LoRA(3, 5, ("decoder.blocks.1.attention.*", "decoder.blocks.*.down")), "t5 gpt2"),
+    "lora with a rank pattern": (LoRA(3, 5, EVERYWHERE, rank_pattern=PATTERN), "t5 gpt2"),
+    "lora on the head": (LoRA(3, 5, ("head", "value")), "t5 gpt2"),
+    "rslora": (RSLoRA(3, 5, EVERYWHERE), "t5 gpt2"),
+    "rslora with a rank pattern": (RSLoRA(3, 5, EVERYWHERE, rank_pattern=PATTERN), "t5 gpt2"),
+    "lora_plus": (LoRAPlus(3, 5, ("key", "output")), "t5 gpt2"),
+    "dora everywhere": (DoRA(3, 5, EVERYWHERE), "t5 gpt2"),
+    "dora on query and value": (DoRA(3, 5, ("query", "value")), "t5 gpt2"),
+    "pissa": (PiSSA(3, 5, EVERYWHERE), "t5 gpt2"),
+    "ia3": (IA3(), "t5 gpt2"),
+    "ia3 of other layers": (IA3(("query", "down"), ("output",)), "t5 gpt2"),
+    "vera": (VeRA(6, ("output", "up", "down"), seed=3), "t5 gpt2"),
+    "vera everywhere": (VeRA(6, EVERYWHERE, seed=3), "t5"),
+    "adalora": (AdaLoRA(4, 2, 5, EVERYWHERE), "t5 gpt2"),
+    "adalora on query and value": (AdaLoRA(4, 2, 5, ("query", "value", "down")), "t5 gpt2"),
+    "prompt": (PromptTuning(4, init="uniform"), "t5 gpt2"),
+    "prefix": (PrefixTuning(4, reparametrise=False), "gpt2"),
+    "prefix by a network": (PrefixTuning(4, inner=9), "gpt2"),
+}
+QV, PROJECTIONS = {"t5": ["q", "v"], "gpt2": ["c_attn"]}, {"t5": ["o", "wo", "wi_0"], "gpt2": ["c_proj", "c_fc"]}
+IA3_NAMES = {"t5": (["k", "v", "wo"], ["wo"]), "gpt2": (["c_attn", "mlp.c_proj"], ["mlp.c_proj"])}
+PATTERNS = {
+    "t5": dict(rank_pattern={"wo": 2, "decoder.block.0.layer.0.SelfAttention.v": 5}, alpha_pattern={"v": 2}),
+    "gpt2": dict(rank_pattern={"mlp.c_proj": 2, r"^transformer\.h\.1\.attn\.c_attn": 5}, alpha_pattern={"c_attn": 2}),
+}
+ALL = {family: QV[family] + PROJECTIONS[family] for family in QV}
+
+
+def lora(names=ALL, **told):
+    return lambda family: peft.LoraConfig(r=3, lora_alpha=5, target_modules=names[family], **told)
+
+
+READ = {
+    "lora": (lora(lora_dropout=0.1, task_type="CAUSAL_LM"), "t5 gpt2"),
+    "lora on what peft takes by itself": (lora(QV), "t5 gpt2"),
+    "lora by a regular expression": (lora({"t5": r".*decoder.*\.(q|v)", "gpt2": r".*1\.attn\.c_\w+"}), "t5 gpt2"),
+    "lora on all linear layers": (lora({"t5": "all-linear", "gpt2": "all-linear"}), "t5 gpt2"),
+    "lora on one layer": (lora(layers_to_transform=[1], exclude_modules=["v"]), "t5 gpt2"),
+    "lora with patterns": (lambda family: lora(**PATTERNS[family])(family), "t5 gpt2"),
+    "rslora with patterns": (lambda family: lora(**PATTERNS[family], use_rslora=True)(family), "t5 gpt2"),
+    "rslora": (lora(use_rslora=True), "t5 gpt2"),
+    "dora": (lora(use_dora=True), "t5 gpt2"),
+    "dora with patterns": (lambda family: lora(**PATTERNS[family], use_dora=True)(family), "t5 gpt2"),
+    "dora by rslora": (lora(use_dora=True, use_rslora=True), "t5 gpt2"),
+    "pissa": (lora(PROJECTIONS, init_lora_weights="pissa"), "t5 gpt2"),
+    "ia3": (lambda f: peft.IA3Config(target_modules=IA3_NAMES[f][0], feedforward_modules=IA3_NAMES[f][1]), "t5 gpt2"),
+    "ia3 by regular expressions": (
+        lambda family: peft.IA3Config(target_modules=r".*(q|wo|c_attn)", feedforward_modules=r".*(q|c_attn)"),
+        "t5 gpt2",
+    ),
+    "vera": (lambda f: peft.VeraConfig(r=6, target_modules=PROJECTIONS[f], projection_prng_key=3), "t5 gpt2"),
+    "vera without its projections": (
+        lambda family: peft.VeraConfig(r=6, target_modules=PROJECTIONS[family], save_projection=False),
+        "t5 gpt2",
+    ),
+    "adalora": (
+        lambda f: peft.AdaLoraConfig(init_r=4, target_r=2, lora_alpha=5, target_modules=ALL[f], total_step=20, tinit=2),
+        "t5 gpt2",
+    ),
+    "prompt": (
+        lambda family: peft.PromptTuningConfig(
+            task_type="SEQ_2_SEQ_LM" if family == "t5" else "CAUSAL_LM", num_virtual_tokens=4
+        ),
+        "t5 gpt2",
+    ),
+    "prefix": (lambda family: peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "gpt2"),
+    "prefix by a network": (
+        lambda family: peft.PrefixTuningConfig(
+            task_type="CAUSAL_LM", num_virtual_tokens=4, prefix_projection=True, encoder_hidden_size=9
+        ),
+        "gpt2",
+    ),
+}
+
+
+def cases(table):
+    return [(name, family) for name, (_, families) in table.items() for family in families.split()]
+
+
+@pytest.fixture
+def base(tmp_path):
+    """Of a family the folder, and the plain model that transformers reads from it."""
+
+    def make(family):
+        their_model(family).save_pretrained(tmp_path / "base")
+        kind = transformers.GPT2LMHeadModel if family == "gpt2" else transformers.T5ForConditionalGeneration
+        return tmp_path / "base", kind.from_pretrained(tmp_path / "base").eval()
+
+    return make
+
+
+def their_logits(family, model, batch):
+    """Without labels: a loss makes peft look for AdaLoRA's penalty, which what it has loaded does not have."""
+    if family == "gpt2":
+        ids = torch.cat([batch.source, batch.target], 1)
+        return model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -5:-1]
+    written = torch.cat([torch.zeros_like(batch.target[:, :1]), batch.target[:, :-1]], 1)
+    mask = torch.ones_like(batch.source)
+    return model(input_ids=batch.source, attention_mask=mask, decoder_input_ids=written).logits
+
+
+@torch.no_grad()
+def assert_same_logits(family, ours, theirs, plain):
+    """The logits of both to 1e-5 of the largest, and far from those of the `plain` base."""
+    batch = random_batch()
+    expected, found, before = their_logits(family, theirs, batch), ours(batch), plain(batch)
+    largest = float(expected.abs().max())
+    assert float((found - expected).abs().max()) < 1e-5 * largest
+    assert float((found - before).abs().max()) > 1e-2 * largest
+
+
+def loaded_by_peft(model, folder):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*missing.*|.*[Uu]nexpected.*")
+        return peft.PeftModel.from_pretrained(model, folder).eval()
+
+
+@pytest.mark.parametrize("name, family", cases(WRITTEN))
+def test_peft_computes_what_ours_does(name, family, base, tmp_path):
+    folder, theirs = base(family)
+    ours, (method, _) = from_hugging_face(folder), WRITTEN[name]
+    torch.manual_seed(0)
+    method.attach(ours)
+    scramble(method, seed=1)
+    minipeft.save_peft_adapter(tmp_path / "adapter", ours, method)
+    theirs = loaded_by_peft(theirs, tmp_path / "adapter")
+    assert_same_logits(family, ours, theirs, from_hugging_face(folder))
+    again = from_hugging_face(folder)
+    minipeft.load_peft_adapter(tmp_path / "adapter", again)
+    assert_same_logits(family, again, theirs, from_hugging_face(folder))
+    method.detach()
+
+
+def randomised(config, model, folder):
+    """peft's model with every trained number random, saved to `folder`."""
+    theirs = peft.get_peft_model(model, config).eval()
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    theirs.save_pretrained(folder)
+    return theirs
+
+
+@pytest.mark.parametrize("name, family", cases(READ))
+def test_ours_computes_what_peft_does(name, family, base, tmp_path):
+    folder, theirs = base(family)
+    theirs = randomised(READ[name][0](family), theirs, tmp_path / "adapter")
+    ours = from_hugging_face(folder)
+    minipeft.load_peft_adapter(tmp_path / "adapter", ours)
+    assert_same_logits(family, ours, theirs, from_hugging_face(folder))
