@@ -122,7 +122,8 @@ def by_place(
                     raise UserError(f"it lacks {theirs}.{part}, so a part of it is missing")
             found[place] = own
     if left:
-        raise UserError(f"{quoted(min(left))} is no tensor of such an adapter of this model: was it made for another?")
+        name = quoted(min(left).removeprefix(PREFIX))
+        raise UserError(f"{name} is no tensor of such an adapter of this model, so it was made for another one")
     targets = settings["target_modules"]
     if isinstance(targets, list):
         named = {theirs for theirs in known if is_named(theirs, targets)}
