@@ -3,6 +3,7 @@
 Every trained number is random, so that nothing is at its start; sizes are odd, rank and alpha differ.
 """
 
+import json
 import warnings
 
 import pytest
@@ -13,7 +14,7 @@ transformers = pytest.importorskip("transformers", reason="needs minipeft[parity
 peft = pytest.importorskip("peft", reason="needs minipeft[parity]")
 pytest.importorskip("safetensors", reason="needs minipeft[parity]")
 
-from test_peft_methods import random_batch, their_model  # noqa: E402
+from test_peft_methods import random_batch, their_answer, their_model  # noqa: E402
 
 import minipeft  # noqa: E402
 from minipeft.methods.low_rank.adalora import AdaLoRA  # noqa: E402
@@ -185,3 +186,127 @@ def test_ours_computes_what_peft_does(name, family, base, tmp_path):
     ours = from_hugging_face(folder)
     minipeft.load_peft_adapter(tmp_path / "adapter", ours)
     assert_same_logits(family, ours, theirs, from_hugging_face(folder))
+
+
+@pytest.mark.parametrize("start", [False, "gaussian", "eva"])
+def test_how_peft_began_does_not_count_where_it_leaves_the_base_as_it_is(start, base, tmp_path):
+    folder, theirs = base("t5")
+    randomised(lora()("t5"), theirs, tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"init_lora_weights": start}))
+    ours = from_hugging_face(folder)
+    minipeft.load_peft_adapter(tmp_path / "adapter", ours)
+    assert_same_logits("t5", ours, loaded_by_peft(base("t5")[1], tmp_path / "adapter"), from_hugging_face(folder))
+
+
+def test_pissa_as_peft_converts_it_is_a_lora(base, tmp_path):
+    folder, model = base("gpt2")
+    theirs = peft.get_peft_model(model, lora(ALL, init_lora_weights="pissa")("gpt2")).eval()
+    theirs.save_pretrained(tmp_path / "start")
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    theirs.save_pretrained(tmp_path / "adapter", path_initial_model_for_weight_conversion=tmp_path / "start")
+    ours = from_hugging_face(folder)
+    method = minipeft.load_peft_adapter(tmp_path / "adapter", ours)
+    assert (method.name, method.rank, method.alpha) == ("lora", 6, 10)
+    assert_same_logits("gpt2", ours, theirs, from_hugging_face(folder))
+
+
+FAMILIES = pytest.mark.parametrize("family", ["t5", "gpt2"])
+
+
+@FAMILIES
+def test_adalora_that_peft_has_pruned_is_read(family, base, tmp_path):
+    """After a few steps of its own loop, which is where peft decides what to keep."""
+    folder, model = base(family)
+    config = peft.AdaLoraConfig(
+        init_r=4, target_r=2, lora_alpha=5, target_modules=ALL[family], total_step=9, tinit=1, tfinal=3, deltaT=1
+    )
+    theirs, batch = peft.get_peft_model(model, config), random_batch()
+    optimizer = torch.optim.AdamW([weight for weight in theirs.parameters() if weight.requires_grad], lr=0.05)
+    for step in range(8):
+        optimizer.zero_grad()
+        their_answer(family, theirs, batch)[0].backward()
+        optimizer.step()
+        theirs.base_model.update_and_allocate(step)
+    theirs.eval().save_pretrained(tmp_path / "adapter")
+    choice = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))["rank_pattern"]
+    ours = from_hugging_face(folder)
+    method = minipeft.load_peft_adapter(tmp_path / "adapter", ours)
+    kept = {name.removesuffix(".lora_E"): sum(kept) for name, kept in choice.items()}
+    assert len(set(kept.values())) > 1 and (method.rank, method.target_rank) == (4, 2)
+    fused = 2 * sum(count for name, count in kept.items() if name.endswith("c_attn"))  # for each of three, not of one
+    assert sum(method.ranks().values()) == sum(kept.values()) + fused
+    assert_same_logits(family, ours, theirs, from_hugging_face(folder))
+
+
+@FAMILIES
+def test_adalora_that_ours_has_pruned_is_read_by_peft(family, base, tmp_path):
+    folder, model = base(family)
+    ours, method = from_hugging_face(folder), AdaLoRA(4, 2, 5, EVERYWHERE)
+    method.attach(ours)
+    scramble(method, seed=1)
+    for number, (_, layer) in enumerate(method.layers()):
+        layer.kept.copy_(torch.arange(4) < number % 5)  # of four triplets none to four stay
+        layer.lam.data.masked_fill_(~layer.kept, 0.0)
+    minipeft.save_peft_adapter(tmp_path / "adapter", ours, method)
+    theirs = loaded_by_peft(model, tmp_path / "adapter")
+    assert_same_logits(family, ours, theirs, from_hugging_face(folder))
+    assert sum(len(module.lora_E["default"]) for module in theirs.modules() if hasattr(module, "lora_E")) == sum(
+        method.ranks().values()
+    )
+
+
+@torch.no_grad()
+def written_by_peft(family, model, batch, length):
+    """Greedy answers of peft's model, without start and end."""
+    told = dict(attention_mask=batch.source_mask.long(), max_new_tokens=length, do_sample=False, pad_token_id=0)
+    if family == "t5":  # its cache counts the encoder's layers, and fails where the decoder has more of them
+        told["use_cache"] = False
+    rows = model.generate(input_ids=batch.source, **told)
+    rows = [row[1 if family == "t5" else batch.source.shape[1] :].tolist() for row in rows]
+    return [row[: row.index(1)] if 1 in row else row for row in rows]
+
+
+@FAMILIES
+def test_a_lora_trained_here_writes_the_same_tokens_in_peft(family, base, tmp_path):
+    folder, model = base(family)
+    ours, method = from_hugging_face(folder), LoRA(3, 5, EVERYWHERE)
+    torch.manual_seed(0)
+    method.attach(ours)
+    batch = random_batch()
+    optimizer = torch.optim.AdamW(method.named_parameters().values(), lr=0.05)
+    for _ in range(6):
+        optimizer.zero_grad()
+        ours.loss(batch).backward()
+        optimizer.step()
+    minipeft.save_peft_adapter(tmp_path / "adapter", ours, method)
+    theirs = loaded_by_peft(model, tmp_path / "adapter")
+    answers = ours.generate(batch, 12)
+    assert answers == written_by_peft(family, theirs, batch, 12)
+    assert (
+        answers != from_hugging_face(folder).generate(batch, 12)
+        and len({token for row in answers for token in row}) > 3
+    )
+
+
+@FAMILIES
+def test_a_lora_trained_in_peft_writes_the_same_tokens_here(family, base, tmp_path):
+    folder, model = base(family)
+    theirs, batch = peft.get_peft_model(model, lora()(family)), random_batch()
+    optimizer = torch.optim.AdamW([weight for weight in theirs.parameters() if weight.requires_grad], lr=0.05)
+    for _ in range(6):
+        optimizer.zero_grad()
+        their_answer(family, theirs, batch)[0].backward()
+        optimizer.step()
+    theirs.eval().save_pretrained(tmp_path / "adapter")
+    ours = from_hugging_face(folder)
+    minipeft.load_peft_adapter(tmp_path / "adapter", ours)
+    answers = ours.generate(batch, 12)
+    assert answers == written_by_peft(family, theirs, batch, 12)
+    assert (
+        answers != from_hugging_face(folder).generate(batch, 12)
+        and len({token for row in answers for token in row}) > 3
+    )
