@@ -20,6 +20,9 @@ from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.registry import METHODS
 from minipeft.peft_files.folders import WRITERS, in_pefts_form
+from minipeft.peft_files.low_rank import of_layer
+from minipeft.peft_files.places import places
+from minipeft.peft_files.prompts import TENSOR, read_prompt
 
 EVERYWHERE = ("*blocks.*",)
 PATTERN = {"value": 2, "decoder.blocks.0.*": 4}
@@ -188,3 +191,26 @@ def test_a_layer_without_a_name_in_their_model_is_named():
     model.extra = torch.nn.Linear(3, 4)
     with pytest.raises(UserError, match="extra is no linear layer of the Hugging Face model"):
         in_pefts_form(model, attached(LoRA(2, 3, ("extra", "query")), model))
+
+
+def test_inputs_are_named_so_that_peft_takes_no_other_layer_for_them(tmp_path):
+    """It asks of every layer whether its name ends in one of these, and "wo" ends in "o"."""
+    model = new_model("t5")
+    settings, _ = in_pefts_form(model, attached(IA3(("query", "down"), ("output",)), model))
+    assert settings["feedforward_modules"] == ["SelfAttention.o", "EncDecAttention.o"]
+    assert settings["target_modules"] == ["q", "wo", "SelfAttention.o", "EncDecAttention.o"]
+
+
+def test_a_pattern_names_whole_words_and_its_first_name_counts():
+    """As in peft, "o" is not for "wo"; "^" stands before all of a name."""
+    place = places(new_model("t5"))["decoder.block.0.layer.2.DenseReluDense.wo"]
+    rank = lambda **pattern: of_layer({"rank_pattern": pattern}, "rank_pattern", place, 8)  # noqa: E731
+    assert rank(o=2, wi_0=3) == 8 and rank(o=2, wo=3) == 3 and rank(wo=3, **{"DenseReluDense.wo": 4}) == 3
+    assert rank(**{"^DenseReluDense.wo": 4}) == 8 and rank(**{f"^{place.theirs}": 4}) == 4
+    assert rank(**{r"block\.0\.layer\.2\.DenseReluDense\.wo": 4}) == 4
+
+
+def test_of_the_two_halves_of_a_t5_prompt_the_first_is_read():
+    table = torch.arange(8.0 * 12).view(8, 12)
+    settings = {"num_virtual_tokens": 4, "num_transformer_submodules": 2}
+    assert torch.equal(read_prompt(new_model("t5"), settings, {TENSOR: table}).state["encoder.prompt"], table[:4])
