@@ -61,9 +61,9 @@ def save_peft_adapter(folder: str | Path, model: LanguageModel, method: Method) 
     Raises UserError, and writes nothing, for a method that has no counterpart there or does not stand there as it is.
     """
     settings, tensors = in_pefts_form(model, method)
-    save_file = safetensors().save_file
+    content = safetensors().save(tensors, metadata={"format": "pt"})
     with beside(Path(folder) / WEIGHTS) as part:
-        save_file(tensors, part, metadata={"format": "pt"})
+        part.write_bytes(content)
         write_json(Path(folder) / CONFIG, settings)
 
 

@@ -113,7 +113,7 @@ def read(model, settings: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
         require_shape(f"lora_B of {place.theirs}", B, (sum(place.outputs), rank))
         own = split(A, B, place.outputs)
         if dora:
-            require_shape(f"{MAGNITUDE} of {place.theirs}", *magnitude, (sum(place.outputs),))
+            require_shape(f"{MAGNITUDE} of {place.theirs}", magnitude[0], (sum(place.outputs),))
             lengths = magnitude[0].split(list(place.outputs))
             state |= {f"{path}.magnitude": length for path, length in zip(place.ours, lengths, strict=True)}
             own = [part or (A[:0], rows[:, :0]) for part, rows in zip(own, B.split(list(place.outputs)), strict=True)]

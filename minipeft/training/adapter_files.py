@@ -94,6 +94,8 @@ def load_into(model, method: Method, weights: dict[str, torch.Tensor]) -> Method
 
 def read_adapter(path: str | Path) -> dict[str, Any]:
     """The content of an adapter file, checked as far as one can without a model."""
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder and no adapter file: load_peft_adapter reads those of the peft library.")
     if not Path(path).is_file():
         raise UserError(f"There is no adapter file {path}.")
     content = read(path, "an adapter file")

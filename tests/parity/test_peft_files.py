@@ -193,7 +193,9 @@ def test_how_peft_began_does_not_count_where_it_leaves_the_base_as_it_is(start, 
     folder, theirs = base("t5")
     randomised(lora()("t5"), theirs, tmp_path / "adapter")
     file = tmp_path / "adapter" / "adapter_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"init_lora_weights": start}))
+    file.write_text(
+        json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"init_lora_weights": start}), encoding="utf-8"
+    )
     ours = from_hugging_face(folder)
     minipeft.load_peft_adapter(tmp_path / "adapter", ours)
     assert_same_logits("t5", ours, loaded_by_peft(base("t5")[1], tmp_path / "adapter"), from_hugging_face(folder))

@@ -8,6 +8,8 @@ import torch
 from helpers.command_line import refusal
 from helpers.laws import assert_same_snapshot, batch_for, new_model, snapshot
 from helpers.scrambling import scramble
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minipeft
 from minipeft.__main__ import main
@@ -261,3 +263,50 @@ def test_the_command_line_refuses_before_it_trains(capsys, base_folder, tmp_path
     (tmp_path / "empty").mkdir()
     sentence = refusal(capsys, "evaluate", "--model", base_folder, "--adapter", str(tmp_path / "empty"))
     assert "adapter_config.json does not exist" in sentence
+
+
+VALUES = st.sampled_from(
+    [None, True, 0, 1, -1, 3, 5, 10**9, 2**70, 0.5, float("nan"), "", "q", "(a+)+$", [], [1], ["q"], {}, {"q": 2},
+     {"q": [True]}, {"(": 2}, {"": 3}]
+)  # fmt: skip
+TENSORS = st.sampled_from(
+    [lambda old: old[None], lambda old: old[:0], lambda old: old.flatten()[:-1], lambda old: old.half(),
+     lambda old: old.int(), lambda old: old > 0, lambda old: old / 0, lambda old: torch.ones(0, 2**20)]
+)  # fmt: skip
+FORGED = {
+    "lora": (lambda: LoRA(3, 5), "gpt2"),
+    "adalora": (lambda: AdaLoRA(4, 2, 5), "gpt2"),
+    "ia3": (IA3, "t5"),
+    "prefix": (lambda: PrefixTuning(4), "gpt2"),
+}
+
+
+@pytest.fixture(scope="module")
+def forged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forged")
+    for name, (make, family) in FORGED.items():
+        saved(folder / name, make(), family)
+    return {name: (folder / name, new_model(family)) for name, (_, family) in FORGED.items()}
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_folders_forged_by_someone_who_knows_the_format(forged, data):
+    """Whatever is changed, the folder is read or refused in one sentence, and the model can be made plain again."""
+    folder, model = forged[data.draw(st.sampled_from(sorted(FORGED)))]
+    before, whole = snapshot(model), {entry: entry.read_bytes() for entry in folder.iterdir()}
+    tensors = safetensors.load_file(folder / WEIGHTS)
+    if data.draw(st.booleans()):
+        field = data.draw(st.sampled_from(sorted(json.loads(whole[folder / CONFIG]))))
+        edit(folder, **{field: data.draw(VALUES)})
+    else:
+        name = data.draw(st.sampled_from(sorted(tensors)))
+        put(folder, **{name: data.draw(TENSORS)(tensors[name]).contiguous()})
+    try:
+        minipeft.load_peft_adapter(folder, model).detach()
+    except UserError as error:
+        assert "\n" not in str(error) and len(str(error)) < 900
+    finally:
+        for entry, content in whole.items():
+            entry.write_bytes(content)
+    assert_same_snapshot(snapshot(model), before)
