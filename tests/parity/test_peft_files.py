@@ -5,10 +5,10 @@ Every trained number is random, so that nothing is at its start; sizes are odd, 
 
 import json
 import warnings
+from importlib.util import find_spec
 
 import pytest
 import torch
-from helpers.scrambling import scramble
 
 transformers = pytest.importorskip("transformers", reason="needs minipeft[parity]")
 peft = pytest.importorskip("peft", reason="needs minipeft[parity]")
@@ -32,33 +32,41 @@ from minipeft.transformer.hugging_face import from_hugging_face  # noqa: E402
 EVERYWHERE = ("*blocks.*",)
 PATTERN = {"value": 2, "decoder.blocks.0.*": 4}
 WRITTEN = {
-    "lora everywhere": (LoRA(3, 5, EVERYWHERE), "t5 gpt2"),
-    "lora on query and value": (LoRA(3, 5, ("query", "value")), "t5 gpt2"),
-    "lora on some layers": (LoRA(3, 5, ("decoder.blocks.1.attention.*", "decoder.blocks.*.down")), "t5 gpt2"),
-    "lora with a rank pattern": (LoRA(3, 5, EVERYWHERE, rank_pattern=PATTERN), "t5 gpt2"),
-    "lora on the head": (LoRA(3, 5, ("head", "value")), "t5 gpt2"),
-    "rslora": (RSLoRA(3, 5, EVERYWHERE), "t5 gpt2"),
-    "rslora with a rank pattern": (RSLoRA(3, 5, EVERYWHERE, rank_pattern=PATTERN), "t5 gpt2"),
-    "lora_plus": (LoRAPlus(3, 5, ("key", "output")), "t5 gpt2"),
-    "dora everywhere": (DoRA(3, 5, EVERYWHERE), "t5 gpt2"),
-    "dora on query and value": (DoRA(3, 5, ("query", "value")), "t5 gpt2"),
-    "pissa": (PiSSA(3, 5, EVERYWHERE), "t5 gpt2"),
-    "ia3": (IA3(), "t5 gpt2"),
-    "ia3 of other layers": (IA3(("query", "down"), ("output",)), "t5 gpt2"),
-    "vera": (VeRA(6, ("output", "up", "down"), seed=3), "t5 gpt2"),
-    "vera everywhere": (VeRA(6, EVERYWHERE, seed=3), "t5"),
-    "adalora": (AdaLoRA(4, 2, 5, EVERYWHERE), "t5 gpt2"),
-    "adalora on query and value": (AdaLoRA(4, 2, 5, ("query", "value", "down")), "t5 gpt2"),
-    "prompt": (PromptTuning(4, init="uniform"), "t5 gpt2"),
-    "prefix": (PrefixTuning(4, reparametrise=False), "gpt2"),
-    "prefix by a network": (PrefixTuning(4, inner=9), "gpt2"),
+    "lora everywhere": (LoRA(3, 5, EVERYWHERE), "t5 gpt2 llama"),
+    "lora on query and value": (LoRA(3, 5, ("query", "value")), "t5 gpt2 llama"),
+    "lora on some layers": (LoRA(3, 5, ("decoder.blocks.1.attention.*", "decoder.blocks.*.down")), "t5 gpt2 llama"),
+    "lora with a rank pattern": (LoRA(3, 5, EVERYWHERE, rank_pattern=PATTERN), "t5 gpt2 llama"),
+    "lora on the head": (LoRA(3, 5, ("head", "value")), "t5 gpt2 llama"),
+    "rslora": (RSLoRA(3, 5, EVERYWHERE), "t5 gpt2 llama"),
+    "rslora with a rank pattern": (RSLoRA(3, 5, EVERYWHERE, rank_pattern=PATTERN), "t5 gpt2 llama"),
+    "lora_plus": (LoRAPlus(3, 5, ("key", "output")), "t5 gpt2 llama"),
+    "dora everywhere": (DoRA(3, 5, EVERYWHERE), "t5 gpt2 llama"),
+    "dora on query and value": (DoRA(3, 5, ("query", "value")), "t5 gpt2 llama"),
+    "pissa": (PiSSA(3, 5, ("query", "value", "down")), "t5 gpt2 llama"),
+    "ia3": (IA3(), "t5 gpt2 llama"),
+    "ia3 of other layers": (IA3(("query", "down"), ("output",)), "t5 gpt2 llama"),
+    "vera": (VeRA(6, ("output", "up", "down"), seed=3), "t5 gpt2 llama"),
+    "vera everywhere": (VeRA(6, EVERYWHERE, seed=3), "t5 llama"),
+    "adalora": (AdaLoRA(4, 2, 5, EVERYWHERE), "t5 gpt2 llama"),
+    "adalora on query and value": (AdaLoRA(4, 2, 5, ("query", "value", "down")), "t5 gpt2 llama"),
+    "prompt": (PromptTuning(4, init="uniform"), "t5 gpt2 llama"),
+    "prefix": (PrefixTuning(4, reparametrise=False), "gpt2 llama"),
+    "prefix by a network": (PrefixTuning(4, inner=9), "gpt2 llama"),
 }
-QV, PROJECTIONS = {"t5": ["q", "v"], "gpt2": ["c_attn"]}, {"t5": ["o", "wo", "wi_0"], "gpt2": ["c_proj", "c_fc"]}
-IA3_NAMES = {"t5": (["k", "v", "wo"], ["wo"]), "gpt2": (["c_attn", "mlp.c_proj"], ["mlp.c_proj"])}
+QV = {"t5": ["q", "v"], "gpt2": ["c_attn"], "llama": ["q_proj", "v_proj"]}
+PROJECTIONS = {"t5": ["o", "wo", "wi_0"], "gpt2": ["c_proj", "c_fc"], "llama": ["o_proj", "down_proj", "gate_proj"]}
+IA3_NAMES = {
+    "t5": (["k", "v", "wo"], ["wo"]),
+    "gpt2": (["c_attn", "mlp.c_proj"], ["mlp.c_proj"]),
+    "llama": (["k_proj", "v_proj", "down_proj"], ["down_proj"]),
+}
 PATTERNS = {
     "t5": dict(rank_pattern={"wo": 2, "decoder.block.0.layer.0.SelfAttention.v": 5}, alpha_pattern={"v": 2}),
     "gpt2": dict(rank_pattern={"mlp.c_proj": 2, r"^transformer\.h\.1\.attn\.c_attn": 5}, alpha_pattern={"c_attn": 2}),
+    "llama": dict(rank_pattern={"down_proj": 2, "model.layers.1.self_attn.v_proj": 5}, alpha_pattern={"v_proj": 2}),
 }
+EXPRESSIONS = {"t5": r".*decoder.*\.(q|v)", "gpt2": r".*1\.attn\.c_\w+", "llama": r".*1\.self_attn\.\w+"}
+
 ALL = {family: QV[family] + PROJECTIONS[family] for family in QV}
 
 
@@ -67,50 +75,67 @@ def lora(names=ALL, **told):
 
 
 READ = {
-    "lora": (lora(lora_dropout=0.1, task_type="CAUSAL_LM"), "t5 gpt2"),
-    "lora on what peft takes by itself": (lora(QV), "t5 gpt2"),
-    "lora by a regular expression": (lora({"t5": r".*decoder.*\.(q|v)", "gpt2": r".*1\.attn\.c_\w+"}), "t5 gpt2"),
-    "lora on all linear layers": (lora({"t5": "all-linear", "gpt2": "all-linear"}), "t5 gpt2"),
-    "lora on one layer": (lora(layers_to_transform=[1], exclude_modules=["v"]), "t5 gpt2"),
-    "lora with patterns": (lambda family: lora(**PATTERNS[family])(family), "t5 gpt2"),
-    "rslora with patterns": (lambda family: lora(**PATTERNS[family], use_rslora=True)(family), "t5 gpt2"),
-    "rslora": (lora(use_rslora=True), "t5 gpt2"),
-    "dora": (lora(use_dora=True), "t5 gpt2"),
-    "dora with patterns": (lambda family: lora(**PATTERNS[family], use_dora=True)(family), "t5 gpt2"),
-    "dora by rslora": (lora(use_dora=True, use_rslora=True), "t5 gpt2"),
-    "pissa": (lora(PROJECTIONS, init_lora_weights="pissa"), "t5 gpt2"),
-    "ia3": (lambda f: peft.IA3Config(target_modules=IA3_NAMES[f][0], feedforward_modules=IA3_NAMES[f][1]), "t5 gpt2"),
-    "ia3 by regular expressions": (
-        lambda family: peft.IA3Config(target_modules=r".*(q|wo|c_attn)", feedforward_modules=r".*(q|c_attn)"),
-        "t5 gpt2",
+    "lora": (lora(lora_dropout=0.1, task_type="CAUSAL_LM"), "t5 gpt2 llama"),
+    "lora on what peft takes by itself": (lora(QV), "t5 gpt2 llama"),
+    "lora by a regular expression": (lora(EXPRESSIONS), "t5 gpt2 llama"),
+    "lora on all linear layers": (lora(dict.fromkeys(ALL, "all-linear")), "t5 gpt2 llama"),
+    "lora on one layer": (lora(layers_to_transform=[1], exclude_modules=["v"]), "t5 gpt2 llama"),
+    "lora with patterns": (lambda family: lora(**PATTERNS[family])(family), "t5 gpt2 llama"),
+    "rslora with patterns": (lambda family: lora(**PATTERNS[family], use_rslora=True)(family), "t5 gpt2 llama"),
+    "rslora": (lora(use_rslora=True), "t5 gpt2 llama"),
+    "dora": (lora(use_dora=True), "t5 gpt2 llama"),
+    "dora with patterns": (lambda family: lora(**PATTERNS[family], use_dora=True)(family), "t5 gpt2 llama"),
+    "dora by rslora": (lora(use_dora=True, use_rslora=True), "t5 gpt2 llama"),
+    "pissa": (lora(PROJECTIONS, init_lora_weights="pissa"), "t5 gpt2 llama"),
+    "ia3": (
+        lambda f: peft.IA3Config(target_modules=IA3_NAMES[f][0], feedforward_modules=IA3_NAMES[f][1]),
+        "t5 gpt2 llama",
     ),
-    "vera": (lambda f: peft.VeraConfig(r=6, target_modules=PROJECTIONS[f], projection_prng_key=3), "t5 gpt2"),
+    "ia3 by regular expressions": (
+        lambda family: peft.IA3Config(
+            target_modules=r".*(q|wo|c_attn|[oq]_proj)", feedforward_modules=r".*(q|c_attn|q_proj)"
+        ),
+        "t5 gpt2 llama",
+    ),
+    "vera": (lambda f: peft.VeraConfig(r=6, target_modules=PROJECTIONS[f], projection_prng_key=3), "t5 gpt2 llama"),
     "vera without its projections": (
         lambda family: peft.VeraConfig(r=6, target_modules=PROJECTIONS[family], save_projection=False),
-        "t5 gpt2",
+        "t5 gpt2 llama",
     ),
     "adalora": (
         lambda f: peft.AdaLoraConfig(init_r=4, target_r=2, lora_alpha=5, target_modules=ALL[f], total_step=20, tinit=2),
-        "t5 gpt2",
+        "t5 gpt2 llama",
     ),
     "prompt": (
         lambda family: peft.PromptTuningConfig(
             task_type="SEQ_2_SEQ_LM" if family == "t5" else "CAUSAL_LM", num_virtual_tokens=4
         ),
-        "t5 gpt2",
+        "t5 gpt2 llama",
     ),
-    "prefix": (lambda family: peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "gpt2"),
+    "prefix": (lambda family: peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "gpt2 llama"),
     "prefix by a network": (
         lambda family: peft.PrefixTuningConfig(
             task_type="CAUSAL_LM", num_virtual_tokens=4, prefix_projection=True, encoder_hidden_size=9
         ),
-        "gpt2",
+        "gpt2 llama",
     ),
 }
 
 
+LLAMA = dict(
+    vocab_size=41, hidden_size=24, num_attention_heads=6, num_key_value_heads=3, num_hidden_layers=3,
+    intermediate_size=22, max_position_embeddings=50, bos_token_id=1, eos_token_id=1, pad_token_id=0,
+)  # fmt: skip
+KINDS = {
+    "t5": transformers.T5ForConditionalGeneration,
+    "gpt2": transformers.GPT2LMHeadModel,
+    "llama": transformers.LlamaForCausalLM,
+}
+HERE = [family for family in KINDS if family != "llama" or find_spec("minipeft.transformer.llama")]
+
+
 def cases(table):
-    return [(name, family) for name, (_, families) in table.items() for family in families.split()]
+    return [(name, family) for name, (_, families) in table.items() for family in families.split() if family in HERE]
 
 
 @pytest.fixture
@@ -118,16 +143,33 @@ def base(tmp_path):
     """Of a family the folder, and the plain model that transformers reads from it."""
 
     def make(family):
-        their_model(family).save_pretrained(tmp_path / "base")
-        kind = transformers.GPT2LMHeadModel if family == "gpt2" else transformers.T5ForConditionalGeneration
-        return tmp_path / "base", kind.from_pretrained(tmp_path / "base").eval()
+        (small_llama() if family == "llama" else their_model(family)).save_pretrained(tmp_path / "base")
+        return tmp_path / "base", KINDS[family].from_pretrained(tmp_path / "base").eval()
 
     return make
 
 
+def small_llama():
+    """Random weights, and two heads of queries to one of keys and values."""
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**LLAMA))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape))
+    return model
+
+
+@torch.no_grad()
+def move(parameters):
+    """As if they had been trained. Larger steps make the models so wild that the last bit of a number shows."""
+    torch.manual_seed(1)
+    for parameter in parameters:
+        parameter.add_(0.15 * torch.randn_like(parameter))
+
+
 def their_logits(family, model, batch):
     """Without labels: a loss makes peft look for AdaLoRA's penalty, which what it has loaded does not have."""
-    if family == "gpt2":
+    if family != "t5":
         ids = torch.cat([batch.source, batch.target], 1)
         return model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -5:-1]
     written = torch.cat([torch.zeros_like(batch.target[:, :1]), batch.target[:, :-1]], 1)
@@ -157,7 +199,7 @@ def test_peft_computes_what_ours_does(name, family, base, tmp_path):
     ours, (method, _) = from_hugging_face(folder), WRITTEN[name]
     torch.manual_seed(0)
     method.attach(ours)
-    scramble(method, seed=1)
+    move(method.named_parameters().values())
     minipeft.save_peft_adapter(tmp_path / "adapter", ours, method)
     theirs = loaded_by_peft(theirs, tmp_path / "adapter")
     assert_same_logits(family, ours, theirs, from_hugging_face(folder))
@@ -170,11 +212,7 @@ def test_peft_computes_what_ours_does(name, family, base, tmp_path):
 def randomised(config, model, folder):
     """peft's model with every trained number random, saved to `folder`."""
     theirs = peft.get_peft_model(model, config).eval()
-    torch.manual_seed(2)
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.3 * torch.randn_like(parameter))
+    move(parameter for parameter in theirs.parameters() if parameter.requires_grad)
     theirs.save_pretrained(folder)
     return theirs
 
@@ -205,10 +243,7 @@ def test_pissa_as_peft_converts_it_is_a_lora(base, tmp_path):
     folder, model = base("gpt2")
     theirs = peft.get_peft_model(model, lora(ALL, init_lora_weights="pissa")("gpt2")).eval()
     theirs.save_pretrained(tmp_path / "start")
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn_like(parameter))
+    move(parameter for parameter in theirs.parameters() if parameter.requires_grad)
     theirs.save_pretrained(tmp_path / "adapter", path_initial_model_for_weight_conversion=tmp_path / "start")
     ours = from_hugging_face(folder)
     method = minipeft.load_peft_adapter(tmp_path / "adapter", ours)
@@ -216,7 +251,7 @@ def test_pissa_as_peft_converts_it_is_a_lora(base, tmp_path):
     assert_same_logits("gpt2", ours, theirs, from_hugging_face(folder))
 
 
-FAMILIES = pytest.mark.parametrize("family", ["t5", "gpt2"])
+FAMILIES = pytest.mark.parametrize("family", HERE)
 
 
 @FAMILIES
@@ -249,7 +284,7 @@ def test_adalora_that_ours_has_pruned_is_read_by_peft(family, base, tmp_path):
     folder, model = base(family)
     ours, method = from_hugging_face(folder), AdaLoRA(4, 2, 5, EVERYWHERE)
     method.attach(ours)
-    scramble(method, seed=1)
+    move(method.named_parameters().values())
     for number, (_, layer) in enumerate(method.layers()):
         layer.kept.copy_(torch.arange(4) < number % 5)  # of four triplets none to four stay
         layer.lam.data.masked_fill_(~layer.kept, 0.0)
