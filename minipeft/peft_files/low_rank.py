@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from minipeft.errors import UserError, quoted
+from minipeft.errors import UserError
 from minipeft.methods.linear_method import LinearMethod
 from minipeft.methods.low_rank.dora import DoRA, DoRALinear
 from minipeft.methods.low_rank.lora import LoRA
@@ -28,15 +28,14 @@ from minipeft.methods.low_rank.pissa import PiSSA, PiSSALinear
 from minipeft.methods.low_rank.rslora import RSLoRA
 from minipeft.peft_files.found import Found, commonest, rounded
 from minipeft.peft_files.fused import fuse, split
+from minipeft.peft_files.patterns import exceptions, of_layer
 from minipeft.peft_files.places import (
     PREFIX,
-    Place,
     adapted_places,
     by_place,
     our_targets,
     plain_layer,
     require_shape,
-    shortest_names,
     told_of_layers,
 )
 
@@ -91,15 +90,6 @@ def lengths_of_rows(model, path: str) -> torch.Tensor:
     return torch.linalg.vector_norm(plain_layer(model, path).weight.detach(), dim=1)
 
 
-def exceptions(values: Mapping[str, float], usual: float) -> dict[str, float]:
-    """A pattern of peft's that names the layers with another value than the usual one."""
-    pattern = {}
-    for value in dict.fromkeys(values.values()):
-        if value != usual:
-            pattern |= dict.fromkeys(shortest_names([p for p in values if values[p] == value], values), value)
-    return pattern
-
-
 def read(model, settings: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Found:
     """The method whose file this is. Raises UserError where the tensors do not fit the settings or this model."""
     dora, root = settings["use_dora"], settings["use_rslora"]
@@ -149,14 +139,3 @@ def as_ours(model, kind: type[LinearMethod], settings: Mapping, layers: dict, st
     if kind in (LoRA, RSLoRA):
         told |= {"dropout": float(settings["lora_dropout"]), "rank_pattern": exceptions(ranks, rank)}
     return Found(kind, told, state)
-
-
-def of_layer(settings: Mapping, field: str, place: Place, usual: float) -> float:
-    """What a pattern of peft's says of a place: a name there is the end of the path, or with ^ all of it."""
-    for key, value in settings[field].items():
-        name = key.removeprefix("^").replace("\\.", ".")
-        if not name.replace(".", "").replace("_", "").isalnum():
-            raise UserError(f"{field} names layers by {quoted(key)}, a regular expression: give plain names there")
-        if place.theirs == name or not key.startswith("^") and place.theirs.endswith(f".{name}"):
-            return value
-    return usual

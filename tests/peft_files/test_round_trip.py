@@ -1,5 +1,7 @@
 """What is written for the peft library is read again as the same method; tests/parity holds both against peft."""
 
+import sys
+
 import pytest
 import torch
 from helpers.laws import batch_for, new_model
@@ -19,8 +21,15 @@ from minipeft.methods.multiplicative.ia3 import IA3
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.methods.registry import METHODS
-from minipeft.peft_files.folders import WRITERS, in_pefts_form
-from minipeft.peft_files.low_rank import of_layer
+from minipeft.peft_files.folders import (
+    WEIGHTS,
+    WRITERS,
+    in_pefts_form,
+    load_peft_adapter,
+    refuse_unwritable,
+    save_peft_adapter,
+)
+from minipeft.peft_files.patterns import of_layer
 from minipeft.peft_files.places import places
 from minipeft.peft_files.prompts import TENSOR, read_prompt
 
@@ -214,3 +223,17 @@ def test_of_the_two_halves_of_a_t5_prompt_the_first_is_read():
     table = torch.arange(8.0 * 12).view(8, 12)
     settings = {"num_virtual_tokens": 4, "num_transformer_submodules": 2}
     assert torch.equal(read_prompt(new_model("t5"), settings, {TENSOR: table}).state["encoder.prompt"], table[:4])
+
+
+def test_without_the_package_nothing_is_written_or_read_but_one_sentence(tmp_path, monkeypatch):
+    model, fresh = new_model("t5"), new_model("t5")
+    method = attached(LoRA(2, 3), model)
+    found_again(model, method, fresh, tmp_path)  # leaves the settings there
+    (tmp_path / WEIGHTS).write_bytes(bytes(100))
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(UserError, match=r"need the package safetensors: pip install 'minipeft\[hub\]'"):
+        load_peft_adapter(tmp_path, fresh)
+    for write in (refuse_unwritable, lambda *told: save_peft_adapter(tmp_path / "new", *told)):
+        with pytest.raises(UserError, match=r"need the package safetensors: pip install 'minipeft\[hub\]'"):
+            write(model, method)
+    assert not (tmp_path / "new").exists() and not hasattr(fresh, "attached_method")
