@@ -289,7 +289,7 @@ def forged(tmp_path_factory):
     return {name: (folder / name, new_model(family)) for name, (_, family) in FORGED.items()}
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_folders_forged_by_someone_who_knows_the_format(forged, data):
     """Whatever is changed, the folder is read or refused in one sentence, and the model can be made plain again."""
