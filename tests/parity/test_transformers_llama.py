@@ -1,5 +1,6 @@
 """Our Llama against transformers' Llama, Mistral, Qwen2 and Qwen3: logits, loss, gradients, generation, folders."""
 
+import inspect
 import json
 
 import pytest
@@ -9,8 +10,10 @@ transformers = pytest.importorskip("transformers", reason="needs minipeft[parity
 safetensors = pytest.importorskip("safetensors.torch", reason="needs minipeft[parity]")
 
 from helpers.models import random_batch, tiny_llama  # noqa: E402
+from helpers.scrambling import scramble  # noqa: E402
 
 from minipeft.errors import UserError  # noqa: E402
+from minipeft.methods.prompts.prefix_tuning import PrefixTuning  # noqa: E402
 from minipeft.transformer.batch import Batch, pad  # noqa: E402
 from minipeft.transformer.causal_model import pad_left  # noqa: E402
 from minipeft.transformer.fingerprints import fingerprint  # noqa: E402
@@ -164,6 +167,29 @@ def test_a_model_that_hugging_face_has_no_name_for_is_not_written(tmp_path):
     with pytest.raises(UserError, match="both Qwen2's biases and Qwen3's norms: nothing was saved"):
         to_hugging_face(tiny_llama(query_key_value_bias=True, query_key_norm=True), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", ["llama", "llama 3.1", "mistral", "qwen2", "qwen3"])
+def test_a_prefix_is_a_cache_from_which_transformers_goes_on(case, tmp_path):
+    """What peft makes of prefix tuning, too: keys that are turned already, and a text whose positions come behind."""
+    model, batch = theirs(case), batch_of_random_ids()
+    ours, method = folder_of(model, tmp_path), PrefixTuning(prefix_length=4, reparametrise=False)
+    method.attach(ours)
+    scramble(method, seed=2)
+    (table,) = method.state_dict().values()  # (layers, 2, key_value_heads, prefix, head)
+    cache = transformers.DynamicCache()
+    for layer, (key, value) in enumerate(table):
+        cache.update(key.expand(len(batch), -1, -1, -1), value.expand(len(batch), -1, -1, -1), layer)
+    source, mask = pad_left(batch.source, batch.source_mask)
+    ids, mask = torch.cat([source, batch.target], 1), torch.cat([mask, batch.target_mask], 1)
+    positions = 4 + (mask.long().cumsum(1) - 1).clamp(min=0)
+    whole = torch.cat([torch.ones(len(batch), 4, dtype=torch.long), mask.long()], 1)
+    named = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    output = model(input_ids=ids, attention_mask=whole, position_ids=positions, **{named: cache})
+    expected, found = output.logits[:, source.shape[1] - 1 : -1], ours(batch)
+    assert not torch.allclose(found[0], run_theirs(model, batch)[1][0], atol=1e-2)
+    torch.testing.assert_close(found[batch.target_mask], expected[batch.target_mask], rtol=1e-5, atol=1e-5)
 
 
 def edit(folder, **settings):
