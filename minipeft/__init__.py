@@ -5,6 +5,7 @@ from minipeft.errors import UserError
 from minipeft.methods.method import Method
 from minipeft.methods.registry import METHODS
 from minipeft.models import load, model_names, random_init
+from minipeft.peft_files.folders import load_peft_adapter, save_peft_adapter
 from minipeft.tasks.multi_task import mixture, prefixed
 from minipeft.tasks.own_data import load_jsonl
 from minipeft.tasks.registry import few_shot, load_task, task_names
@@ -36,11 +37,13 @@ __all__ = [
     "load",
     "load_adapter",
     "load_jsonl",
+    "load_peft_adapter",
     "load_task",
     "mixture",
     "model_names",
     "prefixed",
     "random_init",
     "save_adapter",
+    "save_peft_adapter",
     "task_names",
 ]

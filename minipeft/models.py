@@ -12,6 +12,7 @@ from minipeft.pretraining.tokenizer import Tokenizer
 from minipeft.transformer.checkpoints import load_checkpoint
 from minipeft.transformer.hugging_face import from_hugging_face
 from minipeft.transformer.language_model import LanguageModel
+from minipeft.transformer.llama import Llama
 
 CHECKPOINTS = DATA / "checkpoints"
 
@@ -24,12 +25,16 @@ def model_names() -> list[str]:
 def load(name_or_folder, device="cpu", dtype=torch.float32) -> LanguageModel:
     """A pretrained model in eval mode, with its tokenizer as `model.tokenizer`.
 
-    name_or_folder: one of `model_names()`, a folder written by `save_checkpoint`, or a Hugging Face T5 or GPT-2 folder
-    (config.json, model.safetensors, tokenizer.json). Raises UserError where there is no such model.
+    name_or_folder: one of `model_names()`, a folder written by `save_checkpoint`, or a Hugging Face folder of a T5,
+    GPT-2, Llama, Mistral, Qwen2 or Qwen3 (config.json, model.safetensors, tokenizer.json). Raises UserError where there
+    is no such model.
     """
     folder = find(name_or_folder)
     if "model_type" in read_json(folder / "config.json"):
-        model, tokenizer = from_hugging_face(folder, device, dtype), Tokenizer.load(folder)
+        model = from_hugging_face(folder, device, dtype)
+        # Llamas end their texts in many ways, so config.json says how; T5 and GPT-2 have one each, and it must be that.
+        tokenizer = Tokenizer.load(folder, model.config.eos if isinstance(model, Llama) else None)
+        model.source_prefix = tokenizer.opening
     else:
         model = load_checkpoint(folder, device, dtype)
         own = folder / "tokenizer.json"
@@ -57,7 +62,7 @@ def random_init(name_or_folder, seed: int, device="cpu", dtype=torch.float32) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = type(pretrained)(pretrained.config)
-    model.tokenizer = pretrained.tokenizer
+    model.tokenizer, model.source_prefix = pretrained.tokenizer, pretrained.source_prefix
     return model.to(device, dtype).eval()
 
 

@@ -1,4 +1,4 @@
-"""Fixtures that all rooms of the tests share: tiny models of both families and a task that they learn."""
+"""Fixtures that all rooms of the tests share: tiny models of all families and a task that they learn."""
 
 import gc
 import json
@@ -6,7 +6,7 @@ import os
 
 import pytest
 import torch
-from helpers.word_models import MAKERS, make_tiny_gpt, make_tiny_t5, make_tiny_task
+from helpers.word_models import EVERY_MAKER, MAKERS, make_tiny_gpt, make_tiny_t5, make_tiny_task
 from hypothesis import HealthCheck, settings
 
 from minipeft.pretraining.tokenizer import Tokenizer
@@ -33,7 +33,7 @@ def tiny_gpt():
     return make_tiny_gpt()
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture(params=EVERY_MAKER)
 def make_tiny_model(request):
     """A function that makes the same tiny model again and again; the test runs once for each family."""
     return MAKERS[request.param]

@@ -3,19 +3,25 @@
 import json
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tokenizers
 import torch
-from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
+from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_llama, tiny_t5
+from helpers.tokenizers_of_kinds import llama_kind
 
 import minipeft.models as models
 from minipeft.errors import UserError
+from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.training.batches import encode_answer, encode_source
 from minipeft.transformer.checkpoints import load_checkpoint, save_checkpoint
 from minipeft.transformer.fingerprints import fingerprint
-from minipeft.transformer.hugging_face import from_hugging_face, gpt2_names, t5_names, to_hugging_face
+from minipeft.transformer.hugging_face import from_hugging_face, in_their_form, their_names, to_hugging_face
 from minipeft.transformer.hugging_face_config import gpt2_settings
+from minipeft.transformer.hugging_face_llama import llama_settings
+from minipeft.transformer.llama import Llama
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -38,10 +44,43 @@ def test_a_hugging_face_folder_gives_the_same_model_and_its_tokenizer(family, tm
     assert loaded.tokenizer.size == 32 and loaded.tokenizer.encode("w3") == [5]
 
 
+@pytest.fixture
+def llama_folder(tmp_path):
+    """A Llama's folder whose tokenizer opens texts with `<s>` and knows two ways to end them."""
+    backend = llama_kind()
+    end = backend.token_to_id("<|im_end|>")
+    config = replace(tiny_llama().config, vocabulary_size=backend.get_vocab_size(), eos=end, pad=end)
+    model = Llama(config)
+    theirs = {name: weight.contiguous() for name, weight in in_their_form(model).items()}
+    torch.save(theirs, tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(llama_settings(model.config)), encoding="utf-8")
+    backend.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path
+
+
+def test_a_llama_reads_what_its_tokenizer_puts_before_a_text_and_ends_as_its_config_says(llama_folder):
+    model, backend = models.load(llama_folder), llama_kind()
+    prompt = PromptTuning(prompt_length=2, init="uniform")
+    assert model.tokenizer.eos == backend.token_to_id("<|im_end|>") != backend.token_to_id("<|endoftext|>")
+    for attach in (lambda: None, lambda: prompt.attach(model)):
+        attach()
+        assert encode_source(model, "it was good") == backend.encode("it was good").ids
+    assert encode_answer(model, "bad") == [*backend.encode(" bad", add_special_tokens=False).ids, model.tokenizer.eos]
+    again = models.random_init(llama_folder, seed=0)
+    assert encode_source(again, "it was good") == backend.encode("it was good").ids
+
+
+def test_a_llama_that_is_to_end_with_a_word_is_refused(llama_folder):
+    settings = json.loads((llama_folder / "config.json").read_text(encoding="utf-8"))
+    (llama_folder / "config.json").write_text(json.dumps(settings | {"eos_token_id": 70}), encoding="utf-8")
+    with pytest.raises(UserError, match="no control token 70, with which the model is to end a text"):
+        models.load(llama_folder)
+
+
 @every_family
 def test_every_weight_has_a_hugging_face_name(family):
     model = FAMILIES[family]()
-    names = (gpt2_names if family == "gpt2" else t5_names)(model.config)
+    names = their_names(model.config)
     ours = [own for parts in names.values() for own in parts]
     assert sorted(ours) == sorted(name for name, _ in model.named_parameters())
 
@@ -57,8 +96,8 @@ def test_an_older_pytorch_bin_file_is_read(tmp_path):
 
 
 def test_another_kind_of_model_and_a_missing_package_are_refused_in_a_sentence(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
-    with pytest.raises(UserError, match="holds a 'llama' model; minipeft reads t5, mt5 and gpt2"):
+    (tmp_path / "config.json").write_text('{"model_type": "mixtral"}', encoding="utf-8")
+    with pytest.raises(UserError, match="holds a 'mixtral' model; minipeft reads t5, mt5, gpt2, llama, mistral, qwen2"):
         models.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(gpt2_settings(tiny_gpt2().config)), encoding="utf-8")
     (tmp_path / "model.safetensors").write_bytes(bytes(10**5))

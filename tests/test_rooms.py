@@ -35,6 +35,7 @@ ALLOWED = {
         "minipeft.methods.method",
         "minipeft.methods.hyperparameter_types",
     ),
+    "peft_files": ("minipeft.transformer", "minipeft.methods", "minipeft.training.adapter_files"),
     "memory": ("minipeft.transformer", "minipeft.tasks", "minipeft.methods", "minipeft.training"),
     "pretraining": (
         *("minipeft.transformer", "minipeft.tasks", "minipeft.training.optimizers"),

@@ -49,7 +49,7 @@ def add_task(parser: argparse.ArgumentParser, flag: str = "--task") -> None:
         type=whole(),
         default=RunSpec.max_source_length,
         metavar="TOKENS",
-        help=f"a longer source is an error (default {RunSpec.max_source_length}; GPT-2 has its own limit)",
+        help=f"a longer source is an error (default {RunSpec.max_source_length}; GPT-2 and Llama have their own limit)",
     )
 
 

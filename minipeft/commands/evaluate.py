@@ -1,9 +1,12 @@
 """`python -m minipeft evaluate`: score a model, with an adapter or without, on a split."""
 
+from pathlib import Path
+
 from minipeft.commands.arguments import add_model, add_task, spec_from
 from minipeft.flags import words
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
+from minipeft.peft_files.folders import load_peft_adapter
 from minipeft.racing.runs import get_task
 from minipeft.training.adapter_files import load_adapter
 from minipeft.training.evaluating import evaluate
@@ -19,7 +22,9 @@ def add_arguments(parser) -> None:
 
 
 def add_adapter(parser) -> None:
-    parser.add_argument("--adapter", type=words, help="the adapter.pt of a training run")
+    parser.add_argument(
+        "--adapter", type=words, help="the adapter.pt of a training run, or an adapter's folder of the peft library"
+    )
 
 
 def run(args) -> None:
@@ -34,6 +39,8 @@ def run(args) -> None:
 def loaded(args):
     """The model of --model, with the adapter of --adapter where there is one."""
     model = load(args.model).to(args.device)
-    if args.adapter:
+    if args.adapter and Path(args.adapter).is_dir():
+        load_peft_adapter(args.adapter, model)
+    elif args.adapter:
         load_adapter(args.adapter, model, METHODS)
     return model

@@ -1,14 +1,19 @@
 """`python -m minipeft train`: fine-tune with one method and save the adapter; a killed run is taken up again."""
 
+from pathlib import Path
+
 from minipeft.commands.arguments import add_hyperparameters, add_model, add_patience, add_task, label, spec_from
 from minipeft.errors import UserError
 from minipeft.flags import positive, short, whole, words
 from minipeft.methods.registry import METHODS
+from minipeft.models import load
+from minipeft.peft_files.folders import refuse_unwritable, save_peft_adapter
 from minipeft.racing import runs
 from minipeft.racing.entries import nearest, parse_hyperparameters
 from minipeft.racing.finished import check_adapter, finished
 from minipeft.racing.rehearsal import rehearse
-from minipeft.racing.runs import RunSpec, folder_name, is_first_process
+from minipeft.racing.runs import RunSpec, folder_name, get_task, is_first_process, new_method
+from minipeft.training.adapter_files import load_adapter
 
 HELP = "Fine-tune with one method and save the adapter."
 
@@ -23,6 +28,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--batch-size", type=whole(), default=RunSpec.batch_size)
     parser.add_argument("--learning-rate", type=positive(), help="default: the method's own")
     parser.add_argument("--out", type=words, help="default runs/<method>-<task>-seed<seed>")
+    parser.add_argument("--peft", action="store_true", help="write the adapter for the peft library too, to <out>/peft")
 
 
 def run(args) -> None:
@@ -40,8 +46,12 @@ def run(args) -> None:
         hyperparameters=parse_hyperparameters(args.method, args.set),
     )
     rehearse([spec])
+    if args.peft:
+        rehearse_for_peft(spec)
     if finished(spec):
         check_adapter(spec)
+        if args.peft and is_first_process():
+            write_for_peft(spec)
         print(f"This run is finished: {spec.result_file}. Delete it or name another --out to train again.")
         return
     if is_first_process():
@@ -54,3 +64,19 @@ def run(args) -> None:
             f"({share:.2f}% of the base), dev {result['dev']:.1f}, test {result['test']:.1f}, "
             f"adapter {spec.folder}/adapter.pt"
         )
+        if args.peft:
+            write_for_peft(spec)
+
+
+def rehearse_for_peft(spec: RunSpec) -> None:
+    """Raise UserError, before a step is made, where the adapter has no counterpart in peft's files."""
+    model, method = load(spec.model), new_method(spec, get_task(spec))
+    method.attach(model)
+    refuse_unwritable(model, method)
+
+
+def write_for_peft(spec: RunSpec) -> None:
+    """Write the adapter of a finished run once more, as a folder of peft's in that of the run."""
+    model, folder = load(spec.model), Path(spec.folder)
+    save_peft_adapter(folder / "peft", model, load_adapter(folder / "adapter.pt", model, METHODS))
+    print(f"For the peft library: {folder / 'peft'}")

@@ -68,8 +68,9 @@ class Method(Reading, TrainingHooks):
             raise UserError(f"This {self.name} is attached to another model: detach() it there, or make a new one.")
         if self.needs_language_model and not isinstance(model, LanguageModel):
             raise UserError(
-                f"{self.name} works on a T5 or GPT-2 as minipeft.load gives it, not on a {type(model).__name__}: load "
-                "one, or take a method for any module, such as lora with the names of its layers as targets."
+                f"{self.name} works on a T5, GPT-2 or Llama as minipeft.load gives it, not on a "
+                f"{type(model).__name__}: load one, or take a method for any module, such as lora with the "
+                "names of its layers as targets."
             )
         if state is not None:
             require_tensors(state, self.name)

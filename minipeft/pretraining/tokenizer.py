@@ -31,14 +31,20 @@ PIECES = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]|\s+(?!\S)|\s"  # a wor
 
 
 class Tokenizer:
-    """Text to ids and back. `size` counts all ids; `pad` and `eos` are the ids of padding and end-of-sequence."""
+    """Text to ids and back. `size` counts all ids; `pad` and `eos` are the ids of padding and end-of-sequence.
 
-    def __init__(self, backend: tokenizers.Tokenizer):
-        self.backend = backend
+    `opening` are the ids that a text to continue begins with, as Llama's `<s>`: `encode` leaves them to who puts parts
+    together. eos: an id to end texts with, where the model says which; else it is found by its name.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer, eos: int | None = None):
+        self.backend, self._given_eos = backend, eos
         self.backend.no_truncation()  # a tokenizer.json may say so, and nothing is ever cut here
         self.backend.no_padding()
         self.size = backend.get_vocab_size()
-        self.pad, self.eos = self._first_known(PAD, END_OF_TEXT, default=0), self._first_known(EOS, END_OF_TEXT)
+        self.pad = self._first_known(PAD, END_OF_TEXT, default=0)
+        self.eos = self._first_known(EOS, END_OF_TEXT) if eos is None else self._control_token(eos)
+        self.opening = self._put_before_a_text()
         self._reader = reader_of_text(backend, (PAD, EOS, END_OF_TEXT, *SENTINEL_WORDS, *SENTINELS_OF_MT5))
         names = (backend.token_to_id(name) for name in (*SENTINEL_WORDS, *SENTINELS_OF_MT5))
         self._sentinels = {token for token in names if token is not None}
@@ -47,17 +53,20 @@ class Tokenizer:
         self._leading_space = self.adds_space and backend.decode(probe.ids).startswith(" ")
 
     def __reduce__(self):
-        return type(self), (self.backend,)  # a copied or pickled backend forgets that control words are text
+        return type(self), (
+            self.backend,
+            self._given_eos,
+        )  # a copied or pickled backend forgets that control words are text
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> "Tokenizer":
+    def load(cls, path: str | Path | None = None, eos: int | None = None) -> "Tokenizer":
         """The bundled tokenizer, or the one of a Hugging Face `tokenizer.json` (its file or the folder it is in)."""
         path = BUNDLED if path is None else Path(path)
         path = path / "tokenizer.json" if path.is_dir() else path
         if not path.is_file():
             raise UserError(f"There is no tokenizer file {path}; give a tokenizer.json or the folder it is in.")
         try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)))
+            return cls(tokenizers.Tokenizer.from_file(str(path)), eos)
         except Exception as error:  # the package raises bare Exception
             raise UserError(f"{path} is not a tokenizer.json that can be read: {error}") from error
 
@@ -97,6 +106,19 @@ class Tokenizer:
         """The ids of the `count` most frequent tokens: the first ones after the special tokens."""
         special = set(self.backend.get_added_tokens_decoder())
         return [token for token in range(self.size) if token not in special][:count]
+
+    def _control_token(self, token: int) -> int:
+        """`token`, if it can end a text. Raises UserError for a word."""
+        added = self.backend.get_added_tokens_decoder().get(token)
+        if (added is not None and added.special) or self.backend.id_to_token(token) in (EOS, END_OF_TEXT):
+            return token
+        raise UserError(f"This tokenizer has no control token {token}, with which the model is to end a text.")
+
+    def _put_before_a_text(self) -> tuple[int, ...]:
+        """What the tokenizer.json itself puts before every text; what it puts behind is left to the model."""
+        encoding = self.backend.encode("a")
+        pairs = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+        return tuple(token for token, _ in itertools.takewhile(lambda pair: pair[1], pairs))
 
     def _first_known(self, *names: str, default: int | None = None) -> int:
         known = (self.backend.token_to_id(name) for name in names)

@@ -5,6 +5,7 @@ to, the version of this library, a format number, and a checksum of all that. It
 on a hollow copy of the model first: a file that does not fit takes no memory and leaves the model alone.
 """
 
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -61,16 +62,24 @@ def load_adapter(path: str | Path, model, methods: dict[str, type[Method]]) -> M
     if wrong:
         raise UserError(f"{path} has hyper-parameters that do not fit {name}: {wrong}.")
     try:
+        return attach_tried(model, lambda: methods[name](**told), weights)
+    except Exception as error:  # hyper-parameters and weights are only as good as the file
+        raise UserError(f"{path} does not fit {name} on this model: {one_line(error)}") from error
+
+
+def attach_tried(model, make: Callable[[], Method], weights: dict[str, torch.Tensor]) -> Method:
+    """`make()` attached to the plain `model` with these parameters, after a rehearsal on a hollow copy of it.
+
+    Whatever goes wrong raises its own error, and leaves the model plain.
+    """
+    try:
         empty = hollow(model)
     except Exception:  # what cannot be copied (it holds a lock, or a weight that pruning computed) is not rehearsed on
         empty = None
-    try:
-        if empty is not None:
-            with torch.device("meta"):  # a rehearsal: nothing is made that takes memory
-                load_into(empty, methods[name](**told), weights)
-        return load_into(model, methods[name](**told), weights)
-    except Exception as error:  # hyper-parameters and weights are only as good as the file
-        raise UserError(f"{path} does not fit {name} on this model: {one_line(error)}") from error
+    if empty is not None:
+        with torch.device("meta"):  # a rehearsal: nothing is made that takes memory
+            load_into(empty, make(), weights)
+    return load_into(model, make(), weights)
 
 
 def load_into(model, method: Method, weights: dict[str, torch.Tensor]) -> Method:
@@ -85,6 +94,8 @@ def load_into(model, method: Method, weights: dict[str, torch.Tensor]) -> Method
 
 def read_adapter(path: str | Path) -> dict[str, Any]:
     """The content of an adapter file, checked as far as one can without a model."""
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder and no adapter file: load_peft_adapter reads those of the peft library.")
     if not Path(path).is_file():
         raise UserError(f"There is no adapter file {path}.")
     content = read(path, "an adapter file")

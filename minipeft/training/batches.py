@@ -41,10 +41,10 @@ def called(example: Example, number: int, split: str = "") -> str:
 
 
 def encode_source(model, text: str) -> list[int]:
-    """The ids a model reads: the text as the attached method reads it, and what closes a source in its family."""
+    """The ids a model reads: the text as the attached method reads it, between what opens and closes a source."""
     method = getattr(model, "attached_method", None)
     ids = method.source_ids(text) if method else model.tokenizer.encode(text)
-    return [*ids, *model.source_suffix]
+    return [*model.source_prefix, *ids, *model.source_suffix]
 
 
 def encode_answers(model, text: str) -> list[list[int]]:

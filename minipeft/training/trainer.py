@@ -1,4 +1,4 @@
-"""The trainer: one loop for both model families and every method, which it knows by the contract only.
+"""The trainer: one loop for all model families and every method, which it knows by the contract only.
 
 A step: take the batch that (seed, step) names, backward, clip, let the method act, update. Every `evaluate_every` steps
 the dev split is scored; the best weights on it, once the method has settled, are what remains at the end. Nothing in a

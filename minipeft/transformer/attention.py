@@ -6,6 +6,8 @@
 
 `bias` carries everything that is added to the scores: the mask (minus infinity where a query may not look) and T5's
 relative positions. T5 has scale = 1, GPT-2 has scale = 1 / sqrt(head). Source: Vaswani et al. 2017, arXiv:1706.03762.
+Where there are fewer heads of keys and values than of queries, each serves a group of neighbours among these: less to
+keep in a cache. Source: Ainslie et al. 2023, arXiv:2305.13245.
 """
 
 import torch
@@ -13,7 +15,7 @@ from torch import nn
 
 
 class KeyValueCache:
-    """The keys and values that one attention layer has already computed, (batch, heads, sources, head) each."""
+    """The keys and values that one attention layer has computed, (batch, key_value_heads, sources, head) each."""
 
     def __init__(self, key: torch.Tensor | None = None, value: torch.Tensor | None = None):
         self.key, self.value = key, value
@@ -37,8 +39,9 @@ class KeyValueCache:
 class Attention(nn.Module):
     """Attention of `hidden` over itself, or over `context` where one is given.
 
-    `head_size * heads` need not equal `hidden_size`. With `fused` set, the scores are computed by PyTorch's fused
-    kernel instead of the explicit lines: the same numbers to rounding, less memory on a GPU.
+    `head_size * heads` need not equal `hidden_size`; `key_value_heads` is `heads` unless said otherwise. With `fused`
+    set, the scores are computed by PyTorch's fused kernel instead of the explicit lines: the same numbers to rounding,
+    less memory on a GPU.
     """
 
     def __init__(
@@ -47,16 +50,18 @@ class Attention(nn.Module):
         heads: int,
         head_size: int,
         *,
+        key_value_heads: int | None = None,
         bias: bool = False,
         scale: float = 1.0,
         dropout: float = 0.0,
     ):
         super().__init__()
-        self.query = nn.Linear(hidden_size, heads * head_size, bias=bias)
-        self.key = nn.Linear(hidden_size, heads * head_size, bias=bias)
-        self.value = nn.Linear(hidden_size, heads * head_size, bias=bias)
-        self.output = nn.Linear(heads * head_size, hidden_size, bias=bias)
         self.heads, self.head_size, self.scale = heads, head_size, scale
+        self.key_value_heads = key_value_heads or heads
+        self.query = nn.Linear(hidden_size, heads * head_size, bias=bias)
+        self.key = nn.Linear(hidden_size, self.key_value_heads * head_size, bias=bias)
+        self.value = nn.Linear(hidden_size, self.key_value_heads * head_size, bias=bias)
+        self.output = nn.Linear(heads * head_size, hidden_size, bias=bias)
         self.dropout = nn.Dropout(dropout)
         self.fused = False
 
@@ -87,12 +92,18 @@ class Attention(nn.Module):
 
     def split_heads(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, length, heads * head) -> (batch, heads, length, head)"""
-        return x.view(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
+        return x.view(x.shape[0], x.shape[1], x.shape[2] // self.head_size, self.head_size).transpose(1, 2)
+
+    def for_every_head(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, key_value_heads, sources, head) -> (batch, heads, sources, head)"""
+        group = self.heads // self.key_value_heads
+        return x if group == 1 else x.repeat_interleave(group, dim=1)
 
     def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Each query's weighted mean of the values, heads side by side: (batch, targets, heads * head)."""
+        key, value = self.for_every_head(key), self.for_every_head(value)
         if self.fused:
             dropout = self.dropout.p if self.training else 0.0
             mixed = nn.functional.scaled_dot_product_attention(query, key, value, bias, dropout, scale=self.scale)

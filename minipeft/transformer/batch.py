@@ -1,4 +1,4 @@
-"""Token ids in, token ids out: the one shape of data that both model families take."""
+"""Token ids in, token ids out: the one shape of data that all model families take."""
 
 from dataclasses import dataclass
 

@@ -13,6 +13,7 @@ from minipeft.files import read_json, require_file, write_json
 from minipeft.transformer.config_checks import (
     DECODER_ONLY_RULES,
     ENCODER_DECODER_RULES,
+    LLAMA_RULES,
     check_room,
     check_sizes,
     check_values,
@@ -21,12 +22,15 @@ from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.hollow import build_hollow
 from minipeft.transformer.language_model import LanguageModel
+from minipeft.transformer.llama import Llama, LlamaConfig
 from minipeft.transformer.tensor_files import save
 from minipeft.transformer.weight_files import AGAIN, check_weights, read_weights
 
+Config = EncoderDecoderConfig | DecoderOnlyConfig | LlamaConfig
 FAMILIES = {
     "encoder_decoder": (EncoderDecoder, EncoderDecoderConfig, ENCODER_DECODER_RULES),
     "decoder_only": (DecoderOnly, DecoderOnlyConfig, DECODER_ONLY_RULES),
+    "llama": (Llama, LlamaConfig, LLAMA_RULES),
 }
 
 
@@ -59,7 +63,7 @@ def load_checkpoint(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
     return assemble(model, weights, device, dtype)
 
 
-def read_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | DecoderOnlyConfig]:
+def read_sizes(file: Path) -> tuple[type[LanguageModel], Config]:
     """The class and the sizes of the model that a config.json of `save_checkpoint` describes."""
     settings = read_json(file, "give the folder of a saved model")
     family = settings.pop("family", None)

@@ -14,6 +14,7 @@ from minipeft.errors import UserError, quoted
 from minipeft.transformer.decoder_only import DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoderConfig
 from minipeft.transformer.feed_forward import ACTIVATIONS
+from minipeft.transformer.llama import LlamaConfig
 
 MOST_PARAMETERS = 10**14  # GPT-3 has 1.75 * 10^11
 SMALLEST_FLOAT = 2  # bytes: no weight is read from fewer
@@ -67,10 +68,34 @@ ENCODER_DECODER_RULES = SHARED_RULES | {
     "relative_max_distance": SIZE,
     "start": TOKEN,
 }
+
+
+def scales(value) -> bool:
+    """Whether rotary positions can be scaled by these numbers, or by none."""
+    if type(value) not in (list, tuple) or len(value) not in (0, 4):
+        return False
+    if not all(type(number) in (int, float) and 0 < number < 1e9 for number in value):
+        return False
+    return not value or value[2] > value[1]
+
+
 DECODER_ONLY_RULES = SHARED_RULES | {
     "layers": LAYERS,
     "max_length": SIZE,
     "feed_forward_size": whole(0, 10**9),  # 0: four times the hidden size
+}
+LLAMA_RULES = SHARED_RULES | {
+    "layers": LAYERS,
+    "feed_forward_size": SIZE,
+    "max_length": SIZE,
+    "key_value_heads": whole(0, 10**9),  # 0: as many as the heads
+    "head_size": whole(0, 10**9),  # 0: hidden size / heads
+    "rope_theta": Rule(
+        "a number above 1, at most 1e11", lambda value: type(value) in (int, float) and 1 < value <= 1e11
+    ),
+    "rope_scaling": Rule("empty, or four numbers: factor, low, high (above low), length", scales),
+    "query_key_value_bias": SWITCH,
+    "query_key_norm": SWITCH,
 }
 
 
@@ -108,6 +133,11 @@ def parameter_count(config) -> int:
     """How many parameters a model of these sizes has, a tied head counted once."""
     hidden, c = config.hidden_size, config
     tables = c.vocabulary_size * hidden * (1 if c.tied_head else 2)
+    if isinstance(c, LlamaConfig):
+        outputs = (c.heads + 2 * c.key_value_heads) * c.head_size  # of query, key and value
+        attention = hidden * (outputs + c.heads * c.head_size) + outputs * c.query_key_value_bias
+        norms = 2 * hidden + 2 * c.head_size * c.query_key_norm
+        return tables + c.layers * (attention + 3 * hidden * c.feed_forward_size + norms) + hidden
     if isinstance(c, DecoderOnlyConfig):
         attention = 4 * (hidden * hidden + hidden)
         feed_forward = 2 * hidden * c.feed_forward_size + c.feed_forward_size + hidden

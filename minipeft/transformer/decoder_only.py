@@ -13,11 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 from minipeft.errors import UserError
 from minipeft.transformer.attention import Attention, KeyValueCache
-from minipeft.transformer.batch import Batch
+from minipeft.transformer.causal_model import CausalModel
 from minipeft.transformer.feed_forward import FeedForward
-from minipeft.transformer.generation import DecodingState
-from minipeft.transformer.language_model import LanguageModel
-from minipeft.transformer.positions import LearnedPositions, causal_mask, mask_bias, positions_taken
+from minipeft.transformer.positions import LearnedPositions, causal_bias, require_room
 
 
 @dataclass(frozen=True)
@@ -81,13 +79,9 @@ class CausalStack(nn.Module):
 
         Returns the hidden states of the new positions and the mask that goes with all seen ones.
         """
-        length, seen = vectors.shape[1], mask.shape[1]
-        room = self.positions.room
-        taken = positions_taken(mask, room)
-        if taken > room:
-            raise UserError(f"{taken} positions do not fit the model's {room}: shorten the text or the prompt.")
-        allowed = mask[:, None, None, :] & causal_mask(length, seen, mask.device)  # (batch, 1, length, seen)
-        bias = mask_bias(allowed, vectors.dtype)
+        length = vectors.shape[1]
+        require_room(mask, self.positions.room)
+        bias = causal_bias(mask, length, vectors.dtype)  # (batch, 1, length, seen)
         hidden = self.dropout(vectors + self.positions(mask, length))
         for number, block in enumerate(self.blocks):
             if self.gradient_checkpointing and torch.is_grad_enabled() and caches is None:
@@ -97,10 +91,8 @@ class CausalStack(nn.Module):
         return self.norm(hidden), mask
 
 
-class DecoderOnly(LanguageModel):
+class DecoderOnly(CausalModel):
     """GPT-2. `embedding`, `decoder` and `head` are the places where a method can act."""
-
-    reading_stack = "decoder"
 
     def __init__(self, config: DecoderOnlyConfig):
         super().__init__()
@@ -122,31 +114,3 @@ class DecoderOnly(LanguageModel):
             nn.init.normal_(module.weight, std=0.02)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
-
-    def answer_states(self, batch: Batch) -> torch.Tensor:
-        source, source_mask = pad_left(batch.source, batch.source_mask)
-        ids = torch.cat([source, batch.target], dim=1)
-        mask = torch.cat([source_mask, batch.target_mask], dim=1)  # (batch, source + target)
-        hidden, _ = self.decoder(self.embedding(ids), mask)
-        # Each target token is predicted one position before it stands; a prompt only makes the front longer.
-        return hidden[:, -batch.target.shape[1] - 1 : -1]
-
-    def prefill(self, batch: Batch) -> tuple[torch.Tensor, DecodingState]:
-        source, source_mask = pad_left(batch.source, batch.source_mask)
-        state = DecodingState(source_mask[:, :0], [[KeyValueCache()] for _ in self.decoder.blocks])
-        return self.head(self.read(source, source_mask, state)[:, -1]), state
-
-    def step(self, ids: torch.Tensor, mask: torch.Tensor, state: DecodingState) -> torch.Tensor:
-        return self.head(self.read(ids, mask, state))
-
-    def read(self, ids: torch.Tensor, mask: torch.Tensor, state: DecodingState) -> torch.Tensor:
-        """The hidden states (batch, n, hidden) of n more tokens."""
-        state.mask = torch.cat([state.mask, mask], dim=1)
-        hidden, _ = self.decoder(self.embedding(ids), state.mask, caches=state.caches)
-        return hidden[:, -ids.shape[1] :]
-
-
-def pad_left(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Move the padding of each row from its end to its front, so that the answer follows the last real token."""
-    order = mask.long().argsort(dim=1, stable=True)  # padding first, then the tokens in their order
-    return ids.gather(1, order), mask.gather(1, order)

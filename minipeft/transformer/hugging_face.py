@@ -1,7 +1,7 @@
-"""Real checkpoints: Hugging Face folders of T5 1.0, T5 v1.1, mT5 and GPT-2 in and out (config.json and weights).
+"""Real checkpoints: Hugging Face folders of T5 1.0, T5 v1.1, mT5, GPT-2, Llama and its like (Mistral, Qwen2, Qwen3).
 
-The architectures are the same, only the names differ: `t5_names` and `gpt2_names` list ours for each of theirs.
-GPT-2 keeps query, key and value side by side in one matrix, and its matrices transposed, (in, out).
+The architectures are the same, only the names differ: `t5_names`, `gpt2_names` and `llama_names` list ours for each of
+theirs, in and out. GPT-2 keeps query, key and value side by side in one matrix, and its matrices transposed, (in, out).
 What a file holds and nothing asks for is refused by its name, but for copies and buffers that are known to be harmless.
 """
 
@@ -26,21 +26,29 @@ from minipeft.transformer.hugging_face_config import (
     t5_config,
     t5_settings,
 )
+from minipeft.transformer.hugging_face_llama import KINDS, llama_config, llama_names, llama_settings
 from minipeft.transformer.language_model import LanguageModel
+from minipeft.transformer.llama import Llama, LlamaConfig
 from minipeft.transformer.weight_files import check_weights, find_weight_files, read_weights, safetensors
 
 QKV = ("query", "key", "value")
 HEAD = "lm_head.weight"
 EMBEDDING_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # T5's, of shared.weight
-# Causal masks that older GPT-2 files keep, and a table of T5's cross-attention that has never been read.
+# Where a file of a bare model, without its head, leaves a prefix of names out.
+BARE = dict.fromkeys(("wte", "wpe", "h", "ln_f"), "transformer.") | dict.fromkeys(
+    ("embed_tokens", "layers", "norm"), "model."
+)
+# Causal masks that older GPT-2 files keep, the speeds of Llama's rotary positions, and a table of T5's cross-attention
+# that has never been read.
 BUFFERS = re.compile(
     r"transformer\.h\.\d+\.attn\.(bias|masked_bias)"
+    r"|model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
     r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
 )
 
 
 def from_hugging_face(folder, device="cpu", dtype=torch.float32) -> LanguageModel:
-    """The T5, mT5 or GPT-2 in a Hugging Face folder, in eval mode, with the logits of `transformers`.
+    """The T5, mT5, GPT-2, Llama or its like in a Hugging Face folder, in eval mode, with the logits of `transformers`.
 
     Raises UserError where a file or the `safetensors` package is missing, a file is damaged, the model is of another
     kind, or the weights are not those that config.json describes.
@@ -60,23 +68,26 @@ def from_hugging_face(folder, device="cpu", dtype=torch.float32) -> LanguageMode
     return assemble(empty, weights, device, dtype)
 
 
-def read_their_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | DecoderOnlyConfig]:
+def read_their_sizes(file: Path) -> tuple[type[LanguageModel], EncoderDecoderConfig | DecoderOnlyConfig | LlamaConfig]:
     """The class and the sizes of the model that a Hugging Face config.json describes."""
     settings = read_json(file, "download the folder again")
     family = settings.get("model_type")
-    if family not in ("t5", "mt5", "gpt2"):
-        raise UserError(f"{file.parent} holds a {quoted(family)} model; minipeft reads t5, mt5 and gpt2.")
+    if family not in ("t5", "mt5", "gpt2", *KINDS):
+        known = "t5, mt5, gpt2, llama, mistral, qwen2 and qwen3"
+        raise UserError(f"{file.parent} holds a {quoted(family)} model; minipeft reads {known}.")
+    if family in KINDS:
+        return Llama, llama_config(settings, file)
     if family == "gpt2":
         return DecoderOnly, gpt2_config(settings, file)
     return EncoderDecoder, t5_config(settings, file)
 
 
 def read_all(files: list[Path]) -> dict[str, torch.Tensor]:
-    """The tensors of all files by name, GPT-2's with the prefix that the file of a bare model leaves out."""
+    """The tensors of all files by name, with the prefix that the file of a bare model leaves out."""
     tensors = {}
     for file in files:
         for name, tensor in read_weights(file).items():
-            name = f"transformer.{name}" if name.split(".")[0] in ("wte", "wpe", "h", "ln_f") else name
+            name = BARE.get(name.split(".")[0], "") + name
             if name in tensors:
                 raise UserError(f"{file} holds {quoted(name)}, which has been read already: download the folder again.")
             tensors[name] = tensor
@@ -87,16 +98,16 @@ def settle_head(tensors: dict[str, torch.Tensor], config, folder: Path) -> tuple
     """The tensors without buffers and copies of the embedding, and whether the head is one of the copies.
 
     As transformers 5 decides it: a head that the file leaves out or repeats is tied, one with other numbers is not,
-    whatever config.json says; a GPT-2 whose config.json says that it is not tied must have its own.
+    whatever config.json says; a GPT-2 or Llama whose config.json says that it is not tied must have its own.
     """
-    gpt2 = isinstance(config, DecoderOnlyConfig)
-    source = "transformer.wte.weight" if gpt2 else "shared.weight"
+    t5 = isinstance(config, EncoderDecoderConfig)
+    source = next(theirs for theirs, ours in their_names(config).items() if ours == ("embedding.weight",))
     kept = {name: tensor for name, tensor in tensors.items() if not BUFFERS.fullmatch(name)}
-    for name in () if gpt2 else EMBEDDING_COPIES:
+    for name in EMBEDDING_COPIES if t5 else ():
         copy = kept.pop(name, None)
         if copy is not None and not torch.equal(copy, kept.setdefault(source, copy)):
             raise UserError(f"{folder} holds {name} that differs from {source}: no T5 reads two embeddings.")
-    if gpt2 and not config.tied_head:
+    if not t5 and not config.tied_head:
         return kept, False
     tied = HEAD not in kept or (source in kept and torch.equal(kept[HEAD], kept[source]))
     if tied:
@@ -106,13 +117,12 @@ def settle_head(tensors: dict[str, torch.Tensor], config, folder: Path) -> tuple
 
 def to_hugging_face(model: LanguageModel, folder) -> None:
     """Write a plain model as a folder that `transformers` loads with `from_pretrained`."""
-    save_file = safetensors().save_file
+    save_file, settings = safetensors().save_file, their_settings(model.config)
     theirs = {name: weight.contiguous() for name, weight in in_their_form(model).items()}
     folder = Path(folder)
     with beside(folder / "model.safetensors") as part:
         save_file(theirs, part, metadata={"format": "pt"})
-    gpt2 = isinstance(model, DecoderOnly)
-    write_json(folder / "config.json", (gpt2_settings if gpt2 else t5_settings)(model.config))
+    write_json(folder / "config.json", settings)
 
 
 def in_their_form(model: LanguageModel) -> Mapping[str, torch.Tensor]:
@@ -124,8 +134,17 @@ def in_their_form(model: LanguageModel) -> Mapping[str, torch.Tensor]:
     return theirs
 
 
+def their_settings(config) -> dict:
+    """The config.json of Hugging Face for our sizes."""
+    if isinstance(config, LlamaConfig):
+        return llama_settings(config)
+    return gpt2_settings(config) if isinstance(config, DecoderOnlyConfig) else t5_settings(config)
+
+
 def their_names(config) -> dict[str, tuple[str, ...]]:
     """Each Hugging Face name of a weight, and ours."""
+    if isinstance(config, LlamaConfig):
+        return llama_names(config)
     return gpt2_names(config) if isinstance(config, DecoderOnlyConfig) else t5_names(config)
 
 

@@ -1,4 +1,4 @@
-"""The text-to-text face that both families share: loss, score, generate.
+"""The text-to-text face that all families share: loss, score, generate.
 
 Tasks, training and methods speak to a model through this class only, so none of them asks which family it holds.
 """
@@ -15,10 +15,11 @@ from minipeft.transformer.generation import DecodingState, at_least_float32, gen
 class LanguageModel(nn.Module):
     """A model that reads `batch.source` and writes `batch.target`.
 
-    A family provides `embedding`, `head`, `answer_states`, `prefill` and `step`; `source_suffix` holds the token ids
-    that close a source text before the answer starts, `reading_stack` names the stack that reads the source.
+    A family provides `embedding`, `head`, `answer_states`, `prefill` and `step`; `source_prefix` and `source_suffix`
+    hold the token ids that open and close a source text, `reading_stack` names the stack that reads the source.
     """
 
+    source_prefix: tuple[int, ...] = ()
     source_suffix: tuple[int, ...] = ()
     reading_stack: str  # "encoder", apart from the decoder that writes; or "decoder", which does both
     max_positions: int | None = None  # how many tokens one stack can read; None: any number

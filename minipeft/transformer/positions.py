@@ -1,9 +1,11 @@
-"""Where a token stands: masks as additive biases, T5's relative position buckets, GPT-2's learned positions."""
+"""Where a token stands: masks as biases, T5's relative buckets, GPT-2's learned and Llama's rotary positions."""
 
 import math
 
 import torch
 from torch import nn
+
+from minipeft.errors import UserError
 
 
 def mask_bias(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -57,6 +59,19 @@ def positions_taken(mask: torch.Tensor, room: int) -> int:
     return seen if seen <= room or mask.is_meta else int(mask.sum(1).max())  # padding takes none
 
 
+def require_room(mask: torch.Tensor, room: int) -> None:
+    """Raise UserError where a row of a (batch, seen) mask takes more than `room` positions."""
+    taken = positions_taken(mask, room)
+    if taken > room:
+        raise UserError(f"{taken} positions do not fit the model's {room}: shorten the text or the prompt.")
+
+
+def causal_bias(mask: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
+    """(batch, 1, length, seen): each of the last `length` positions sees itself and the real tokens before it."""
+    allowed = mask[:, None, None, :] & causal_mask(length, mask.shape[1], mask.device)
+    return mask_bias(allowed, dtype)
+
+
 class LearnedPositions(nn.Module):
     """GPT-2's position vectors; positions count real tokens only, so padding does not shift a text."""
 
@@ -74,8 +89,51 @@ class LearnedPositions(nn.Module):
         return self.table((mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:])
 
 
+class RotaryPositions(nn.Module):
+    """Llama's: angles in place of vectors, by which attention turns its queries and keys (`rotate`).
+
+    The pair p of a head's numbers turns by theta^(-2 p / head) a position, p = 0 ... head / 2 - 1: the first by one
+    radian, each later one more slowly. Nothing is learned. Source: Su et al. 2021, arXiv:2104.09864.
+
+    scaling: (factor, low, high, length) of Llama 3.1, for texts longer than the `length` that was learned first. Pairs
+    that turn around fewer than `low` times in it are slowed down by `factor`, those of more than `high` turns are not,
+    and what lies between is mixed. Source: its released code.
+    """
+
+    def __init__(self, room: int, head_size: int, theta: float, scaling: tuple = ()):
+        super().__init__()
+        self.room, self.head_size, self.theta, self.scaling = room, head_size, theta, scaling
+
+    def forward(self, mask: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """mask: (batch, seen), all tokens so far -> cosine and sine of the angles of the last `length` of them.
+
+        (batch, 1, length, head / 2) each, in float32; positions count real tokens only, as GPT-2's.
+        """
+        positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:]
+        exponents = torch.arange(0, self.head_size, 2, device=mask.device).float() / self.head_size
+        speeds = 1.0 / self.theta**exponents  # (head / 2,), radians a position
+        if self.scaling:
+            factor, low, high, first_length = self.scaling
+            turns = first_length * speeds / (2 * torch.pi)
+            kept = ((turns - low) / (high - low)).clamp(0, 1)  # 1: as fast as before
+            speeds = kept * speeds + (1 - kept) * speeds / factor
+        angles = positions[:, None, :, None] * speeds  # (batch, 1, length, head / 2)
+        return angles.cos(), angles.sin()
+
+
+def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    """x: (batch, heads, length, head), each number of its first half turned with its partner in the second.
+
+    A query turned by its position i and a key turned by j then have a product that knows i - j alone:
+    (R_i q) . (R_j k) = q . R_(j-i) k. Values are not turned.
+    """
+    left, right = x.chunk(2, dim=-1)  # (batch, heads, length, head / 2) each
+    whole = torch.cat([left * cosine - right * sine, left * sine + right * cosine], dim=-1)
+    return whole.to(x.dtype)  # under autocast, x may have 16 bits and the angles 32
+
+
 class ShiftedPositions(nn.Module):
-    """Learned positions whose first `shift` are left to what stands before the text and is no part of it."""
+    """Positions whose first `shift` are left to what stands before the text and is no part of it."""
 
     def __init__(self, positions: nn.Module, shift: int):
         super().__init__()
@@ -86,7 +144,7 @@ class ShiftedPositions(nn.Module):
         """How many tokens there are positions for."""
         return self.positions.room - self.shift
 
-    def forward(self, mask: torch.Tensor, length: int) -> torch.Tensor:
-        """As LearnedPositions, with `shift` real tokens before the text."""
+    def forward(self, mask: torch.Tensor, length: int):
+        """As LearnedPositions or RotaryPositions, with `shift` real tokens before the text."""
         before = mask.new_ones(len(mask), self.shift)
         return self.positions(torch.cat([before, mask], dim=1), length)

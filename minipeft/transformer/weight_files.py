@@ -81,7 +81,7 @@ def safetensors():
     try:
         return importlib.import_module("safetensors.torch")
     except ImportError as error:
-        raise UserError("Hugging Face folders need the package safetensors: pip install 'minipeft[hub]'.") from error
+        raise UserError("Files of Hugging Face need the package safetensors: pip install 'minipeft[hub]'.") from error
 
 
 def check_weights(weights: Mapping[str, torch.Tensor], shapes: Mapping[str, tuple], folder: Path) -> None:

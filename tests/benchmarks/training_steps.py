@@ -9,7 +9,8 @@ from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 from minipeft.methods.registry import METHODS
 from minipeft.training.optimizers import make_optimizer
 from minipeft.transformer.batch import Batch, pad
-from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig, pad_left
+from minipeft.transformer.causal_model import pad_left
+from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from minipeft.transformer.hugging_face import from_hugging_face
 

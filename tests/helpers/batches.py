@@ -7,7 +7,7 @@ from torch.nn import functional
 from helpers.models import FAMILIES
 from minipeft.transformer.batch import Batch
 
-both_families = pytest.mark.parametrize("family", FAMILIES)
+every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
 def assert_close(got, expected, atol=1e-4):  # logits here are around 10, so this is 1e-5 of them

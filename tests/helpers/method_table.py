@@ -25,15 +25,18 @@ from minipeft.training.adapter_files import save_adapter
 
 @dataclass
 class Sizes:
-    """A model's sizes under the names of the docstrings: width d, f of the feed-forward, a = heads * head."""
+    """A model's sizes under the names of the docstrings: width d, f of the feed-forward, a = heads * head, and k the
+    same for the heads of keys and values.
+    """
 
     config: object
 
     def __post_init__(self):
         c = self.config
-        self.t5 = hasattr(c, "encoder_layers")
+        self.t5, self.llama = hasattr(c, "encoder_layers"), hasattr(c, "key_value_heads")
         self.d, self.f, self.V = c.hidden_size, c.feed_forward_size, c.vocabulary_size
-        self.a = c.heads * c.head_size if self.t5 else c.hidden_size
+        self.a = c.heads * c.head_size if self.t5 or self.llama else c.hidden_size
+        self.k = c.key_value_heads * c.head_size if self.llama else self.a
         self.E, self.D = (c.encoder_layers, c.decoder_layers) if self.t5 else (0, c.layers)
 
     @property
@@ -42,7 +45,7 @@ class Sizes:
 
     @property
     def feed_forward_matrices(self):
-        return 3 * (self.E + self.D) if self.t5 else 2 * self.D  # T5's is gated
+        return (3 if self.t5 or self.llama else 2) * (self.E + self.D)  # all but GPT-2's are gated
 
     @property
     def matrices(self):
@@ -51,7 +54,7 @@ class Sizes:
     @property
     def outputs(self):  # of all matrices together
         return (
-            self.attentions * (3 * self.a + self.d)
+            self.attentions * (self.a + 2 * self.k + self.d)
             + self.feed_forward_matrices * self.f
             + (self.E + self.D) * (self.d - self.f)
         )
@@ -62,11 +65,14 @@ class Sizes:
 
     @property
     def norms(self):
-        return self.d * (self.sublayers + 2) if self.t5 else 2 * self.d * (self.sublayers + 1)
+        stacks = 2 if self.t5 else 1
+        return (1 if self.t5 or self.llama else 2) * self.d * (self.sublayers + stacks)  # GPT-2's have a bias each
 
     @property
     def everything(self):
         d, a, f, c = self.d, self.a, self.f, self.config
+        if self.llama:
+            return 2 * self.V * d + self.D * (2 * d * (a + self.k) + 3 * d * f) + self.norms
         if not self.t5:
             return self.V * d + c.max_length * d + self.D * (4 * (d * d + d) + 2 * d * f + f + d) + self.norms
         tables = 2 * self.V * d + 2 * c.relative_buckets * c.heads
@@ -120,6 +126,8 @@ EVERY_WORD = tuple(str(number) for number in range(2, VOCABULARY))
 def top_layers(s, m):
     """The parameters of the top `layers` blocks of each stack, and of the head."""
     head = {"none": 0, "train": s.V * s.d, "new": (len(m.labels) + 1) * (s.d + 1)}[m.head]
+    if s.llama:
+        return m.layers * (2 * s.d * (s.a + s.k) + 3 * s.d * s.f + 2 * s.d) + head
     if not s.t5:
         return m.layers * (4 * (s.d * s.d + s.d) + 2 * s.d * s.f + s.f + s.d + 4 * s.d) + head
     encoder, decoder = (n * 4 * s.d * s.a + 3 * s.d * s.f + (n + 1) * s.d for n in (1, 2))  # n attentions, n + 1 norms
@@ -147,13 +155,14 @@ LORA = {"rank": st.integers(1, 5), "alpha": st.sampled_from([0.5, 3.0, 16.0])}
 def lora_count(s, m):
     """Rank times in + out of all matrices, where rank_pattern says {"*": rank} or names attention's matrices."""
     rank = m.rank_pattern.get("*", m.rank)
-    attention = [m.rank_pattern.get(name, rank) for name in ("query", "key", "value", "output")]
-    return sum(attention) * s.attentions * (s.d + s.a) + rank * s.feed_forward_matrices * (s.d + s.f)
+    sizes = {"query": s.a, "key": s.k, "value": s.k, "output": s.a}
+    attention = sum(m.rank_pattern.get(name, rank) * (s.d + size) for name, size in sizes.items())
+    return attention * s.attentions + rank * s.feed_forward_matrices * (s.d + s.f)
 
 
 def low_rank(s, m):
     """rank * (in + out) parameters for every matrix of attention and feed-forward."""
-    return m.rank * (s.attentions * 4 * (s.d + s.a) + s.feed_forward_matrices * (s.d + s.f))
+    return m.rank * (s.attentions * 2 * (2 * s.d + s.a + s.k) + s.feed_forward_matrices * (s.d + s.f))
 
 
 TABLE = {
@@ -170,12 +179,12 @@ TABLE = {
     ),
     "bitfit": Row(
         count=lambda s, m: s.D * (7 * s.d + s.f) + s.d,
-        refuses={"t5": "use norm_tuning instead"},
+        refuses={family: "use norm_tuning instead" for family in ("t5", "llama")},
         gradient_free=KEY_BIAS,
     ),
     "norm_tuning": Row(count=lambda s, m: s.norms),
     "ia3": Row(
-        count=lambda s, m: s.attentions * 2 * s.a + (s.E + s.D) * s.f,
+        count=lambda s, m: s.attentions * 2 * s.k + (s.E + s.D) * s.f,
     ),
     "lora": Row(
         count=lora_count,
@@ -261,7 +270,7 @@ TABLE = {
     ),
     "mam": Row(
         count=lambda s, m: (
-            2 * s.attentions * m.prefix_length * s.a + (s.E + s.D) * (2 * s.d * m.bottleneck + s.d + m.bottleneck)
+            2 * s.attentions * m.prefix_length * s.k + (s.E + s.D) * (2 * s.d * m.bottleneck + s.d + m.bottleneck)
         ),
         hyperparameters={
             "prefix_length": st.integers(1, 6),
@@ -322,7 +331,7 @@ TABLE = {
         hyperparameters={"members": st.integers(1, 4), "prompt_length": st.integers(1, 5)},
     ),
     "prefix_tuning": Row(
-        count=lambda s, m: 2 * s.attentions * m.prefix_length * s.a,
+        count=lambda s, m: 2 * s.attentions * m.prefix_length * s.k,
         hyperparameters={
             "prefix_length": st.integers(1, 6),
             "reparametrise": st.booleans(),
@@ -330,7 +339,7 @@ TABLE = {
         },
     ),
     "infix_tuning": Row(
-        count=lambda s, m: 2 * (2 * s.D if s.t5 else s.D) * m.prefix_length * s.a,
+        count=lambda s, m: 2 * (2 * s.D if s.t5 else s.D) * m.prefix_length * s.k,
         hyperparameters={
             "prefix_length": st.integers(1, 6),
             "reparametrise": st.booleans(),
@@ -355,7 +364,7 @@ TABLE = {
         gradient_free=KEY_BIAS,
     ),
     "p_tuning_v2": Row(
-        count=lambda s, m: 2 * (3 if s.t5 else 1) * m.depth * m.prefix_length * s.a,  # the head: test_p_tuning_v2
+        count=lambda s, m: 2 * (3 if s.t5 else 1) * m.depth * m.prefix_length * s.k,  # the head: test_p_tuning_v2
         hyperparameters={
             "prefix_length": st.integers(1, 6),
             "reparametrise": st.booleans(),

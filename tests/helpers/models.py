@@ -1,10 +1,12 @@
 """Models of odd sizes with weights far from their initial values, and batches with padding, for the tests."""
 
+import pytest
 import torch
 
 from minipeft.transformer.batch import Batch, pad
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from minipeft.transformer.llama import Llama, LlamaConfig
 
 VOCABULARY = 37
 
@@ -39,7 +41,16 @@ def tiny_gpt2(**changes):
         return scrambled(DecoderOnly(DecoderOnlyConfig(VOCABULARY, **(sizes | changes))))
 
 
-FAMILIES = {"t5": tiny_t5, "t5-1.0": tiny_t5_1_0, "gpt2": tiny_gpt2}
+def tiny_llama(**changes):
+    """3 layers, hidden size 12, 6 heads of 6 (36 in all, not 12), which share 3 heads of keys and values."""
+    sizes = dict(hidden_size=12, heads=6, head_size=6, key_value_heads=3, layers=3, feed_forward_size=20, max_length=40)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return scrambled(Llama(LlamaConfig(VOCABULARY, **(sizes | changes))))
+
+
+FAMILIES = {"t5": tiny_t5, "t5-1.0": tiny_t5_1_0, "gpt2": tiny_gpt2, "llama": tiny_llama}
+SLOW_LLAMA = pytest.param("llama", marks=pytest.mark.slow)  # for what is tried on a GPT-2 before it
 
 
 def random_rows(lengths, seed):

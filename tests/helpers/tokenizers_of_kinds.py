@@ -58,6 +58,15 @@ def whole_words_of_bpe():
     return tokenizers.Tokenizer.from_str(json.dumps(state))
 
 
+def llama_kind():
+    """A BPE that puts `<s>` before every text, and whose texts may end with `<|im_end|>`."""
+    backend = gpt2_kind()
+    backend.add_special_tokens(["<s>", "<|im_end|>"])
+    opening = ("<s>", backend.token_to_id("<s>"))
+    backend.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[opening])
+    return backend
+
+
 def end_added_as_a_plain_token():
     """The end and a word of the user's own, both added and neither called special."""
     backend = gpt2_kind()

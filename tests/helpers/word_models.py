@@ -1,4 +1,4 @@
-"""Tiny models of both families with a word-level tokenizer, and a task they can learn in a few steps."""
+"""Tiny models of all families with a word-level tokenizer, and a task they can learn in a few steps."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ import torch
 from minipeft.tasks.task import Example, Task
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from minipeft.transformer.llama import Llama, LlamaConfig
 
 COLOURS, THINGS = ("red", "blue", "green"), ("fox", "owl", "cat", "dog", "hen", "ant")
 WORDS = ("<pad>", "</s>", *COLOURS, *THINGS, "warm", "cold", "the", "is", "and", "seen", "a")
@@ -50,7 +51,19 @@ def make_tiny_gpt(**changes):
     return model
 
 
-MAKERS = {"t5": make_tiny_t5, "gpt": make_tiny_gpt}
+def make_tiny_llama(**changes):
+    """A Llama whose sizes all differ, in eval mode, always with the same weights."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "heads": 4, "layers": 2, "feed_forward_size": 20}
+    sizes |= {"key_value_heads": 2, "head_size": 6, "max_length": 48}
+    model = Llama(LlamaConfig(WordTokenizer.size, **(sizes | changes))).eval()
+    model.tokenizer = WordTokenizer()
+    return model
+
+
+MAKERS = {"t5": make_tiny_t5, "gpt": make_tiny_gpt, "llama": make_tiny_llama}
+# A Llama is a GPT-2 to all that is no part of attention: where the face of a model is tried, it is left to `-m slow`.
+EVERY_MAKER = [pytest.param(name, marks=pytest.mark.slow) if name == "llama" else name for name in MAKERS]
 
 
 def make_tiny_task(metric="accuracy"):
@@ -78,7 +91,7 @@ def make_easy_task():
     )
 
 
-# For tests that are run for every method and take long: the second family is left to `pytest -m slow`.
+# For tests that are run for every method and take long: families but the first are left to `pytest -m slow`.
 second_family_slow = pytest.mark.parametrize(
     "make_tiny_model", [name if name == "t5" else pytest.param(name, marks=pytest.mark.slow) for name in MAKERS],
     indirect=True,

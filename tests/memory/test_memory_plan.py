@@ -1,5 +1,7 @@
 """Plans of memory: the ledger's own numbers where a model is small enough to ask it, published ones where not."""
 
+import json
+
 import pytest
 import torch
 from helpers.word_models import MAKERS
@@ -10,12 +12,12 @@ from minipeft.errors import UserError
 from minipeft.memory.counting import batch_memory, saved_activation_bytes
 from minipeft.memory.planning import FullBatch, MemoryPlan, hollow_model, nf4_bytes
 from minipeft.memory.shapes.chatglm import ChatGLM
-from minipeft.memory.shapes.llama import LLaMA, rotate
 from minipeft.memory.shapes.names import SHAPES
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.quantization.linear import QuantizedLinear
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
+from minipeft.transformer.llama import Llama, LlamaConfig
 
 
 def plan(model, method, length=20, answer_length=6, dtype=torch.float32, quantized=False, **hyperparameters):
@@ -145,12 +147,12 @@ def test_a_plan_is_what_the_ledger_counts_on_the_bundled_models(name, base):
 SMALL = {"oft": {"block_size": 4}, "p_tuning": {"encoder": "mlp"}, "mam": {"inner": 30}}
 
 
-@pytest.mark.parametrize("family", ["t5", pytest.param("gpt", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("family", ["t5", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gpt", "llama"))])
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in ("hard_prompt", "adapter_fusion")])
 def test_every_method_can_be_planned_and_the_ledger_agrees(name, family):
     model, told = MAKERS[family](), SMALL.get(name, {})
     hollow = hollow_model(type(model), model.config)
-    if name == "bitfit" and family == "t5":
+    if name == "bitfit" and family != "gpt":
         with pytest.raises(UserError, match="use norm_tuning instead"):
             MemoryPlan(hollow, METHODS[name](), 9, 4)
         return
@@ -177,11 +179,14 @@ def test_a_plan_holds_in_16_bit_and_under_gradient_checkpointing(base, checkpoin
     assert found == expected
 
 
-@pytest.mark.parametrize("kind", [LLaMA, ChatGLM])
-@pytest.mark.parametrize("name", ["full", "lora", "prompt_tuning", "houlsby"])
-def test_architectures_for_planning_only_also_work_with_numbers(kind, name):
+@pytest.mark.parametrize("kind", [Llama, ChatGLM])
+@pytest.mark.parametrize("name", ["full", "lora", "prompt_tuning", "houlsby", "prefix_tuning"])
+def test_architectures_of_large_models_also_work_with_numbers(kind, name):
     """The same classes, small and real: they compute a loss, it has gradients, and the plan is right."""
-    sizes = DecoderOnlyConfig(60, 16, 2, 2, 48, 24)
+    grouped = {"key_value_heads": 2, "head_size": 6, "query_key_norm": True} if kind is Llama else {}
+    sizes = LlamaConfig(60, 16, 4, 2, 24, 48, **grouped)
+    if kind is ChatGLM and name == "prefix_tuning":
+        pytest.skip("ChatGLM has one matrix for queries, keys and values")
     torch.manual_seed(0)
     model, method = kind(sizes), METHODS[name](**({"init": "uniform"} if name == "prompt_tuning" else {}))
     planned = MemoryPlan(hollow_model(kind, sizes), METHODS[name](), 9, 4)
@@ -189,17 +194,6 @@ def test_architectures_for_planning_only_also_work_with_numbers(kind, name):
     assert planned.memory(3) == real_memory(model, method, planned.batch(3))
     model.loss(FullBatch(*(torch.ones(3, 5, dtype=kind) for kind in (torch.long, torch.bool) * 2))).backward()
     assert all(parameter.grad.isfinite().all() for parameter in method.named_parameters().values())
-
-
-def test_rotated_scores_depend_on_the_distance_alone():
-    torch.manual_seed(0)
-    query, key = torch.randn(1, 1, 1, 6).expand(1, 1, 7, 6), torch.randn(1, 1, 1, 6).expand(1, 1, 7, 6)
-    scores = (rotate(query.double()) @ rotate(key.double()).mT)[0, 0]  # the same two vectors at all places
-    for distance in range(-6, 7):
-        diagonal = scores.diagonal(distance)
-        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal))
-    assert len({round(float(x), 6) for x in scores[0]}) == 7
-    torch.testing.assert_close(scores[3, 3], (query @ key.mT)[0, 0, 0, 0].double())
 
 
 @pytest.mark.parametrize("name", ["lora", "prompt_tuning"])
@@ -262,11 +256,54 @@ def test_a_config_of_ours_or_of_hugging_face_is_planned_without_weights(tmp_path
     assert plan(str(ours), "full").model_parameters == 50 * 8 + 256 * 8 + 12 * 8 * 8 + 13 * 8 + 2 * 8
     assert plan(str(theirs), "full").model_parameters == SIZES["t5-v1.1-small"][0]
     theirs.write_text(
+        json.dumps(QWEN3 | {"vocab_size": 50, "num_hidden_layers": 2, "eos_token_id": 1}), encoding="utf-8"
+    )
+    layer = 1024 * (2 * 2048 + 2 * 1024) + 3 * 1024 * 3072 + 2 * 1024 + 2 * 128  # with norms of query and key
+    planned = plan(str(theirs), "prefix_tuning", reparametrise=False, prefix_length=10)
+    assert planned.model_parameters == 50 * 1024 + 2 * layer + 1024
+    assert planned.method.trained_count() == 2 * 2 * 10 * 8 * 128  # keys and values of 8 heads, not of 16
+    theirs.write_text(
         '{"family": "decoder_only", "vocabulary_size": "x", "hidden_size": 8, "heads": 2, "layers": 1}',
         encoding="utf-8",
     )
     with pytest.raises(UserError, match="vocabulary_size is 'x'; it must be a whole number from 1 to 1,000,000,000"):
         plan(str(theirs), "full")
+
+
+SMOL = {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30}
+SMOL |= {"num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 2048, "eos_token_id": 0}
+SMOL |= {"model_type": "llama", "tie_word_embeddings": True, "rope_theta": 10000.0, "rope_scaling": None}
+MISTRAL = {"vocab_size": 32768, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
+MISTRAL |= {"num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 32768, "eos_token_id": 2}
+MISTRAL |= {"model_type": "mistral", "sliding_window": None, "rope_theta": 1e6, "head_dim": 128}
+QWEN2 = {"vocab_size": 151936, "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24}
+QWEN2 |= {"num_attention_heads": 14, "num_key_value_heads": 2, "max_position_embeddings": 32768}
+QWEN2 |= {"model_type": "qwen2", "eos_token_id": 151643, "tie_word_embeddings": True, "sliding_window": 32768}
+QWEN3 = QWEN2 | {"model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28}
+QWEN3 |= {"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "sliding_window": None}
+CONFIGS = {  # as released: the model's parameters, and those of LoRA of rank 8 on every linear layer
+    "SmolLM 135M": (SMOL, 134_515_008, 30 * 8 * (2 * (576 + 576) + 2 * (576 + 192) + 3 * (576 + 1536))),
+    "Mistral 7B v0.3": (MISTRAL, 7_248_023_552, 32 * 8 * (2 * 8192 + 2 * (4096 + 1024) + 3 * (4096 + 14336))),
+    "Qwen2.5 0.5B": (QWEN2, 494_032_768, 24 * 8 * (2 * (896 + 896) + 2 * (896 + 128) + 3 * (896 + 4864))),
+    "Qwen3 0.6B": (QWEN3, 596_049_920, 28 * 8 * (2 * (1024 + 2048) + 2 * (1024 + 1024) + 3 * (1024 + 3072))),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS)
+def test_llamas_of_four_houses_are_planned_from_their_config_alone(name, tmp_path):
+    settings, parameters, trained = CONFIGS[name]
+    (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    planned = plan(str(tmp_path), "lora", rank=8)
+    assert planned.model_parameters == parameters
+    assert planned.method.trained_count() == trained
+    parts = planned.memory(1)
+    assert (parts["weights"], parts["gradients"]) == (4 * (parameters + trained), 4 * trained)
+    assert parts["optimizer"] == 8 * trained and parts["activations"] > 0
+    prefix = plan(str(tmp_path), "prefix_tuning", reparametrise=False, prefix_length=10)
+    size = settings.get("head_dim") or settings["hidden_size"] // settings["num_attention_heads"]
+    expected = 2 * settings["num_hidden_layers"] * 10 * settings["num_key_value_heads"] * size
+    assert prefix.method.trained_count() == expected
 
 
 REFUSED = {

@@ -84,7 +84,9 @@ def test_a_method_trains_a_model_from_elsewhere_or_refuses_it_in_a_sentence(make
 
 @pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].needs_language_model])
 def test_a_method_that_needs_a_model_of_ours_names_itself_and_what_to_load(name):
-    with pytest.raises(UserError, match=f"{name} works on a T5 or GPT-2 as minipeft.load gives it, not on a OurNames"):
+    with pytest.raises(
+        UserError, match=f"{name} works on a T5, GPT-2 or Llama as minipeft.load gives it, not on a OurNames"
+    ):
         METHODS[name]().attach(OurNames())
 
 

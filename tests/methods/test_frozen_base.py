@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 from helpers.laws import new_model
+from helpers.models import SLOW_LLAMA
 from torch import nn
 
 from minipeft import METHODS
@@ -178,7 +179,7 @@ def test_under_inference_mode_nothing_is_attached():
 
 
 @pytest.mark.parametrize("name", ["qlora", "loftq", "qpissa", "freeze_layers", "infix_tuning"])
-@pytest.mark.parametrize("family", ["t5", "gpt2"])
+@pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 def test_what_a_method_keeps_outside_of_the_model_is_cast_along(name, family):
     model, method = new_model(family), METHODS[name](**({"head": "train"} if name == "freeze_layers" else {}))
     cast = copy.deepcopy(model).bfloat16().state_dict()

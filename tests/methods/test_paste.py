@@ -30,10 +30,12 @@ from torch import nn
 import minipeft
 from minipeft.transformer.decoder_only import DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoderConfig
+from minipeft.transformer.llama import LlamaConfig
 
 ROOMS = ("methods", "serving", "quantization", "transformer")
 T5 = EncoderDecoderConfig(11, 6, 2, 3, 8, 1, 1)
 GPT2 = DecoderOnlyConfig(11, 6, 2, 1, max_length=9)
+LLAMA = LlamaConfig(11, 6, 4, 1, 5, 9, key_value_heads=2, head_size=4, query_key_value_bias=True, query_key_norm=True)
 
 
 def random(*shape):
@@ -55,6 +57,7 @@ def switched(module, **attributes):
     return module
 
 
+ROTATION = (torch.rand(2, 1, 5, 2), torch.rand(2, 1, 5, 2))  # no true one: a class takes it as it comes
 X, MASK = (2, 5, 6), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
 IDS = torch.tensor([[3, 9, 0], [10, 2, 9]])  # the last two of eleven are virtual
 
@@ -114,6 +117,7 @@ ALONE = {  # how each class is built, and what it reads
     "FeedForward": lambda c: (c(6, 8, "relu", True), (random(*X),)),
     "RMSNorm": lambda c: (c(6), (random(*X),)),
     "LearnedPositions": lambda c: (c(9, 6), (MASK, 3)),
+    "RotaryPositions": lambda c: (c(9, 6, 100.0, (8.0, 0.5, 4.0, 30)), (MASK, 3)),
 }
 
 
@@ -130,10 +134,14 @@ WITH_PARTS = {
     "decoder_only.Block": lambda c: (c(GPT2), (random(*X), torch.zeros(1))),
     "decoder_only.CausalStack": lambda c: (c(GPT2), (random(*X), MASK)),
     "decoder_only.DecoderOnly": lambda c: read_twice(c(FAMILIES["gpt2"]().config)),
+    "llama.RotaryAttention": lambda c: (c(LLAMA), (random(*X), None, None, None, ROTATION)),
+    "llama.Block": lambda c: (c(LLAMA), (random(*X), torch.zeros(1), ROTATION)),
+    "llama.Stack": lambda c: (c(LLAMA), (random(*X), MASK)),
+    "llama.Llama": lambda c: read_twice(c(FAMILIES["llama"]().config)),
     "linear.QuantizedLinear": lambda c: (c(nn.Linear(6, 4), "int8", 5), (random(*X),)),
 }
-FROZEN = {"SharedProjections"}  # numbers that are drawn and never trained
-FACES = {"language_model.LanguageModel"}  # what both families share, and no module by itself
+FROZEN = {"SharedProjections", "RotaryPositions"}  # numbers that are never trained
+FACES = {"language_model.LanguageModel", "causal_model.CausalModel"}  # what families share, and no module by itself
 
 
 class Projections(nn.Module):

@@ -7,7 +7,7 @@ transformers = pytest.importorskip("transformers", reason="needs minipeft[parity
 pytest.importorskip("safetensors", reason="needs minipeft[parity]")
 
 from minipeft.transformer.batch import Batch, pad  # noqa: E402
-from minipeft.transformer.decoder_only import pad_left  # noqa: E402
+from minipeft.transformer.causal_model import pad_left  # noqa: E402
 from minipeft.transformer.hugging_face import from_hugging_face, gpt2_names, is_transposed, to_hugging_face  # noqa: E402
 
 ODD = dict(vocab_size=41, n_embd=12, n_head=3, n_layer=3, n_positions=50, n_inner=22, bos_token_id=1, eos_token_id=1)

@@ -8,6 +8,7 @@ import tokenizers
 from helpers.tokenizers_of_kinds import (
     end_added_as_a_plain_token,
     gpt2_kind,
+    llama_kind,
     mt5_kind,
     t5_kind,
     whole_words_of_bpe,
@@ -38,7 +39,7 @@ TEXTS = (
 )
 
 
-KINDS = (gpt2_kind, t5_kind, mt5_kind, word_kind, whole_words_of_bpe, end_added_as_a_plain_token)
+KINDS = (gpt2_kind, t5_kind, mt5_kind, word_kind, whole_words_of_bpe, end_added_as_a_plain_token, llama_kind)
 
 
 @pytest.mark.parametrize("make", KINDS)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.models import FAMILIES, random_batch
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch
 from torch import nn
 
 from minipeft import METHODS
@@ -132,7 +132,7 @@ def test_averaging_the_factors_apart_is_not_the_sum_of_the_updates():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family", ["t5", "gpt2"])
+@pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 def test_combined_loras_of_a_transformer_are_saved_and_loaded_as_one(family, tmp_path):
     model, batch = FAMILIES[family](), random_batch()
     methods = [LoRA(rank=2, alpha=3.0, targets=("query", "value")), RSLoRA(rank=3, alpha=2.0)]

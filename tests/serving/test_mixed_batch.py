@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.models import FAMILIES, random_batch
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch
 
 from minipeft.errors import UserError
 from minipeft.methods.low_rank.lora import LoRA
@@ -23,7 +23,7 @@ KINDS = {
     "lora_plus": lambda: LoRAPlus(rank=2, alpha=3.0, targets=("value",)),
     "prompt_tuning": lambda: PromptTuning(prompt_length=3, init="uniform"),
 }
-families, kinds = pytest.mark.parametrize("family", ["t5", "gpt2"]), pytest.mark.parametrize("kind", KINDS)
+families, kinds = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA]), pytest.mark.parametrize("kind", KINDS)
 
 
 def adapters(model, kind, count=3):

@@ -2,16 +2,17 @@
 
 import pytest
 import torch
-from helpers.models import FAMILIES, random_batch
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.adapter_drop import AdapterDrop
 from minipeft.serving.shared_lower_layers import SharedLowerLayers
 
-families = pytest.mark.parametrize("family", ["t5", "gpt2"])
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 CHAIN = {  # in the order in which they compute
     "t5": [*(f"encoder.blocks.{i}" for i in range(2)), *(f"decoder.blocks.{i}" for i in range(3))],
     "gpt2": [f"decoder.blocks.{i}" for i in range(3)],
+    "llama": [f"decoder.blocks.{i}" for i in range(3)],
 }
 
 

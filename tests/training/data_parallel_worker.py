@@ -39,7 +39,7 @@ if __name__ == "__main__":
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     distributed.init_process_group("gloo", init_method=(folder / "meeting").as_uri(), rank=rank, world_size=2)
     # Each process starts from other random numbers: the first one's must reach all.
-    runs = [(kind, family) for kind in METHOD_MAKERS for family in MAKERS]
+    runs = [(kind, family) for kind in METHOD_MAKERS for family in ("t5", "gpt")]
     ends = {f"{kind} on {family}": train(kind, family, attach_seed=rank) for kind, family in runs}
     torch.save(ends, folder / f"{rank}.pt")
     distributed.destroy_process_group()

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import torch
-from helpers.batches import assert_close, both_families, one_by_one, with_more_padding
+from helpers.batches import assert_close, every_family, one_by_one, with_more_padding
 from helpers.models import FAMILIES, VOCABULARY, random_batch, random_rows
 
 from minipeft.transformer.batch import Batch, pad
@@ -25,7 +25,7 @@ def answer_without_cache(model, source, choose=lambda logits: logits.argmax(-1))
     return written
 
 
-@both_families
+@every_family
 @torch.no_grad()
 def test_cached_greedy_generation_equals_decoding_without_cache(family):
     model, batch = FAMILIES[family](), random_batch(sources=(7, 3, 5, 1, 6, 4, 2, 2), targets=(2,) * 8)
@@ -37,7 +37,7 @@ def test_cached_greedy_generation_equals_decoding_without_cache(family):
     assert model.generate(with_more_padding(batch, 3), LENGTH) == expected
 
 
-@both_families
+@every_family
 @torch.no_grad()
 def test_cached_sampling_equals_sampling_without_cache(family):
     """Greedy answers of a random model repeat themselves; at a high temperature every step reads another token."""
@@ -50,14 +50,14 @@ def test_cached_sampling_equals_sampling_without_cache(family):
         assert model.generate(alone, LENGTH, temperature=8.0, generator=two) == [expected]
 
 
-@both_families
+@every_family
 def test_sampled_generation_repeats_with_the_same_seed_only(family):
     model, batch = FAMILIES[family](), random_batch()
     draw = lambda seed: model.generate(batch, LENGTH, temperature=1.5, generator=torch.Generator().manual_seed(seed))  # noqa: E731
     assert draw(3) == draw(3) != draw(4)
 
 
-@both_families
+@every_family
 def test_sampling_follows_the_softmax_at_its_temperature(family):
     model, row = FAMILIES[family](), next(one_by_one(random_batch()))
     first = model(row)[0, 0].detach()
@@ -68,7 +68,7 @@ def test_sampling_follows_the_softmax_at_its_temperature(family):
     assert_close(shares, (first / 2.0).softmax(-1), atol=0.035)  # over four standard errors of a share of one half
 
 
-@both_families
+@every_family
 def test_top_k_draws_from_the_k_likeliest_tokens_only(family):
     model, row = FAMILIES[family](), next(one_by_one(random_batch()))
     likeliest = set(model(row)[0, 0].topk(3).indices.tolist())
@@ -77,13 +77,13 @@ def test_top_k_draws_from_the_k_likeliest_tokens_only(family):
     assert {answer[0] if answer else model.config.eos for answer in drawn} == likeliest
 
 
-@both_families
+@every_family
 def test_top_1_and_temperature_zero_are_greedy(family):
     model, batch = FAMILIES[family](), random_batch()
     assert model.generate(batch, LENGTH, temperature=0.7, top_k=1) == model.generate(batch, LENGTH)
 
 
-@both_families
+@every_family
 @torch.no_grad()
 def test_score_is_the_sum_of_the_log_probabilities_that_forward_gives(family):
     model, batch = FAMILIES[family](), random_batch()
@@ -101,7 +101,7 @@ def test_score_is_the_sum_of_the_log_probabilities_that_forward_gives(family):
     assert_close(model.score(wider, flat.view(4, 3, -1), mask.view(4, 3, -1)), found, atol=1e-4)
 
 
-@both_families
+@every_family
 @torch.no_grad()
 def test_scores_of_all_one_token_answers_are_a_probability_distribution(family):
     model, batch = FAMILIES[family](), random_batch()
@@ -110,12 +110,12 @@ def test_scores_of_all_one_token_answers_are_a_probability_distribution(family):
     assert_close(scores.exp().sum(1), torch.ones(len(batch)))
 
 
-@both_families
+@every_family
 def test_generating_nothing_gives_empty_answers(family):
     assert FAMILIES[family]().generate(random_batch(), 0) == [[]] * 4
 
 
-@both_families
+@every_family
 @torch.no_grad()
 def test_a_wider_model_keeps_its_width_in_loss_and_scores(family):
     """In float64 the loss is what the logits say to 1e-12; float32 on the way would leave 1e-7."""

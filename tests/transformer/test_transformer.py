@@ -1,20 +1,21 @@
-"""Laws of the two model families as wholes: causality, padding, loss, and the ways of running them."""
+"""Laws of the model families as wholes: causality, padding, loss, and the ways of running them."""
 
 import copy
 from dataclasses import replace
 
 import pytest
 import torch
-from helpers.batches import assert_close, both_families, one_by_one, with_more_padding
+from helpers.batches import assert_close, every_family, one_by_one, with_more_padding
 from helpers.models import FAMILIES, VOCABULARY, random_batch, tiny_gpt2, tiny_t5
 
 from minipeft.errors import UserError
 from minipeft.transformer.batch import pad
-from minipeft.transformer.decoder_only import DecoderOnlyConfig, pad_left
+from minipeft.transformer.causal_model import pad_left
+from minipeft.transformer.decoder_only import DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder
 
 
-@both_families
+@every_family
 def test_changing_a_later_target_token_changes_no_earlier_logits(family):
     model, batch = FAMILIES[family](), random_batch(targets=(5, 5, 5, 5))
     changed = copy.deepcopy(batch)
@@ -24,7 +25,7 @@ def test_changing_a_later_target_token_changes_no_earlier_logits(family):
     assert ((before[:, 3:] - after[:, 3:]).abs().amax(-1) > 1e-3).all()
 
 
-@both_families
+@every_family
 def test_changing_any_source_token_changes_the_logits(family):
     model, batch = FAMILIES[family](), random_batch(sources=(4, 4), targets=(3, 3))
     for position in range(4):
@@ -33,7 +34,7 @@ def test_changing_any_source_token_changes_the_logits(family):
         assert (model(batch) - model(changed)).abs().amax() > 1e-3
 
 
-@both_families
+@every_family
 def test_a_row_has_the_same_logits_alone_as_padded_in_a_batch(family):
     model, batch = FAMILIES[family](), random_batch()
     together = model(with_more_padding(batch, 3))
@@ -41,7 +42,7 @@ def test_a_row_has_the_same_logits_alone_as_padded_in_a_batch(family):
         assert_close(together[row, : alone.target.shape[1]], model(alone)[0])
 
 
-@both_families
+@every_family
 def test_loss_is_the_mean_over_real_target_tokens_of_the_full_logits(family):
     model, batch = FAMILIES[family](), random_batch()
     log_probabilities = model(batch).double().log_softmax(-1)
@@ -56,7 +57,7 @@ def test_loss_is_the_mean_over_real_target_tokens_of_the_full_logits(family):
     assert_close(model.loss(with_more_padding(batch, 2)), model.loss(batch))
 
 
-@both_families
+@every_family
 def test_fused_attention_gives_the_explicit_lines_numbers_and_gradients(family):
     model, batch = FAMILIES[family](), random_batch()
     explicit = model(batch).detach(), gradients(model, batch)
@@ -72,7 +73,7 @@ def gradients(model, batch):
     return {name: weight.grad.clone() for name, weight in model.named_parameters()}
 
 
-@both_families
+@every_family
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_gradient_checkpointing_changes_no_gradient(family, dropout):
     model, batch = FAMILIES[family](dropout=dropout).train(), random_batch()
@@ -86,7 +87,7 @@ def test_gradient_checkpointing_changes_no_gradient(family, dropout):
         assert_close(gradient, expected[name], atol=1e-6)
 
 
-@both_families
+@every_family
 def test_gradient_checkpointing_keeps_fewer_activations(family):
     model, batch = FAMILIES[family](), random_batch()
     plain = kept_bytes(model, batch)
@@ -107,7 +108,7 @@ def kept_bytes(model, batch):
     return sum(sizes)
 
 
-@both_families
+@every_family
 def test_bfloat16_stays_near_float32(family):
     model, batch = FAMILIES[family](), random_batch()
     exact = model(batch)
@@ -119,7 +120,7 @@ def test_bfloat16_stays_near_float32(family):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("fused", [False, True])
-@both_families
+@every_family
 def test_a_cuda_device_gives_the_cpu_numbers(family, fused):
     model, batch = FAMILIES[family](), random_batch()
     logits, expected, answers = model(batch).detach(), gradients(model, batch), model.generate(batch, 6)
@@ -131,7 +132,7 @@ def test_a_cuda_device_gives_the_cpu_numbers(family, fused):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@both_families
+@every_family
 def test_bfloat16_on_a_cuda_device_stays_near_float32(family):
     model, batch = FAMILIES[family](), random_batch()
     exact = model(batch)

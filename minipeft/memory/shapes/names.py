@@ -1,9 +1,9 @@
 """Known models by name: the class and the sizes of each, as published."""
 
 from minipeft.memory.shapes.chatglm import ChatGLM
-from minipeft.memory.shapes.llama import LLaMA
 from minipeft.transformer.decoder_only import DecoderOnly, DecoderOnlyConfig
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from minipeft.transformer.llama import Llama, LlamaConfig
 
 
 def t5(hidden: int, inner: int, layers: int, heads: int) -> tuple[type, EncoderDecoderConfig]:
@@ -27,6 +27,6 @@ SHAPES = {
     "gpt2-large": gpt(1280, 36, 20, 1024),
     "gpt2-xl": gpt(1600, 48, 25, 1024),
     "gpt3": gpt(12288, 96, 96, 2048),
-    "llama-7b": (LLaMA, DecoderOnlyConfig(32000, 4096, 32, 32, 2048, 11008, epsilon=1e-6)),
-    "chatglm-6b": (ChatGLM, DecoderOnlyConfig(130528, 4096, 32, 28, 2048, 16384)),
+    "llama-7b": (Llama, LlamaConfig(32000, 4096, 32, 32, 11008, 2048)),
+    "chatglm-6b": (ChatGLM, LlamaConfig(130528, 4096, 32, 28, 16384, 2048, tied_head=True, epsilon=1e-5)),
 }

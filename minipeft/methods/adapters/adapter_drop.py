@@ -2,7 +2,7 @@
 
     layer i of the chain:   h <- h + A_i(u)   for i >= n,        h <- h + u   for i < n        u = feed_forward(norm(h))
 
-Layers are counted in the order in which they compute: GPT-2's from the bottom; T5's encoder from the bottom, then its
+Layers are counted as they compute: those of one stack from the bottom; T5's encoder from the bottom, then its
 decoder. So what is free of adapters is always the beginning of the computation: the backward pass stops above it, and
 several tasks that read the same text share it (`shared_lower_layers.py`).
 Specialised: n is fixed, and the lowest n layers never get an adapter. Robust: in training, n is drawn uniformly from

@@ -8,7 +8,7 @@ The skip connection u is added once, behind the mixture, so z_n is without it, a
 same to all scores of a position, so that the softmax does not see it: it is kept for that library's layout.
 Start: Q, K ~ N(0, 0.02), their biases 0; V = the identity with 1e-6 beside the diagonal: of one adapter alone, its own
 output. Added to the loss: identity_penalty * ||I - V||_F^2, summed over the layers; the paper only says l2 on V.
-Trainable, at width d: 3 d d + 2 d per layer (E + D of T5, L of GPT-2): not tiny, 21.3 million for BERT-base.
+Trainable, at width d: 3 d d + 2 d per layer (E + D of T5, L of others): not tiny, 21.3 million for BERT-base.
 Stored along with them: the frozen adapters, 2 d m_n + d + m_n each per layer, so that the saved file needs no other.
 Paper: Pfeiffer et al. 2021, arXiv:2005.00247.
 Lesson: lessons/10_adapter_fusion. Test: tests/methods/adapters/test_adapter_fusion.py.

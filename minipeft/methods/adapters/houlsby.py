@@ -3,12 +3,12 @@
     A(x) = x + W_up gelu(W_down x + b_down) + b_up     W_down: (bottleneck, hidden)   W_up: (hidden, bottleneck)
     h <- h + A(sublayer(norm(h)))                      the adapter stands before the residual sum
 
-The paper's BERT normalises after each residual sum; T5 v1.1 and GPT-2 normalise before each sublayer.
+The paper's BERT normalises after each residual sum; T5 v1.1, GPT-2 and Llama normalise before each sublayer.
 Start: weights ~ N(0, 1e-3) cut at two standard deviations, as the released code (the paper says 1e-2), biases 0: the
 first forward pass is nearly, not exactly, the base model's.
 Trainable, at width d and bottleneck m: 2 d m + d + m per adapter, and every normalisation layer. The paper's BERT has
-two sublayers per layer; so has a GPT-2 layer (2 L adapters). A T5 decoder layer has a third, cross-attention, which
-gets an adapter too (2 E + 3 D adapters).
+two sublayers per layer; so has a layer of GPT-2 and Llama (2 L adapters). A T5 decoder layer has a third,
+cross-attention, which gets an adapter too (2 E + 3 D adapters).
 Paper: Houlsby et al. 2019, arXiv:1902.00751.
 Lesson: lessons/09_adapters. Test: tests/methods/adapters/test_houlsby.py.
 """

@@ -6,8 +6,8 @@
 The paper found that few parameters do most in the heads of attention, and many in the feed-forward layers. The parts
 are those of prefix_tuning.py and scaled_parallel_adapter.py, the network behind the prefix included.
 Start: the adapters at nothing, the prefix random, so the first output is never the base model's.
-Trainable (stored), with a = heads * head size, width d and bottleneck m: 2 prefix a per attention layer and 2 d m + d +
-m per feed-forward layer. With reparametrise, training moves the parameters of the network in place of the prefix.
+Trainable (stored), width d, bottleneck m, a = heads (of keys and values) * head size: 2 prefix a per attention layer
+and 2 d m + d + m per feed-forward layer. With reparametrise, training moves the network in place of the prefix.
 Paper: He et al. 2021, arXiv:2110.04366: prefix 30, bottleneck 512, scale 4 at d = 1024; 16, 16, 2 for understanding.
 Lesson: lessons/11_unified_view. Test: tests/methods/adapters/test_mam.py.
 """

@@ -6,7 +6,8 @@ q_i, (targets, head), is the query of head i; head_i is what that head gives, be
 projection W_o. It is prefix tuning with three changes: relu in the place of softmax, a plain sum in
 the place of the gate (the lesson's prefix_gate.py), and a start at nothing. D_i stands for the
 prefix's keys, U_i for its values. The paper's table writes x W_down; what each D_i reads here is the
-head's query W_q x, as in the released code, which is also what makes the counts equal.
+head's query W_q x, as in the released code, which is also what makes the counts equal: in a Llama the
+turned one, as a prefix meets it (where a group of heads shares its keys, the prefix has fewer).
 Start: D ~ uniform in +-1/sqrt(head) (Kaiming), U = 0, so the first forward pass is the base model's.
 Trainable, with a = heads * head size: 2 bottleneck a per attention, exactly those of a prefix of that length.
 Paper: He et al. 2021, arXiv:2110.04366, table 4.
@@ -38,9 +39,9 @@ class AdaptedHeads(nn.Module):
         self.up = nn.Parameter(like.new_zeros(heads, bottleneck, head))
         nn.init.uniform_(self.down, -(head**-0.5), head**-0.5)
 
-    def forward(self, hidden: torch.Tensor, context=None, bias=None, cache=None) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, context=None, bias=None, cache=None, **positions) -> torch.Tensor:
         """hidden: (batch, targets, hidden); context: (batch, sources, hidden), or hidden itself."""
-        query, key, value = self.attention.project(hidden, context, cache)
+        query, key, value = self.attention.project(hidden, context, cache, **positions)
         mixed = self.attention.attend(query, key, value, bias)  # (batch, targets, heads * head)
         change = torch.relu(query @ self.down) @ self.up  # (batch, heads, targets, head)
         return self.attention.output(mixed + change.transpose(1, 2).flatten(2))

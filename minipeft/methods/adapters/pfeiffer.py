@@ -5,10 +5,10 @@
     h <- h + A(u)                                      before the residual sum; the norms stay frozen
 
 The paper's BERT normalises after each sum: there the network reads LN(u + h), the skip connection carries u, and the
-same frozen LN stands behind the second sum as well. T5 v1.1 and GPT-2 normalise before each sublayer and have no norm
-behind the sum, so here the network reads u itself and no norm is used twice. Layer for layer the rest is the same.
+same frozen LN stands behind the second sum as well. T5 v1.1, GPT-2 and Llama normalise before each sublayer and have no
+norm behind the sum, so here the network reads u itself, and no norm is used twice. The rest is the same.
 Start: weights ~ N(0, 0.02), biases 0: the first forward pass is nearly, not exactly, the base model's.
-Trainable, at width d and bottleneck m: 2 d m + d + m per layer (E + D of T5, L of GPT-2), behind attention E + 2 D of
+Trainable, at width d and bottleneck m: 2 d m + d + m per layer (E + D of T5, L of others), behind attention E + 2 D of
 T5; the paper's m is d / 16.
 Paper: Pfeiffer et al. 2021, arXiv:2005.00247, appendix.
 Lesson: lessons/09_adapters. Test: tests/methods/adapters/test_pfeiffer.py.

@@ -4,8 +4,9 @@
     l_k, l_v: (heads * head,)   l_ff: (feed_forward,)   * multiplies entry by entry
 
 Start: all vectors 1, so the first forward pass is the base model's.
-Trainable, with a = heads * head size and feed-forward size f: T5 of E encoder and D decoder layers
-E (2 a + f) + D (4 a + f), cross-attention included; GPT-2 of L layers L (2 a + f).
+Trainable, with a = heads (of keys and values) * head size and feed-forward size f: T5 of E encoder
+and D decoder layers E (2 a + f) + D (4 a + f), cross-attention included; GPT-2 or Llama of L layers
+L (2 a + f).
 The paper trains with Adafactor; the rates here are for AdamW. Its extra loss terms are left out.
 Paper: Liu et al. 2022, arXiv:2205.05638.
 Lesson: lessons/12_ia3. Test: tests/methods/multiplicative/test_ia3.py.

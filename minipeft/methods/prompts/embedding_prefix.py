@@ -3,8 +3,8 @@
     [E; X]        E: (prefix, hidden), trained   X: (length, hidden), the embedded text
     E = W_2 tanh(W_1 e + b_1) + b_2        e: (prefix, hidden)   W_1: (inner, hidden)   W_2: (hidden, inner)
 
-The paper's ablation: vectors before the input of every stack (T5: of the encoder and of the decoder, GPT-2: of its one
-stack), made by the same kind of network while training. Unlike a prefix, they are computed anew in every layer.
+The paper's ablation: vectors before the input of every stack (T5: of the encoder and of the decoder, others: of their
+one stack), made by the same kind of network while training. Unlike a prefix, they are computed anew in every layer.
 Start: random, without the network of the size of the embeddings, which its steps are then in units of, too
 (embedding_size.py); never the base model's output.
 Trainable (stored): S prefix d parameters at width d for S stacks. With reparametrise, training moves

@@ -6,9 +6,10 @@ GPT-2 reads `infix` more positions behind the source. Their input is zero, and i
 P_k and P_v: causality hides them from the source, and the last of them is where the answer's first token comes from.
 A T5 writes its answer in the decoder, and the encoder is done by then: the infix is what the decoder alone sees, P_k
 and P_v before its own keys and values and among the source's in cross-attention, where order plays no part. It is
-prefix tuning without the encoder's prefix.
+prefix tuning without the encoder's prefix. A Llama is as a GPT-2: P_k stands for what the key projection gives, and is
+normalised (Qwen3) and turned as a word's key at its place, which is another behind each source.
 Start: as prefix tuning. Never the base model's output.
-Trainable (stored): 2 L prefix heads head parameters per attention type: one in GPT-2, two in T5's decoder.
+Trainable (stored): 2 L prefix heads head parameters per attention type: one in one stack, two in T5's decoder.
 Paper: Li & Liang 2021, arXiv:2101.00190, table 4.
 Lesson: lessons/06_prefix_tuning. Test: tests/methods/prompts/test_infix_tuning.py.
 """
@@ -59,7 +60,7 @@ class InfixProjection(nn.Module):
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """(batch, length, hidden) -> (batch, length, heads * head)"""
         infix_index = self.where[0].infix_index
-        infix = self.prefix(self.layer)[self.part]  # (heads, infix, head)
+        infix = self.prefix(self.layer)[self.part]  # (heads, infix, head), heads of keys and values
         infix = infix.transpose(0, 1).flatten(1)  # (infix, heads * head)
         is_word = (infix_index < 0)[..., None]
         return torch.where(is_word, self.linear(hidden), infix[infix_index.clamp(min=0)])
@@ -73,6 +74,7 @@ class InfixTuning(PrefixTuning):
     network_rate = 1e-3
     network_grid = (1e-4, 3e-4, 1e-3, 3e-3)
     why_no_merge = "an infix adds positions to attend to, which no weight of the model can do. Keep it attached."
+    keys_as_scored = False
     places = PrefixTuning.places[1:]  # those of a decoder; a T5's encoder sees no infix
 
     def install(self, model: nn.Module) -> None:

@@ -1,10 +1,11 @@
 """Prefix tuning: learn keys and values that stand before the real ones in every attention layer.
 
-    softmax(q [P_k; K]^T) [P_v; V]          P_k, P_v: (heads, prefix, head) in each layer
+    softmax(q [P_k; K]^T) [P_v; V]          P_k, P_v: (heads, prefix, head) in each layer, heads as K and V have them
     [P_k; P_v] = W_2 tanh(W_1 e + b_1) + b_2     e: (prefix, hidden)   W_1: (inner, hidden)   W_2: (2 heads head, inner)
 
-The second equation is for training only; its outputs, keys and values, are what is stored. All layers share e and W_1,
-and each has its own W_2. Encoder, decoder and cross-attention have each their own prefix.
+The second equation is for training only; its outputs are stored. All layers share e and W_1, each has its own W_2.
+Encoder, decoder and cross-attention have each their own prefix. In one stack (GPT-2, Llama) the text begins behind it;
+where positions turn keys (Llama), P_k is turned already, for the places of a prefix are always the same.
 Start: a network as PyTorch makes it; a table N(0, 0.02), where the released code and peft take N(0, 1); or what the
 model computes on real words. The prefix takes part of the softmax, so the first output is never the base model's.
 Trainable (stored): 2 L prefix heads head parameters per attention type with L layers. With reparametrise, training
@@ -72,9 +73,9 @@ class PrefixedAttention(nn.Module):
         self.prefix = prefix
         self.layer = layer
 
-    def forward(self, hidden: torch.Tensor, context=None, bias=None, cache=None) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, context=None, bias=None, cache=None, **positions) -> torch.Tensor:
         """hidden: (batch, targets, hidden); bias: broadcast to the scores, without the prefix."""
-        query, key, value = self.attention.project(hidden, context, cache)
+        query, key, value = self.attention.project(hidden, context, cache, **positions)
         prefix_key, prefix_value = (x.expand(len(key), -1, -1, -1) for x in self.prefix(self.layer))
         key = torch.cat([prefix_key, key], dim=2)  # (batch, heads, prefix + sources, head)
         value = torch.cat([prefix_value, value], dim=2)
@@ -87,8 +88,7 @@ class PrefixedAttention(nn.Module):
 class PrefixTuning(Reparametrised):
     """A prefix of `prefix_length` keys and values in every attention layer.
 
-    reparametrise: a network of size `inner` gives them while training; without it they are trained directly, at a far
-    higher learning rate. init: "words" starts from those of the text `words`, and needs reparametrise=False.
+    reparametrise: a network of size `inner` gives them while training. init: "words" starts from those of `words`.
     """
 
     prefix_length: int = 10
@@ -105,6 +105,7 @@ class PrefixTuning(Reparametrised):
     why_no_merge = "a prefix adds positions to attend to, which no weight of the model can do. Keep it attached."
     places = ("encoder.blocks.*.attention", "decoder.blocks.*.attention", "decoder.blocks.*.cross_attention")
     plain = PrefixTable
+    keys_as_scored = True  # whether these are keys as queries meet them, or as the layer's key projection gives them
 
     def __post_init__(self):
         super().__post_init__()
@@ -125,12 +126,11 @@ class PrefixTuning(Reparametrised):
         if model.max_positions is not None and self.prefix_length >= model.max_positions:
             raise UserError(f"A prefix of {self.prefix_length} leaves the text no positions: shorten it.")
         layers = {place: [p for p, _ in model.named_modules() if matches(p, place)] for place in self.places}
-        # All prefixes are made before any is put in: real words are read by the plain model.
         prefixes = {place: self.new_prefix(model, self.chosen(paths)) for place, paths in layers.items() if paths}
-        for place, prefix in prefixes.items():
+        for place, prefix in prefixes.items():  # all are made before any is put in: the plain model reads words
             for number, path in enumerate(self.chosen(layers[place])):
                 self.replace([path], lambda attention, p=prefix, n=number: PrefixedAttention(attention, p, n))
-        if model.max_positions is not None:  # a GPT-2's first positions are left to the prefix
+        if model.max_positions is not None:  # the first positions of its one stack are left to the prefix
             self.replace(["decoder.positions"], lambda positions: ShiftedPositions(positions, self.prefix_length))
 
     def chosen(self, paths: list[str]) -> list[str]:
@@ -140,11 +140,11 @@ class PrefixTuning(Reparametrised):
     def new_prefix(self, model: nn.Module, paths: list[str]) -> nn.Module:
         """The prefix of one attention type, shared by its layers."""
         layers = [model.get_submodule(path) for path in paths]
-        heads, size, like = layers[0].heads, layers[0].head_size, layers[0].query.weight
+        heads, size, like = layers[0].key_value_heads, layers[0].head_size, layers[0].query.weight
         if self.reparametrise and self.given is None:  # what was stored needs no network
             prefix = PrefixNetwork(len(layers), heads, self.prefix_length, size, like.shape[1], self.inner)
         elif self.words:
-            prefix = PrefixTable(word_activations(model, layers, self.words, self.prefix_length))
+            prefix = PrefixTable(word_activations(model, layers, self.words, self.prefix_length, self.keys_as_scored))
         else:
             prefix = PrefixTable(0.02 * torch.randn(len(layers), 2, heads, self.prefix_length, size))
         return prefix.to(like.device, like.dtype)

@@ -6,7 +6,7 @@
 With a template, X is the source with hand-written words around it: a hybrid prompt (Gu et al. 2022).
 Start: uniform in +-1/2, or embeddings of frequent tokens, or of the class labels, or a prompt trained elsewhere: never
 the base model's output.
-Trainable: prompt_length * hidden parameters. T5 has its prompt before the encoder only, GPT-2 before its one stack.
+Trainable: prompt_length * hidden parameters. T5 has its prompt before the encoder only, others before their one stack.
 The paper's defaults are length 100, class labels and weight decay 1e-5; ours length 20, vocabulary and no decay.
 The paper's learning rate 0.3, for 30,000 steps of Adafactor without parameter scaling, is not in units of s.
 Paper: Lester, Al-Rfou, Constant 2021, arXiv:2104.08691.

@@ -11,9 +11,12 @@ from minipeft.errors import UserError
 
 
 @torch.no_grad()
-def word_activations(model: nn.Module, layers: list[nn.Module], words: str, length: int) -> torch.Tensor:
+def word_activations(
+    model: nn.Module, layers: list[nn.Module], words: str, length: int, as_scored: bool = True
+) -> torch.Tensor:
     """Keys and values of the attention `layers` on `words`, (layers, 2, heads, length, head).
 
+    as_scored: keys as queries meet them, turned by their positions in a Llama; else as the key projection gives them.
     The words are repeated or cut to `length` tokens. A T5 reads them twice: as the source in the encoder, and as the
     answer in the decoder, which looks at that source. Raises UserError for words that are no token.
     """
@@ -25,9 +28,15 @@ def word_activations(model: nn.Module, layers: list[nn.Module], words: str, leng
         raise UserError(f"The words {words!r} hold no token: give the prefix at least one word to start from.")
     ids = torch.tensor([tokens], device=model.embedding.weight.device)
     ids = ids.repeat(1, -(-length // len(tokens)))[:, :length]  # (1, length)
-    seen = {}  # what each linear layer gave, (1, length, heads * head)
-    linears = [linear for layer in layers for linear in (layer.key, layer.value)]
-    hooks = [linear.register_forward_hook(lambda own, _, output: seen.update({own: output})) for linear in linears]
+    seen = {}  # keys and values of each layer, (2, heads, length, head)
+
+    def remember(layer, inputs, named, _):
+        rotation = {name: value for name, value in named.items() if name == "rotation"}
+        _, key, value = layer.project(*inputs, **rotation)  # inputs: the layer's own, and the context it may look at
+        key = key if as_scored else layer.split_heads(layer.key(inputs[-1]))
+        seen[layer] = torch.cat([key, value])
+
+    hooks = [layer.register_forward_hook(remember, with_kwargs=True) for layer in layers]
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()  # no dropout
@@ -39,5 +48,4 @@ def word_activations(model: nn.Module, layers: list[nn.Module], words: str, leng
             hook.remove()
         for module, training in modes:
             module.training = training
-    rows = [torch.cat([layer.split_heads(seen[linear]) for linear in (layer.key, layer.value)]) for layer in layers]
-    return torch.stack(rows)  # (layers, 2, heads, length, head)
+    return torch.stack([seen[layer] for layer in layers])  # (layers, 2, heads, length, head)

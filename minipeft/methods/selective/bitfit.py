@@ -6,7 +6,8 @@ Start: the base model itself.
 Trainable: the number of biases; a GPT-2 of L layers, width d and feed-forward size f has
 L (7 d + f) + d of them. The paper trains a new classifier along; here the answers are words of the
 model's own head, which stays frozen.
-T5 has no biases, so BitFit does not apply to it; norm_tuning trains the vectors that T5 does have.
+T5 and Llama have no biases, so BitFit does not apply to them; norm_tuning trains the vectors that
+they do have. A Qwen2 has those of query, key and value.
 Paper: Ben Zaken et al. 2021, arXiv:2106.10199.
 Lesson: lessons/03_full_and_partial. Test: tests/methods/selective/test_bitfit.py.
 """
@@ -36,7 +37,7 @@ class BitFit(Method):
                 biases.append(parameter)
         if not biases:
             raise UserError(
-                "bitfit trains biases and this model has none (no T5 has any): "
-                "use norm_tuning instead."
+                "bitfit trains biases and this model has none (no T5 or Llama has any, "
+                "a Qwen2 has): use norm_tuning instead."
             )
         self.train_in_place(biases)

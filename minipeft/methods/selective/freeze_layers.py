@@ -5,7 +5,8 @@
 Start: the base model itself; only a new head changes the first forward pass.
 Trainable, at width d, feed-forward size f and a = heads * head size: `layers` blocks of each stack.
 A GPT-2 block has 4 (d d + d) + 2 d f + f + d + 4 d parameters; in T5 v1.1 an encoder block has
-4 d a + 3 d f + 2 d, a decoder block 8 d a + 3 d f + 3 d. A trained head adds V d (V the
+4 d a + 3 d f + 2 d, a decoder block 8 d a + 3 d f + 3 d; a Llama block 2 d (a + k) + 3 d f + 2 d,
+with k = key and value heads * head size. A trained head adds V d (V the
 vocabulary), a new one (labels + 1) (d + 1).
 GPT-2's head is its embedding: a trained head is a copy, so that the embedding below the frozen
 blocks stays as it is. In T5 the backward pass crosses the whole decoder, frozen blocks too, to
@@ -28,7 +29,7 @@ from minipeft.methods.method import Method
 
 @dataclass
 class FreezeLayers(Method):
-    """Train the top `layers` blocks of every stack: T5's encoder and decoder, GPT-2's decoder.
+    """Train the top `layers` blocks of every stack: T5's encoder and decoder, others' one decoder.
 
     head: "none" leaves it frozen, "train" trains it too, "new" puts a classifier over `labels` in
     its place; layers 0 with a new head is a linear probe. decay: the factor on the learning rate

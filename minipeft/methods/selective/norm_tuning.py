@@ -1,11 +1,11 @@
 """Norm tuning: train the scales (and shifts) of the normalisation layers only.
 
-    y = weight * x / rms(x)                       T5, weight: (hidden,)
+    y = weight * x / rms(x)                       T5 and Llama, weight: (hidden,)
     y = weight * (x - mean(x)) / std(x) + bias    GPT-2, weight and bias: (hidden,)
 
 Start: the base model itself.
 Trainable, at width d: T5 of E encoder and D decoder layers d (2 E + 3 D + 2); GPT-2 of L layers
-2 d (2 L + 1).
+2 d (2 L + 1); Llama of L layers d (2 L + 1), and in Qwen3 2 head more a layer, for query and key.
 Paper: the layer-norm baseline of Houlsby et al. 2019, arXiv:1902.00751.
 Lesson: lessons/03_full_and_partial. Test: tests/methods/selective/test_norm_tuning.py.
 """

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from helpers.method_table import new_method, pfeiffer_files
-from helpers.models import FAMILIES, random_batch
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch
 from torch import nn
 
 import minipeft
@@ -17,7 +17,7 @@ from minipeft.methods.low_rank.lora import LoRA
 from minipeft.training.adapter_files import read_adapter, save_adapter
 from minipeft.training.optimizers import make_optimizer
 
-families = pytest.mark.parametrize("family", ["t5", "gpt2"])
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 
 
 def fused(family, **hyperparameters):
@@ -92,7 +92,7 @@ def test_the_penalty_is_the_squared_distance_of_all_values_from_the_identity(fam
         value.data[2, 7] = number + 1.0  # beside the diagonal: number + 1 away
         value.data[4, 4] = -1.0  # on it: 2 away
     expected = 0.03 * sum((number + 1.0) ** 2 + 2.0**2 for number in range(len(values)))
-    assert len(values) == {"t5": 5, "gpt2": 3}[family]
+    assert len(values) == {"t5": 5, "gpt2": 3, "llama": 3}[family]
     assert float(method.penalty().detach()) == pytest.approx(expected, rel=1e-6)
     method.penalty().backward()
     assert float(values[1].grad[2, 7]) == pytest.approx(2 * 0.03 * 2.0)
@@ -113,7 +113,7 @@ def test_stage_two_moves_the_fusion_and_not_one_bit_of_the_adapters(family):
         saved = read_adapter(file)["weights"]
         for name, tensor in saved.items():
             assert torch.equal(state[name.replace(".adapter.", f".adapters.{number}.")], tensor)
-    layers = {"t5": 5, "gpt2": 3}[family]
+    layers = {"t5": 5, "gpt2": 3, "llama": 3}[family]
     assert method.trained_count() == layers * (3 * 12 * 12 + 2 * 12)
     assert method.stored_count() == method.trained_count() + sum(
         tensor.numel() for file in files for tensor in read_adapter(file)["weights"].values()

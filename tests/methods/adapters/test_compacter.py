@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers.method_table import TABLE, Sizes
-from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch, tiny_gpt2, tiny_t5
 from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.compacter import Compacter, KroneckerAdapter, KroneckerLinear
 from minipeft.methods.adapters.houlsby import AdaptedSublayer
 
-both_families = pytest.mark.parametrize("family", ["t5", "gpt2"])
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 
 
 def random_linear(in_features, out_features, n):
@@ -64,7 +64,7 @@ def test_the_adapter_is_the_formula():
 
 
 @torch.no_grad()
-@both_families
+@families
 @pytest.mark.parametrize("after_attention", [True, False])
 def test_adapters_stand_behind_attention_and_feed_forward_but_not_behind_cross_attention(family, after_attention):
     model = FAMILIES[family]()
@@ -76,7 +76,7 @@ def test_adapters_stand_behind_attention_and_feed_forward_but_not_behind_cross_a
     assert adapted == {f"{block}.{place}" for block in blocks for place in places}
 
 
-@both_families
+@families
 def test_the_factor_is_one_parameter_that_every_projection_reads(family):
     model, batch = FAMILIES[family](), random_batch()
     method = Compacter(12, kronecker=3)
@@ -127,7 +127,7 @@ def test_the_numbers_of_compacter_plus_plus_on_t5_base_are_the_papers_share():
 
 
 @torch.no_grad()
-@both_families
+@families
 def test_it_starts_near_the_base_model_and_ten_times_nearer_factors_a_hundred_times_nearer(family):
     """A stands in both projections, so an adapter's output grows with the square of A's size."""
     changes = []

@@ -4,14 +4,15 @@ import math
 
 import pytest
 import torch
-from helpers.models import FAMILIES, random_batch
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch
 from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.houlsby import AdaptedSublayer, Adapter, Houlsby
 
-families = pytest.mark.parametrize("family", ["t5", "gpt2"])
-NORMS = {"t5": 2 * 2 + 3 * 3 + 2, "gpt2": 2 * (2 * 3 + 1)}  # one tensor for each RMSNorm, two for each LayerNorm
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
+# One tensor for each RMSNorm, two for each LayerNorm.
+NORMS = {"t5": 2 * 2 + 3 * 3 + 2, "gpt2": 2 * (2 * 3 + 1), "llama": 2 * 3 + 1}
 
 
 def attached(family, **hyperparameters):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.models import FAMILIES, random_batch, tiny_t5
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch, tiny_t5
 from helpers.scrambling import scramble
 from torch import nn
 
@@ -10,7 +10,7 @@ from minipeft.errors import UserError
 from minipeft.methods.adapters.mam import MAM
 from minipeft.methods.prompts.prefix_tuning import PrefixTuning
 
-both_families = pytest.mark.parametrize("family", ["t5", "gpt2"])
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 
 
 def attached(model, method, seed=0):
@@ -20,7 +20,7 @@ def attached(model, method, seed=0):
 
 
 @torch.no_grad()
-@both_families
+@families
 @pytest.mark.parametrize("reparametrise", [True, False])
 def test_mam_is_a_prefix_and_scaled_adapters_put_together_by_hand(family, reparametrise):
     batch, prefix = random_batch(), dict(prefix_length=4, reparametrise=reparametrise, inner=5)
@@ -52,7 +52,7 @@ def test_mam_is_a_prefix_and_scaled_adapters_put_together_by_hand(family, repara
 
 
 @torch.no_grad()
-@both_families
+@families
 def test_mam_starts_as_prefix_tuning_alone(family):
     batch, model, other = random_batch(), FAMILIES[family](), FAMILIES[family]()
     plain = model(batch)
@@ -61,7 +61,7 @@ def test_mam_starts_as_prefix_tuning_alone(family):
     assert all(torch.equal(value, mam.state_dict()[name]) for name, value in alone.state_dict().items())
 
 
-@both_families
+@families
 def test_finishing_a_mam_leaves_its_prefix_as_a_table_and_does_not_change_one_bit(family):
     model, batch = FAMILIES[family](), random_batch()
     method = attached(model, MAM(prefix_length=3, inner=7, bottleneck=5))

@@ -3,14 +3,14 @@
 import pytest
 import torch
 from helpers.laws import watch
-from helpers.models import FAMILIES, random_batch, tiny_t5
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch, tiny_t5
 from helpers.scrambling import scramble
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.parallel_adapter import Bottleneck, ParallelAdapter, ParallelSublayer
 from minipeft.methods.adapters.scaled_parallel_adapter import ScaledParallelAdapter
 
-both_families = pytest.mark.parametrize("family", ["t5", "gpt2"])
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 
 
 def bottleneck_by_hand(adapter, x, scale=1.0):
@@ -57,7 +57,7 @@ def test_an_adapter_reads_what_the_frozen_sublayer_reads_and_is_added_to_its_out
     assert not torch.allclose(got, frozen, atol=0.1)
 
 
-@both_families
+@families
 @pytest.mark.parametrize("place", ["feed_forward", "attention"])
 def test_every_sublayer_of_one_kind_has_an_adapter_and_no_other(family, place):
     model = FAMILIES[family]()

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from helpers.models import FAMILIES, random_batch
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch
 from torch import nn
 
 from minipeft.errors import UserError
 from minipeft.methods.adapters.houlsby import AdaptedSublayer
 from minipeft.methods.adapters.pfeiffer import Pfeiffer, PfeifferAdapter
 
-families = pytest.mark.parametrize("family", ["t5", "gpt2"])
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 
 
 def set_random(method, std=0.5):
@@ -72,7 +72,7 @@ def test_the_only_change_is_an_update_added_behind_each_feed_forward_sublayer(fa
 def test_each_layer_has_one_adapter_and_the_norms_stay_frozen(family):
     model, method = FAMILIES[family](), Pfeiffer(bottleneck=4)
     method.attach(model)
-    layers = {"t5": 2 + 3, "gpt2": 3}[family]
+    layers = {"t5": 2 + 3, "gpt2": 3, "llama": 3}[family]
     assert sum(isinstance(module, PfeifferAdapter) for module in model.modules()) == layers
     assert method.stored_count() == layers * (2 * 12 * 4 + 12 + 4)
     assert not any("norm" in name for name in method.named_parameters())

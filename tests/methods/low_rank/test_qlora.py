@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.models import random_batch, tiny_gpt2, tiny_t5
+from helpers.models import random_batch, tiny_gpt2, tiny_llama, tiny_t5
 from helpers.scrambling import scramble
 from torch import nn
 
@@ -13,7 +13,8 @@ from minipeft.methods.low_rank.qlora import QLoRA
 from minipeft.quantization.blockwise import dequantize, quantize
 from minipeft.quantization.linear import QuantizedLinear
 
-both_families = pytest.mark.parametrize("make", [tiny_t5, tiny_gpt2])
+slow_llama = pytest.param(tiny_llama, marks=pytest.mark.slow)
+families = pytest.mark.parametrize("make", [tiny_t5, tiny_gpt2, slow_llama])
 # int8 without double quantization is near enough to the weights to tell a wrong layer from a rounded one.
 EXACT = {"format": "int8", "block_size": 8, "double_quantization": False}
 
@@ -46,7 +47,7 @@ def test_it_computes_with_the_quantized_weight_plus_alpha_over_rank_times_b_a(fo
     assert sum(parameter.numel() for parameter in method.named_parameters().values()) == 2 * (21 + 15)
 
 
-@both_families
+@families
 def test_by_default_every_linear_layer_of_every_block_is_quantized_and_nothing_else(make):
     model = make()
     linear = {path for path, module in model.named_modules() if isinstance(module, nn.Linear)}
@@ -56,7 +57,7 @@ def test_by_default_every_linear_layer_of_every_block_is_quantized_and_nothing_e
     assert all(isinstance(model.get_submodule(path), LoRALinear) for path in quantized)
 
 
-@both_families
+@families
 def test_it_starts_near_the_base_and_with_eight_bits_nearer(make):
     model, batch = make(), random_batch()
     expected, errors = model(batch).detach(), []
@@ -102,7 +103,7 @@ def test_the_ledger_counts_the_quantized_bytes(make_tiny_model, tiny_task):
     assert counted["gradients"] == 4 * method.stored_count()
 
 
-@both_families
+@families
 def test_merging_writes_what_was_trained_into_the_plain_layers(make):
     model, batch = make(), random_batch()
     base = {path: module for path, module in model.named_modules() if isinstance(module, nn.Linear)}
@@ -120,7 +121,7 @@ def test_merging_writes_what_was_trained_into_the_plain_layers(make):
         method.unmerge()
 
 
-@both_families
+@families
 @pytest.mark.parametrize("format, lowest, highest", [("nf4", 0.05, 0.15), ("int8", 0.002, 0.01)])
 def test_merging_and_quantizing_again_says_what_it_costs(make, format, lowest, highest):
     model, batch = make(), random_batch()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.models import FAMILIES, random_batch, tiny_t5
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch, tiny_t5
 from helpers.scrambling import redraw
 
 import minipeft
@@ -22,7 +22,7 @@ def layers(model):
 
 
 @LORAS
-@pytest.mark.parametrize("family", ["t5", "gpt2"])
+@pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 def test_merging_and_unmerging_restores_outputs_and_weights_to_rounding(kind, family):
     model, batch = FAMILIES[family]().double(), random_batch()
     plain = {path: value.clone() for path, value in model.state_dict().items()}

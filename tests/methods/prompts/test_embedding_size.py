@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers.laws import new_model
-from helpers.models import random_batch
+from helpers.models import SLOW_LLAMA, random_batch
 
 from minipeft.methods.prompts.embedding_prefix import EmbeddingPrefix
 from minipeft.methods.prompts.embedding_size import embedding_size
@@ -32,7 +32,7 @@ def test_the_size_is_the_root_mean_square_of_all_embeddings():
     assert float(embedding_size(model)) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("family", ["t5", "gpt2"])
+@pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_step_is_as_large_beside_the_embeddings_whatever_their_size(name, family):
     moved = {}

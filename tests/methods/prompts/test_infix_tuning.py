@@ -2,12 +2,15 @@
 
 import math
 
+import pytest
 import torch
-from helpers.laws import batch_for, new_model
-from helpers.models import random_batch, tiny_gpt2
+from helpers.laws import Words, batch_for, new_model
+from helpers.models import random_batch, tiny_gpt2, tiny_llama
 from helpers.scrambling import scramble
 
 from minipeft.methods.prompts.infix_tuning import InfixTuning
+from minipeft.transformer.attention import KeyValueCache
+from minipeft.transformer.positions import rotate
 
 
 def gpt_by_hand(model, table, source, target):
@@ -96,6 +99,39 @@ def test_the_cache_holds_the_infix_in_its_place():
         for row in range(4):
             torch.testing.assert_close(cache.key[row, :, 3:], table[layer, 0])
             torch.testing.assert_close(cache.value[row, :, 3:], table[layer, 1])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("normed", [False, True])
+def test_a_llamas_infix_is_turned_as_words_at_its_place_behind_each_source(normed):
+    model = tiny_llama(query_key_norm=normed, query_key_value_bias=True)
+    model.tokenizer, method = Words(), InfixTuning(prefix_length=2)
+    method.attach(model)
+    scramble(method)
+    sources = (5, 3, 1)
+    _, state = model.prefill(batch_for(method, sources=sources, targets=(1, 1, 1)))
+    (table,) = method.state_dict().values()  # (layers, 2, key_value_heads, infix, head)
+    for layer, (cache,) in enumerate(state.caches):
+        attention = model.decoder.blocks[layer].attention
+        for row, length in enumerate(sources):
+            rotation = model.decoder.positions(torch.ones(1, length + 2, dtype=torch.bool), 2)
+            expected = rotate(attention.key_norm(table[layer, :1]), *rotation)[0]
+            torch.testing.assert_close(cache.key[row, :, 5:], expected)
+            torch.testing.assert_close(cache.value[row, :, 5:], table[layer, 1])
+
+
+@torch.no_grad()
+def test_a_llamas_infix_from_words_has_their_keys_before_these_are_turned():
+    model = tiny_llama().double()
+    model.tokenizer, caches = Words(), [[KeyValueCache()] for _ in range(3)]
+    model.decoder(model.embedding(torch.tensor([[8, 3]])), torch.ones(1, 2, dtype=torch.bool), caches=caches)
+    cosine, sine = model.decoder.positions(torch.ones(1, 2, dtype=torch.bool), 2)
+    method = InfixTuning(prefix_length=2, reparametrise=False, init="words", words="8 3")
+    method.attach(model)
+    (table,) = method.state_dict().values()
+    for layer, (cache,) in enumerate(caches):
+        torch.testing.assert_close(table[layer, 0], rotate(cache.key, cosine, -sine)[0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(table[layer, 1], cache.value[0])
 
 
 def test_a_gpts_head_stays_tied_to_its_embedding():

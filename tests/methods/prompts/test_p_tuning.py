@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from helpers.laws import batch_for, new_model
-from helpers.models import FAMILIES
+from helpers.models import FAMILIES, SLOW_LLAMA
 from helpers.scrambling import scramble
 from helpers.word_models import make_tiny_gpt, make_tiny_t5
 
@@ -16,11 +16,11 @@ from minipeft.training.batches import encode_source
 from minipeft.training.settings import TrainingSettings
 from minipeft.training.trainer import fine_tune
 
-both_families = pytest.mark.parametrize("family", ["t5", "gpt2"])
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 
 
 @torch.no_grad()
-@both_families
+@families
 def test_virtual_tokens_with_the_vectors_of_words_are_these_words(family):
     """Before, between and behind anchors and the source, bit for bit."""
     words = iter([8, 3, 30, 17])
@@ -108,7 +108,7 @@ def test_the_mlp_encoder_is_three_layers_with_two_bends():
 
 @pytest.mark.parametrize("encoder", ["lstm", "mlp"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@both_families
+@families
 def test_what_is_stored_gives_the_outputs_that_were_evaluated_bit_for_bit(family, dtype, encoder):
     model, method = new_model(family, dtype), PTuning(encoder=encoder)
     method.attach(model.train())

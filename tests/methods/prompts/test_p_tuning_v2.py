@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers.laws import new_model
-from helpers.models import random_batch, tiny_gpt2
+from helpers.models import SLOW_LLAMA, random_batch, tiny_gpt2
 from helpers.scrambling import scramble
 from helpers.word_models import make_easy_task
 
@@ -20,7 +20,7 @@ LABELS = ["warm", "cold"]
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family", ["t5", "gpt2"])
+@pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 def test_with_all_layers_it_is_prefix_tuning(family):
     model, batch = new_model(family), random_batch()
     method = PTuningV2(prefix_length=3)
@@ -90,7 +90,8 @@ def test_labels_put_a_trained_head_on_top_and_are_counted_stored_and_loaded(
     method.attach(model)
     scramble(method)
     assert isinstance(model.head, LabelHead)
-    attentions, wide = (6, 12) if hasattr(model, "encoder") else (2, 16)  # in all layers, heads * head
+    widths = {"EncoderDecoder": (6, 12), "DecoderOnly": (2, 16), "Llama": (2, 12)}  # heads * head of keys and values
+    attentions, wide = widths[type(model).__name__]  # in all layers
     prompt = attentions * 2 * 3 * wide
     assert method.stored_count() == prompt + 3 * 17  # two labels and end-of-sequence; hidden size 16 and a bias
     assert (method.trained_count() == prompt + 3 * 17) == (not reparametrise)

@@ -1,9 +1,9 @@
-"""A prefix that starts from real words: on GPT-2 it is the same as reading these words, on a T5 it holds their keys."""
+"""A prefix from real words: on one stack it is the same as reading these words, on a T5 it holds their keys."""
 
 import pytest
 import torch
 from helpers.laws import Words
-from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
+from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_llama, tiny_t5
 
 from minipeft.errors import UserError
 from minipeft.methods.prompts.infix_tuning import InfixTuning
@@ -28,10 +28,19 @@ def place(path):
     return parts[0], parts[3]
 
 
+ONE_STACK = {
+    "gpt2": tiny_gpt2,
+    "llama": tiny_llama,
+    "qwen": lambda: tiny_llama(query_key_value_bias=True, query_key_norm=True),
+}
+
+
 @torch.no_grad()
+@pytest.mark.parametrize("family", ONE_STACK)
 @pytest.mark.parametrize("length", [2, 5])
-def test_a_gpt_with_a_prefix_from_words_is_the_gpt_that_reads_them_first(length):
-    model, batch, written = tiny_gpt2().double(), random_batch(), random_batch()
+def test_one_stack_with_a_prefix_from_words_is_the_model_that_reads_them_first(family, length):
+    """So the text's positions begin behind the prefix, and a Llama's keys are turned as those of the words are."""
+    model, batch, written = ONE_STACK[family]().double(), random_batch(), random_batch()
     rows = torch.tensor([IDS[:length]]).expand(len(batch), -1)
     written.source = torch.cat([rows, batch.source], dim=1)
     written.source_mask = torch.cat([torch.ones_like(rows, dtype=torch.bool), batch.source_mask], dim=1)

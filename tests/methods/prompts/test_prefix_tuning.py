@@ -4,14 +4,14 @@ import math
 
 import pytest
 import torch
-from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch, tiny_gpt2, tiny_t5
 
 from minipeft.errors import UserError
 from minipeft.methods.prompts.infix_tuning import InfixTuning
 from minipeft.methods.prompts.prefix_tuning import PrefixedAttention, PrefixTable, PrefixTuning
 from minipeft.transformer.attention import Attention, KeyValueCache
 
-both_families = pytest.mark.parametrize("family", ["t5", "gpt2"])
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 
 
 def attention_by_hand(attention, table, hidden, context, bias):
@@ -109,7 +109,7 @@ def test_the_positions_of_a_gpt_start_behind_the_prefix():
     assert torch.equal(got, torch.stack([table[[4, 5]], table[[3, 4]]]))
 
 
-@both_families
+@families
 def test_every_layer_reads_its_own_part_of_the_table(family):
     """Changing layer i's keys must change layer i's output first: earlier layers stay bit-identical."""
     model, batch, outputs = FAMILIES[family](), random_batch(), []
@@ -137,7 +137,7 @@ def test_a_t5_has_one_prefix_for_each_of_its_three_kinds_of_attention():
     }
 
 
-@both_families
+@families
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_finishing_drops_the_training_network_and_does_not_change_one_bit(family, dtype):
     model, batch = FAMILIES[family]().to(dtype), random_batch()

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.choices import CHOICES
-from helpers.models import FAMILIES, random_batch, scrambled
-from helpers.word_models import MAKERS, make_tiny_task
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch, scrambled
+from helpers.word_models import make_tiny_task
 
 from minipeft.course.chapters import LESSONS, load_answers
 from minipeft.errors import UserError
@@ -21,7 +21,7 @@ from minipeft.transformer.batch import Batch
 study = load_answers(LESSONS / "08_prompt_transfer" / "experiment.py")
 
 LENGTH, MEMBERS = 3, 4
-families = pytest.mark.parametrize("family", ["t5", "gpt2"])
+families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 
 
 def prompt_states(model, count=MEMBERS, size=1.5):
@@ -99,9 +99,8 @@ def test_rows_are_counted_through_the_steps_so_that_every_member_has_its_turn(fa
         ensemble.before_step(0, 1, range(0, 2))
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_a_run_with_fewer_rows_than_members_trains_every_member(make):
-    model, ensemble = make(), PromptEnsemble(prompt_length=2, members=7)
+def test_a_run_with_fewer_rows_than_members_trains_every_member(make_tiny_model):
+    model, ensemble = make_tiny_model(), PromptEnsemble(prompt_length=2, members=7)
     ensemble.attach(model)
     (before,) = ensemble.state_dict().values()
     task = make_tiny_task()
@@ -151,10 +150,9 @@ def voted_by_hand(model, states, examples):
     return answers, split
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_the_ensemble_answers_as_its_members_vote_one_by_one(make):
+def test_the_ensemble_answers_as_its_members_vote_one_by_one(make_tiny_model):
     """The examples have different numbers of candidates, so short rows are filled up with copies."""
-    model = scrambled(make())  # a new GPT-2 is so tame that all prompts give one answer
+    model = scrambled(make_tiny_model())  # a new GPT-2 is so tame that all prompts give one answer
     examples = [*CHOICES, *(type(e)(e.source, e.target, ("warm", "cold")) for e in make_tiny_task().dev[:8])]
     states = prompt_states(model, size=3.0)
     expected, split = voted_by_hand(model, states, examples)

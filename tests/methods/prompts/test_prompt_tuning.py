@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.models import FAMILIES, random_batch, tiny_gpt2, tiny_t5
+from helpers.models import FAMILIES, SLOW_LLAMA, random_batch, tiny_gpt2, tiny_t5
 
 from minipeft.errors import UserError
 from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
@@ -29,7 +29,7 @@ def with_tokenizer(model):
     return model
 
 
-@pytest.mark.parametrize("family", ["t5", "gpt2"])
+@pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
 def test_a_prompt_of_word_embeddings_is_the_same_as_writing_these_words_before_the_source(family):
     model, batch, words = FAMILIES[family](), random_batch(), [8, 3, 30]
     rows = torch.tensor([words]).expand(len(batch), -1)
