@@ -1,4 +1,4 @@
-"""Tasks that ask what an opinion comes to: of one review, in two domains, and of two reviews, whose is the kinder.
+"""Tasks that ask what an opinion comes to: of one review, in two domains; of two, whose or of what is the kinder one.
 
 A third of what is asked no pretraining text has, so that a base can be shown to compute the rest and tuning to add it:
 
@@ -45,13 +45,19 @@ ASKED = (*FORMS, "both", "unseen", "nested")
 WRITTEN = FORMS | {"both": BOTH, "unseen": UNSEEN}
 PAIRS = {"plain": ("plain", "plain"), "turned": ("plain", "contrast"), "negated": ("plain", "negation"),
          "both turned": ("contrast", "negation"), "unseen": ("plain", "unseen")}  # fmt: skip
+ON_PARTS = {"plain": ("plain", "plain"), "negated": ("plain", "negation"), "unseen": ("plain", "unseen"),
+            "both turned": ("negation", "unseen"), "nested": ("plain", "nested")}  # fmt: skip
+ON_ONE = {name: tuple(form for form in forms if form.count("{a}") == 1 and "{b}" not in form)
+          for name, forms in WRITTEN.items()}  # fmt: skip
 
 
-def opinion(generator: random.Random, words: dict[str, list[str]], label: str, form: str) -> str:
+def opinion(
+    generator: random.Random, words: dict[str, list[str]], label: str, form: str, written: dict = WRITTEN
+) -> str:
     """One sentence of that form, by name, whose final judgement is `label`; `words`: see `split_adjectives`."""
     if form != "nested":
         opposite = generator.choice(words[OPPOSITE[label]])
-        return fill(generator, words, label, generator.choice(WRITTEN[form]), u=opposite)
+        return fill(generator, words, label, generator.choice(written[form]), u=opposite)
     held_true = [generator.choice((True, False)) for _ in range(generator.choice((1, 1, 2)))]
     around = " ".join(generator.choice(AROUND[held]) for held in held_true)
     inner = label if held_true.count(False) % 2 == 0 else OPPOSITE[label]
@@ -91,6 +97,18 @@ def make_who_liked(generator: random.Random, share: Share) -> Example:
     return Example(" | ".join(told), people[labels.index("good")], tuple(people), slice=kind)
 
 
+def make_which_part(generator: random.Random, share: Share) -> Example:
+    """`The plot was not dull. To call the acting superb would be a joke.` -> plot; one of the two was good."""
+    words, kind = split_adjectives("films", share), generator.choice(tuple(ON_PARTS))
+    parts, forms, labels = generator.sample(words["aspects"], 2), generator.sample(ON_PARTS[kind], 2), list(LABELS)
+    generator.shuffle(labels)
+    told = [
+        opinion(generator, words | {"aspects": [part] * 2}, label, form, ON_ONE)
+        for part, label, form in zip(parts, labels, forms, strict=True)
+    ]
+    return Example(" ".join(told), parts[labels.index("good")], tuple(parts), slice=kind)
+
+
 def place_and_slice(example: Example) -> str:
     """The part of a pair: which of the two is the answer, and of what forms they are."""
     return f"{example.candidates.index(example.target)} {example.slice}"
@@ -103,5 +121,10 @@ TASKS = {
         "who_liked", "Two opinions on a film: which of the two people liked it?", "accuracy", (), make_who_liked,
         "people, aspects and adjectives",
         parts=tuple(f"{place} {kind}" for kind in PAIRS for place in (0, 1)), part=place_and_slice,
+    ),
+    "which_part": TaskRecipe(
+        "which_part", "Two opinions on two things of a film: which of the things was good?", "accuracy", (),
+        make_which_part, "people, aspects and adjectives",
+        parts=tuple(f"{place} {kind}" for kind in ON_PARTS for place in (0, 1)), part=place_and_slice,
     ),
 }  # fmt: skip

@@ -150,6 +150,29 @@ def test_one_of_the_two_people_liked_it_and_no_place_is_favoured():
     assert len(counts) == len(RECIPES["who_liked"].parts) and max(counts.values()) - min(counts.values()) <= 1
 
 
+TURNING = ("was not ", "was never ", "obody found", "was anything but", "far from", "is mistaken", "would be a joke",
+           "not true", "obody would say", "a lie", "doubt that")  # fmt: skip
+
+
+def test_of_two_things_the_one_that_is_spoken_well_of_is_the_answer():
+    """A reader of its own: the adjective of each sentence, turned round by every phrase of TURNING in it."""
+    good, bad = (set(opinions.OPINIONS["films"][label]) for label in ("good", "bad"))
+    rows = examples("which_part", "test")
+    for row in rows:
+        liked = []
+        for sentence in row.source.rstrip(".").split(". "):
+            (thing,) = [part for part in row.candidates if re.search(rf"\b{part}\b", sentence)]
+            (kind,) = {
+                word in good for word in good | bad if re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", sentence)
+            }
+            turns = sum(sentence.count(phrase) for phrase in TURNING)
+            if kind != bool(turns % 2):
+                liked.append(thing)
+        assert liked == [row.target], row.source
+    counts = Counter((row.candidates.index(row.target), row.slice) for row in rows)
+    assert len(counts) == len(RECIPES["which_part"].parts) and max(counts.values()) - min(counts.values()) <= 1
+
+
 def test_what_is_said_of_a_judgement_turns_it_as_often_as_it_says_so():
     """A reader of its own: what is held to be false turns the label, and so does "not" or "never" inside."""
     good = set(opinions.OPINIONS["films"]["good"])
