@@ -104,7 +104,7 @@ def test_a_rehearsal_counts_weights_gradients_and_optimizer(monkeypatch, tmp_pat
     """LoRA of rank 8 on t5-0.4m: its base, its own weights twice (with gradients), and 8 bytes each for AdamW."""
     spec = RunSpec(str(tmp_path), "t5-0.4m", "sentiment", "lora")
     base = sum(parameter.numel() for parameter in rehearsal.load("t5-0.4m").parameters())
-    own = sum(8 * (a + b) for a, b in 24 * [(40, 40)] + 12 * [(40, 104)])
+    own = sum(8 * (a + b) for a, b in 36 * [(56, 56)] + 18 * [(56, 64)])  # three layers in either stack
     needed = 4 * base + 4 * own + 4 * own + 8 * own
     monkeypatch.setattr(rehearsal, "machine_memory", lambda: needed)
     rehearsal.rehearse([spec])
