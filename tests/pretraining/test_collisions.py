@@ -1,0 +1,22 @@
+"""What of a task's test texts a base may have read."""
+
+from minipeft.pretraining.collisions import collisions, sources, streams
+
+
+def test_a_source_is_found_as_whole_sentences_and_its_answer_where_it_follows():
+    wanted = {"Ida saw it. It was dull.": {("moods", "bad")}, "Tom left.": {("moods", "good"), ("exits", "left")}}
+    texts = [
+        "It rained. Ida saw it. It was dull. Verdict: bad.",
+        "Tom left. He was fine. So good!",
+        "When Tom left. It was.",
+    ]
+    found = collisions(texts, wanted)
+    assert found["moods"] == ({"Ida saw it. It was dull.", "Tom left."}, {"Ida saw it. It was dull.", "Tom left."})
+    assert found["exits"] == ({"Tom left."}, set()), "the answer stands in the source alone"
+    assert collisions(["Ida saw it. It was dull! Bad."], wanted) == {}
+
+
+def test_every_stream_that_a_bundled_base_reads_is_looked_at():
+    read = streams()
+    assert {10, 20} <= set(read) and min(read.values()) > 250_000
+    assert all(answers for answers in sources(1).values())
