@@ -23,6 +23,7 @@ from minipeft.racing.sweep import RESULTS, TUNED, read_rates
 
 FRONT = ("full", "lora", "houlsby", "pfeiffer", "mam", "ia3", "norm_tuning", "prefix_tuning", "p_tuning_v2",
          "prompt_tuning", "hard_prompt")  # fmt: skip
+UNTOLD = ("out", "workers")  # flags on which no number depends
 TASKS = ("topic", "category", "opinion_now")  # with sentiment, on which all methods are raced, the front table's four
 
 
@@ -48,6 +49,8 @@ def main() -> None:
     parser.add_argument("--shots", type=whole(), help="as for compare")
     parser.add_argument("--steps", type=whole(), default=RunSpec.steps)
     parser.add_argument("--seeds", type=whole(), default=5)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--workers", type=whole(), help="worker processes (default: one per core, one on a GPU)")
     parser.add_argument("--out", default="runs/acceptance")
     args = parser.parse_args()
     if args.methods and args.methods != "all":
@@ -56,14 +59,15 @@ def main() -> None:
         methods = fitting((*FRONT, *CONTROLS), args.model)
     for task in args.tasks.split(","):
         flags = vars(args) | {"tasks": task}
-        told = [f"--{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value and flag != "out"]
+        told = [f"--{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value and flag not in UNTOLD]
         command = f"python lessons/21_which_method/experiment.py {' '.join(told)}"
         folder = Path(args.out) / (f"{task}-{args.shots}shots" if args.shots else task)
-        base = RunSpec(folder=str(folder), model=args.model, task=task, method="", steps=args.steps, shots=args.shots)
+        told_of_all = {"steps": args.steps, "shots": args.shots, "device": args.device}
+        base = RunSpec(folder=str(folder), model=args.model, task=task, method="", **told_of_all)
         name = f"{task}-{args.name}" if args.name else task
         if args.methods == "all":
             methods = fitting(with_bundled_starts((*METHODS, *CONTROLS), task), args.model)
-        accept(base, methods, args.seeds, default_workers("cpu"), name, command)
+        accept(base, methods, args.seeds, args.workers or default_workers(args.device), name, command)
 
 
 if __name__ == "__main__":
