@@ -84,12 +84,13 @@ def test_a_frame_keeps_the_usual_words_and_takes_the_others_from_the_source_in_o
     assert texts.filled_frame(train)(Example("red Tom", "")) == "red has a Tom ."
 
 
-def test_a_frame_takes_each_word_where_such_words_stand_in_train():
-    people, things = ("Anna", "Tom", "Ida", "Olga"), ("lamp", "spoon", "drum", "rope")
-    pairs = [(person, thing) for person in people for thing in things]
-    train = [Example(f"{thing} {person}", f"{person} has a {thing} .") for person, thing in pairs * 3]
-    answer = texts.sorted_frame([*train, *(Example(f"x{n} y{n}", f"Z{n} has a z{n} .") for n in range(500))])
-    assert answer(Example("hammer Louis", "")) == "Louis has a hammer ." == answer(Example("Louis hammer", ""))
+def test_words_of_a_record_are_put_into_phrases_by_their_letters():
+    train = [Example("strawberry Anna poleaxe", "Anna ate the strawberry for tea and swung the poleaxe."),
+             Example("Tom pickaxe raspberry", "Tom swung the pickaxe and ate the raspberry for tea.")]  # fmt: skip
+    answer = texts.phrases_by_letters(train)
+    assert answer(Example("battleaxe gooseberry Ida", "")) == "Ida swung the battleaxe and ate the gooseberry for tea."
+    other = texts.phrases_by_letters([Example("red", "rot"), Example("green", "gruen")])
+    assert other(Example("blue", "")) == "blue", "answers of another make: the source itself"
 
 
 def test_what_follows_an_article_is_tagged_by_its_letters():

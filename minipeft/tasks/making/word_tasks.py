@@ -1,18 +1,15 @@
-"""Tasks that are answered by writing: name the kinds of the things in a sentence; put a record into sentences.
+"""Tasks that are answered by writing: name the kinds of the things in a sentence; put a record into a sentence.
 
-Things of all kinds stand in the same positions, and records are shuffled, so the kind of a word never seen in
-fine-tuning must be known from pretraining.
+Things of all kinds stand in the same positions, so the kind of a word never seen in fine-tuning must be known from
+pretraining.
 """
 
 import random
-from functools import lru_cache
 
-from minipeft.tasks.making.lexicon import Share, split_words
+from minipeft.tasks.making.lexicon import Share
 from minipeft.tasks.making.meanings import split_nouns
 from minipeft.tasks.making.people import split_names
 from minipeft.tasks.making.recipes import TaskRecipe
-from minipeft.tasks.making.telling import article
-from minipeft.tasks.making.world import FEELING_NAMES, OBJECTS, PHRASES, PLACES, PRONOUNS
 from minipeft.tasks.task import Example
 
 KINDS = ("animal", "bird", "fruit", "tool", "vehicle", "instrument", "clothes", "job")
@@ -30,10 +27,24 @@ SENTENCES = (
 )
 
 
-@lru_cache(maxsize=16)
-def split_world(share: Share) -> tuple[list[str], list[str], list[str]]:
-    """The people, places and objects of one share."""
-    return split_names(share), split_words(PLACES, share, "places"), split_words(OBJECTS, share, "objects")
+DEEDS = {
+    "animal": "stroked the fur of the {x}",
+    "bird": "heard the {x} sing",
+    "fish": "caught the {x} with a net",
+    "insect": "chased the {x} out of the window",
+    "tree": "sat in the shade of the {x}",
+    "flower": "put the {x} in a vase",
+    "fruit": "ate the sweet {x} for dessert",
+    "vegetable": "boiled the {x} with salt",
+    "drink": "poured the {x} into a glass",
+    "tool": "repaired the fence with the {x}",
+    "vehicle": "drove off in the {x}",
+    "instrument": "played a tune on the {x}",
+    "clothes": "sewed a patch on the {x}",
+    "furniture": "dusted the {x} in the room",
+    "job": "paid the {x} for the work",
+    "building": "repaired the roof of the {x}",
+}  # one of the ways in which texts of pretraining speak of such a thing
 
 
 def make_tagging(generator: random.Random, share: Share) -> Example:
@@ -47,13 +58,16 @@ def make_tagging(generator: random.Random, share: Share) -> Example:
 
 
 def make_describe(generator: random.Random, share: Share) -> Example:
-    """Record in any order, `lamp happy Anna hill` -> `Anna is on the hill. She has a lamp and feels happy.`"""
-    person, place, thing = (generator.choice(words) for words in split_world(share))
-    feeling = generator.choice(FEELING_NAMES)
-    record = [person, place, thing, feeling]
-    generator.shuffle(record)
-    they = PRONOUNS[person].capitalize()
-    return Example(" ".join(record), f"{person} is {PHRASES[place]}. {they} has {article(thing)} and feels {feeling}.")
+    """Record, `flute Anna oak` -> `Anna played a tune on the flute and sat in the shade of the oak.`
+
+    The person stands anywhere, the things in the order in which they are told. What Anna does takes a thing's kind.
+    """
+    person, nouns = generator.choice(split_names(share)), split_nouns(share)
+    kinds = generator.sample(tuple(DEEDS), 2)
+    record = [generator.choice(nouns[kind]) for kind in kinds]
+    deeds = [DEEDS[kind].format(x=thing) for kind, thing in zip(kinds, record, strict=True)]
+    record.insert(generator.randint(0, 2), person)
+    return Example(" ".join(record), f"{person} {' and '.join(deeds)}.")
 
 
 TASKS = {
@@ -62,10 +76,10 @@ TASKS = {
     ),
     "describe": TaskRecipe(
         "describe",
-        "A shuffled record of a state put into two sentences.",
+        "A record of a person and two things put into a sentence, which says what one does with such things.",
         "overlap",
         (),
         make_describe,
-        "people, places and objects",
+        "people and nouns",
     ),
 }

@@ -3,12 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import permutations
 
 from minipeft.tasks.rules.fitting import Answer, Rule, four_letters, most_frequent, naive_bayes, words
 from minipeft.tasks.task import Example
 
-MOST = 6  # words of a source whose orders are all tried
 USUAL = 0.1  # the share of answers that a word has to be in to belong to the frame of all
 
 
@@ -90,25 +88,30 @@ def kinds_by_letters(train: Sequence[Example]) -> Answer:
     return lambda example: "; ".join(f"{kind(word)}: {word}" for word in re.findall(r"\b[Tt]he (\w+)", example.source))
 
 
-def sorted_frame(train: Sequence[Example]) -> Answer:
-    """The most typical answer of train, each word of the source where words like it stand in train's answers.
+def phrases_by_letters(train: Sequence[Example]) -> Answer:
+    """`Anna eats the plum and drives the car.` of `plum Anna car`: every word with letters like the plum's is eaten.
 
-    A source of more than MOST words is put in as it comes, as by `filled_frame`.
+    Who a sentence is about has a capital; of each other word of the source, in their order, an answer of train has one
+    part, "and" between them. Where answers of train are made in another way, the source is the answer.
     """
-    usual, frame = typical(train)
-    slots = [place for place, word in enumerate(frame) if word not in usual]
-    told = [[word for word in example.target.split() if word not in usual] for example in train]
-    pairs = [(word, str(place)) for rare in told if len(rare) == len(slots) for place, word in enumerate(rare)]
-    log_chances, in_order = naive_bayes(shape, pairs), filled_frame(train)
+    pairs = []
+    for example in train:
+        parts = example.target.rstrip(".").partition(" ")[2].split(" and ")
+        things = [word for word in example.source.split() if word.islower()]
+        if len(parts) == len(things) and all(word in part for word, part in zip(things, parts, strict=True)):
+            pairs += [(word, part.replace(word, "{}")) for word, part in zip(things, parts, strict=True)]
+    if not pairs:
+        return copied(train)
+    log_chances = naive_bayes(shape, pairs)
+
+    def phrase(word: str) -> str:
+        found = log_chances(word)
+        return max(found, key=found.get).format(word)
 
     def answer(example: Example) -> str:
         own = example.source.split()
-        if len(own) > MOST or len(own) != len(slots):
-            return in_order(example)
-        worth = {word: log_chances(word) for word in own}
-        best = max(permutations(own), key=lambda order: sum(worth[w][str(place)] for place, w in enumerate(order)))
-        filled = dict(zip(slots, best, strict=True))
-        return " ".join(filled.get(place, word) for place, word in enumerate(frame))
+        who = [word for word in own if not word.islower()]
+        return f"{' '.join(who)} {' and '.join(phrase(word) for word in own if word.islower())}."
 
     return answer
 
@@ -118,7 +121,7 @@ TEXTS: dict[str, Rule] = {
     "the answer to the most similar source": nearest,
     "a copy of the source": copied,
     "the usual frame with the words of the source": filled_frame,
-    "the usual frame with the words sorted by their letters": sorted_frame,
+    "each word of the source in a phrase by its letters": phrases_by_letters,
     "a list of the words of train": word_list,
     "a list of what follows an article": after_articles,
     "what follows an article, its kind by its letters": kinds_by_letters,
