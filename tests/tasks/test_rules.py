@@ -3,7 +3,15 @@
 import pytest
 
 from minipeft.tasks.rules import candidates, labels, texts
-from minipeft.tasks.rules.fitting import better_of, by_feature, by_place, four_letters, most_frequent, with_neighbours
+from minipeft.tasks.rules.fitting import (
+    better_of,
+    by_feature,
+    by_place,
+    four_letters,
+    lengths_by_place,
+    most_frequent,
+    with_neighbours,
+)
 from minipeft.tasks.rules.scores import rule_scores
 from minipeft.tasks.task import Example, Task
 
@@ -64,6 +72,7 @@ def test_a_candidate_is_guessed_from_how_often_it_is_named():
 def test_words_count_by_their_place_from_the_bar():
     assert by_place("shut it | The door") == ["-2 shut", "-1 it", "0 |", "1 the", "2 door"]
     assert by_place("The door") == ["0 the", "1 door"]
+    assert lengths_by_place("shut it | The door") == ["-2 4", "-1 2", "0 1", "1 3", "2 4"]
 
 
 def test_the_better_end_is_chosen_on_train():

@@ -41,6 +41,12 @@ def by_place(text: str) -> list[str]:
     return [f"{number - bar} {word}" for number, word in enumerate(own)]
 
 
+def lengths_by_place(text: str) -> list[str]:
+    """How many letters the word at each place has; places as in `by_place`."""
+    places = (placed.split(" ") for placed in by_place(text))
+    return [f"{place} {len(word)}" for place, word in places]
+
+
 def positions(text: str, word: str) -> list[int]:
     """Where a word begins in a text, whole words only."""
     return [match.start() for match in re.finditer(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)]
