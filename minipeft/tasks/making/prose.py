@@ -7,7 +7,8 @@ a sentence ends at the bar:
     "the socket is closed at exit the caller must open | it again"      -> no
 
 The word before the bar is never the same in train, dev and test, and for every yes there is a no with the same word
-after the bar, so that what can end a sentence has to be known from pretraining.
+after the bar, so that what can end a sentence has to be known from pretraining. Two splits may hold pieces of one
+comment, with the bar at another word: there are too few comments with full stops to part them too.
 """
 
 import json
