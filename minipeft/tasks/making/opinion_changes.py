@@ -61,17 +61,15 @@ def make_opinion_now(generator: random.Random, share: Share) -> Example:
 
 
 def make_aspects(generator: random.Random, share: Share) -> Example:
-    """A review of two sentences -> `good: plot; bad: acting`, in the order of the review."""
-    words = split_adjectives("films", share)
-    things, told, found = generator.sample(words["aspects"], 4), [], []
-    for first, second in (things[:2], things[2:]):
-        label, form = generator.choice(LABELS), generator.choice(SAID)
-        opposite, word = generator.choice(words[OPPOSITE[label]]), generator.choice(words[label])
-        told.append(form.format(a=first, b=second, x=opposite, y=word))
-        opinions = {"a": (OPPOSITE[label], first), "b": (label, second)}
-        places = sorted((form.find(f"{{{slot}}}"), slot) for slot in opinions)
-        found += [opinions[slot] for place, slot in places if place >= 0]
-    source = f"{generator.choice(split_names(share))} saw it. {' '.join(told)}"
+    """A review of a sentence -> `good: plot; bad: acting`, in the order of the review."""
+    words, form, label = split_adjectives("films", share), generator.choice(SAID), generator.choice(LABELS)
+    first, second = generator.sample(words["aspects"], 2)
+    opposite, word = generator.choice(words[OPPOSITE[label]]), generator.choice(words[label])
+    opinions = {"a": (OPPOSITE[label], first), "b": (label, second)}
+    places = sorted((form.find(f"{{{slot}}}"), slot) for slot in opinions)
+    found = [opinions[slot] for place, slot in places if place >= 0]
+    review = form.format(a=first, b=second, x=opposite, y=word)
+    source = f"{generator.choice(split_names(share))} saw it. {review}"
     return Example(source, "; ".join(f"{label}: {thing}" for label, thing in found))
 
 
