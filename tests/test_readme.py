@@ -160,15 +160,18 @@ def test_the_tables_of_the_bases_are_what_their_result_files_say():
     assert base_tables.fill(page) == page, "run: python -m minipeft.pretraining.base_tables"
 
 
-def test_the_trainings_that_were_stopped_went_as_the_page_of_the_bases_says():
+def test_the_trainings_that_were_not_released_went_as_the_page_of_the_bases_says():
     page = " ".join((DATA / "README.md").read_text(encoding="utf-8").split())
-    file = DATA / "results" / "stopped_pretraining.json"
+    file = DATA / "results" / "unreleased_pretraining.json"
     trainings = json.loads(file.read_text(encoding="utf-8"))["trainings"]
-    small, large = (trainings[name]["curve"] for name in ("t5-1.7m", "t5-3.5m-span"))
+    small, large, least = (trainings[name]["curve"] for name in ("t5-1.7m", "t5-3.5m-span", "t5-0.2m"))
     best, fallen = (next(row for row in small if row["tokens"] > tokens) for tokens in (7e6, 10.5e6))
     assert f"from {best['skills']['plain']:.0f} to {fallen['skills']['plain']:.0f}" in page
     assert f"a loss of {large[-1]['loss']:.2f}" in page and 12e6 < large[-1]["tokens"] < 13e6
+    plain, contrast = (f"{least[-1]['skills'][skill]:.0f}" for skill in ("plain", "contrast"))
+    assert f"{plain} on plain opinions and {contrast} on contrasts" in page and least[-1]["tokens"] > 16e6
     assert all(training["settings"]["learning_rate"] == 0.03 for training in trainings.values())
+    assert not {"t5-0.2m", "t5-0.2m-span"} & set(model_names())
 
 
 def test_the_page_says_which_task_falls_short():
