@@ -4,6 +4,7 @@ import re
 
 from minipeft.course.chapters import FILES, SECTIONS, Chapter, chapters
 from minipeft.course.exercise_linter import exercise_problems, form_problems, judging_problems
+from minipeft.course.formulas import inline, names
 from minipeft.course.given_away import given_away
 from minipeft.course.navigation import LINE, navigation_problems
 from minipeft.course.pages import FENCE, TABLE, code_problems, fences, fill, number_problems
@@ -49,7 +50,7 @@ def shape_problems(chapter: Chapter, text: str) -> list[str]:
     if word_count(text) not in WORDS:
         found.append(f"{word_count(text)} words are not from {WORDS[0]} to {WORDS[-1]}")
     for fence in fences(text):
-        if fence.info not in ("python", "text", "equation", "bash"):
+        if fence.info not in ("python", "text", "math", "bash"):
             found.append(f"a block has the info string {fence.info!r}")
         if fence.info == "python" and len(fence.body.splitlines()) > CODE_LINES:
             found.append(f"a block of code has more than {CODE_LINES} lines: {fence.body.splitlines()[0]}")
@@ -75,10 +76,10 @@ def symbol_problems(text: str) -> list[str]:
             symbol, shape, meaning = (cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:4])
             if not (symbol and shape and meaning):
                 return [f"a row of the table of symbols has an empty cell: {row}"]
-            explained |= set(re.findall(r"\w+'?", symbol.replace("`", "")))
-    used = [
-        name for fence in fences(text) if fence.info == "equation" for name in re.findall(r"[^\W\d]\w*'?", fence.body)
-    ]
+            if not inline(symbol):
+                return [f"the symbol of a row is not written as mathematics, $...$: {row}"]
+            explained |= {name for formula in inline(symbol) for name in names(formula)}
+    used = [name for fence in fences(text) if fence.info == "math" for name in names(fence.body)]
     if not used:
         return ["there is no formula"]
     strangers = sorted(set(used) - explained - FUNCTIONS)

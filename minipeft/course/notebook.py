@@ -31,8 +31,8 @@ def notebook(chapter: Chapter, folder: Path) -> dict:
             prose = ""
         elif match["info"] == "text" and not prose.strip() and cells and cells[-1]["cell_type"] == "code":
             cells[-1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": lines(match["body"])}]
-        elif match["info"] in ("math", "equation"):
-            prose += as_mathematics(match["info"], match["body"])
+        elif match["info"] == "math":
+            prose += f"$$\n{match['body']}$$"
         else:
             prose += f"```{match['info']}\n{match['body']}```"
     cells += prose_cell(prose + text[end:], chapter, folder)
@@ -40,11 +40,6 @@ def notebook(chapter: Chapter, folder: Path) -> dict:
         cell["id"] = f"cell-{number}"
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
-
-
-def as_mathematics(info: str, body: str) -> str:
-    """A block of formulas; the plain ones of `equation` stay as they are written."""
-    return f"$$\n{body}$$" if info == "math" else f"```\n{body}```"
 
 
 def code_cell(body: str) -> dict:

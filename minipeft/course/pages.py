@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minipeft.course.chapters import LESSONS, ROOT, chapters, find_chapter
+from minipeft.course.formulas import INLINE
 from minipeft.files import write_text
 from minipeft.flags import ended
 
@@ -118,9 +119,9 @@ def fill(text: str, results: dict) -> str:
 
 
 def prose(text: str) -> str:
-    """The text without code, tables of results, and the addresses of links; comments only behind numbers."""
+    """The text without code, formulas, tables of results, and addresses of links; comments only behind numbers."""
     text = TABLE.sub("", FENCE.sub("", text))
-    text = re.sub(r"`[^`\n]*`", "`code`", text)
+    text = INLINE.sub("`formula`", re.sub(r"`[^`\n]*`", "`code`", text))
     text = re.sub(r"\]\([^)]*\)|^\[//\]: # .*$|</?\w+>", "", text, flags=re.M)
     return re.sub(r"(?<![\d%])<!--.*?-->", "", text, flags=re.S)
 

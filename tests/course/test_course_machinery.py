@@ -479,7 +479,7 @@ def test_the_linter_says_what_is_missing(lessons):
     assert problems(chapter) == ["there is no hints.json"]
     (chapter.folder / "kept.json").rename(chapter.folder / "hints.json")
     (chapter.folder / "README.md").write_text(
-        "# 7. Sample\n\n## The question\n\nWhy 98.6?\n\n```equation\ny = f x\n```\n\n[away](nothing.md) ![x](a.png)\n",
+        "# 7. Sample\n\n## The question\n\nWhy 98.6?\n\n```math\ny = f x\n```\n\n[away](nothing.md) ![x](a.png)\n",
         encoding="utf-8",
     )
     (chapter.folder / "test_exercise.py").write_text(
