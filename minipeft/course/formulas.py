@@ -1,6 +1,6 @@
 r"""Formulas as mathematics: blocks fenced as `math` and `$...$` within a line, both LaTeX, and the names in them.
 
-A name of several letters is written `\text{rank}`, one of several words `\text{block size}`, which code calls `block_size`.
+A name of several letters is written `\text{rank}`, one of several words `\text{block size}`: `block_size`.
 Single letters need a space or a sign between them: `B A x`.
 """
 

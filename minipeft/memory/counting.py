@@ -30,7 +30,7 @@ def saved_activation_bytes(model, batch) -> int:
     storages = {}  # they stay alive in here, lest a later one get the address of an earlier one
 
     def pack(tensor) -> None:
-        # Nothing is kept for a backward pass, which does not come: an output that its own graph held would stay forever.
+        # There is no backward pass to keep anything for, and an output that its own graph held would stay forever.
         storage = tensor.untyped_storage()
         if identity(storage) not in known:
             storages[identity(storage)] = storage
