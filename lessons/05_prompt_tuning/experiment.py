@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 import time
+from itertools import cycle, islice
 
 import torch
 from torch import nn
@@ -147,7 +148,7 @@ def batches(args) -> dict:
     """Milliseconds to answer one text of each of n tasks: rows of one batch, or one batch for each; by turns."""
     model, result = load(BASE), {}
     prompts = [read_prompt_file(name)["prompt"] for name in prompt_names()]  # of 20 vectors each
-    states = [{"encoder.prompt": prompt} for prompt in prompts] * 5
+    states = [{"encoder.prompt": prompt} for prompt in islice(cycle(prompts), 32)]
     texts = [encode_source(model, example.source) for example in load_task(TASK).test[:32]]
     for number in (2, 8, 32):
         mixed, switched = MixedBatch(PromptTuning(), states[:number]), PromptTuning()
