@@ -1,7 +1,9 @@
 """Hand-written prompts for bundled tasks: words around the source, and words that stand for each answer.
 
-They ask as the pretraining texts do ("... Was it good or bad? Good."), so that a base can answer without training. Of a
-source "a | b" the two parts are {first} and {second}. `making/build.py` writes them into each task's `task.json`.
+They ask as the pretraining texts do ("... It was all about music."), so that a base can answer without training. Of a
+source "a | b" the two parts are {first} and {second}. The first template and the first verbalizer are those that
+together did best with `t5-0.8m` on dev, on three draws of words that no race has, as the rates of other rows are chosen.
+`making/build.py` writes them into each task's `task.json`.
 """
 
 from minipeft.tasks.hand_written import HandWritten
@@ -10,9 +12,9 @@ from minipeft.tasks.making.telling import capital
 
 OPINION = HandWritten(
     templates=(
+        "{source} All in all, it was",
         "{source} Verdict:",
         "{source} Was it good or bad?",
-        "{source} All in all, it was",
         "{source} Opinion:",
         "{source} Did everyone like it?",
     ),
@@ -28,28 +30,28 @@ HAND_WRITTEN = {
     "sentiment_food": OPINION,
     "topic": HandWritten(
         templates=(
-            "{source} What did they talk about?",
+            "{source} It was all about",
             "{source} Topic:",
             "{source} Subject:",
-            "{source} It was all about",
+            "{source} What did they talk about?",
         ),
         verbalizers=(
-            {label: [f"{capital(label)}."] for label in topics.LABELS},
             {label: [f"{label}."] for label in topics.LABELS},
+            {label: [f"{capital(label)}."] for label in topics.LABELS},
             {label: [f"{label}.", f"{capital(label)}."] for label in topics.LABELS},
         ),
     ),
     "category": HandWritten(
         templates=(
-            "{source} What was it?",
-            "{source} It was",
             "{source} Category:",
             "{source} Kind of thing:",
+            "{source} It was",
+            "{source} What was it?",
         ),
         verbalizers=(
+            {label: [f"{label}."] for label in meanings.LABELS},
             {label: [f"{capital(meanings.kind_of(label))}."] for label in meanings.LABELS},
             {label: [f"{meanings.kind_of(label)}."] for label in meanings.LABELS},
-            {label: [f"{label}."] for label in meanings.LABELS},
             {label: [f"{capital(label)}."] for label in meanings.LABELS},
             {label: [f"{label}.", f"{capital(label)}."] for label in meanings.LABELS},
         ),
