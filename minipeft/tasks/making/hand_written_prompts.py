@@ -2,7 +2,7 @@
 
 They ask as the pretraining texts do ("... It was all about music."), so that a base can answer without training. Of a
 source "a | b" the two parts are {first} and {second}. The first template and the first verbalizer are those that
-together did best with `t5-0.8m` on dev, on three draws of words that no race has, as the rates of other rows are chosen.
+together did best with `t5-0.8m` on dev, on three draws of words that no race has, as rates are chosen.
 `making/build.py` writes them into each task's `task.json`.
 """
 
