@@ -70,7 +70,7 @@ class LabelPrior:
         return scores - self.mean
 
 
-# Predict: what do demonstrations cost? No code: write the arithmetic, as 3 * (4 + 5). The base is a T5 whose encoder has
+# Predict: what do demonstrations cost? No code: write the arithmetic, as 3 * (4 + 5). The base is a T5, its encoder has
 # 3 layers: width 88, 4 heads of 22, gated feed-forward layers with 112 inside. Every review has 13 tokens. The template
 # is "{source} All in all, it was": 6 tokens behind the review. "good." and "bad." have 2 tokens each.
 COST = {
