@@ -9,7 +9,7 @@ from minipeft.course.chapters import beside
 tables = beside(__file__, "tables.py")
 # Okabe and Ito's colours, which can be told apart without seeing red or green.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "0.55"
-LINES = {"0": ("as it is", "black", "-"), "nothing": ('after "N/A" and the like', ORANGE, "--"),
+LINES = {"0": ("as it is", "black", "-"), "nothing": ('mean of "N/A", "[MASK]", ""', ORANGE, "--"),
          "dev": ("mean of unlabelled texts", GREEN, "-.")}  # fmt: skip
 CHANCE = {"sentiment": 50, "topic": 10}
 

@@ -1,41 +1,23 @@
 """The tables and numbers of chapter 04: how far wordings lie apart, calibration, demonstrations, and what stays out."""
 
+from functools import partial
 from statistics import mean, stdev
 
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import Summary, apart, table, together
 from minipeft.racing.prompt_variation import variation
-from minipeft.racing.table import interval
 
-experiment = beside(__file__)
-WAYS = {"as it is": "as it is", "nothing": "texts that say nothing", "unlabelled": "unlabelled reviews"}
-CHOSEN = {"first": "the obvious wording", "best": "the best of 80 on dev", "first calibrated": "the obvious, calibrated",
-          "best calibrated": "the best of 80, calibrated"}  # fmt: skip
-TRAINED = {"prompt_tuning": "trained: prompt tuning", "lora": "trained: LoRA", "full": "trained: full tuning"}
-MAIN = "t5-0.8m"
+experiment, others = beside(__file__), beside(__file__, "chosen_tables.py")
+short, named, cell, both = others.short, others.named, others.cell, others.both
+WAYS = ("as it is", "nothing", "unlabelled")
 
 
 def summary(measured: dict) -> Summary:
-    made = {"spread": spread, "calibration": calibration, "verbalizers": verbalizers, "shots": shots, "orders": orders,
-            "chosen": chosen, "sentiment_slices": sentiment_slices, "topic_slices": topic_slices,
-            "groups": groups}  # fmt: skip
+    made = {"spread": spread, "calibration": calibration, "verbalizers": verbalizers, "groups": groups,
+            "shots": others.shots, "orders": others.orders, "chosen": others.chosen,
+            "sentiment_slices": partial(others.slices, task="sentiment"),
+            "topic_slices": partial(others.slices, task="topic")}  # fmt: skip
     return together({name: part(measured) for name, part in made.items()})
-
-
-def short(base: str) -> str:
-    """A base in the name of a number."""
-    return base.replace("-", "").replace(".", "")
-
-
-def cell(scores: list[float]) -> str:
-    """Mean and half of the 95% interval."""
-    return f"{mean(scores):.1f} ± {interval(scores):.1f}" if len(scores) > 1 else f"{mean(scores):.1f}"
-
-
-def both(measured: dict):
-    """(task, base, what was measured of its wordings)."""
-    bases = list(measured["wordings"])
-    return [(task, base, measured["wordings"][base][task]) for task in measured["labels"] for base in bases]
 
 
 def percents(found: dict, way: str = "as it is") -> dict[str, list[float]]:
@@ -92,11 +74,9 @@ def calibration(measured: dict) -> tuple[dict, dict]:
         rows.append([task, f"`{base}`", cell(by_draw["as it is"]), *added, *told])
         name = f"{short(base)}_{task}"
         for way in WAYS:
-            numbers[f"{name}_{way.replace(' ', '_')}"] = mean(by_draw[way])
-            numbers[f"{name}_{way.replace(' ', '_')}_added"] = mean(by_draw[way]) - mean(by_draw["as it is"])
-            numbers[f"{name}_{way.replace(' ', '_')}_deviation"] = deviation[way]
-            helped = [mean(by_way[way][wording]) > mean(by_way["as it is"][wording]) for wording in by_way[way]]
-            numbers[f"{name}_{way.replace(' ', '_')}_helped"] = sum(helped)
+            key = f"{name}_{named(way)}"
+            numbers |= {key: mean(by_draw[way]), f"{key}_deviation": deviation[way]}
+            numbers[f"{key}_added"] = mean(by_draw[way]) - mean(by_draw["as it is"])
     columns = ["task", "base", "as they are", "texts that say nothing", "unlabelled texts", "spread as they are",
                "spread with unlabelled texts"]  # fmt: skip
     return table(columns, rows), numbers
@@ -114,8 +94,12 @@ def verbalizers(measured: dict) -> tuple[dict, dict]:
                 found = measured["wordings"][base][task]["verbalizers"]
                 pair = [mean(found[one]["scores"]) for one in (name, f"{name} calibrated")]
                 cells.append(f"{pair[0]:.1f}, {pair[1]:.1f}")
-                numbers |= {f"{short(base)}_{task}_words{number}": pair[0],
-                            f"{short(base)}_{task}_words{number}_calibrated": pair[1]}  # fmt: skip
+                key, (template, _) = f"{short(base)}_{task}", experiment.wordings.TASKS[task].first
+                numbers |= {f"{key}_words{number}": pair[0], f"{key}_words{number}_calibrated": pair[1]}
+                ways = measured["wordings"][base][task]["prompts"].get(f"{template} | {name}", {})
+                texts = measured["wordings"][base][task]["texts"]["test"]
+                numbers |= {f"{key}_first_words{number}_{named(way)}": 100 * mean(counts) / texts
+                            for way, counts in ways.items() if way in WAYS}  # fmt: skip
             rows.append([task, f"`{name}`", *cells])
     return table(["task", "answers", *(f"`{base}`" for base in bases)], rows), numbers
 
@@ -139,75 +123,3 @@ def groups(measured: dict) -> tuple[dict, dict]:
                 numbers |= dict(zip(keys, pair, strict=False))
             rows.append([task, group, *cells])
     return table(["task", "template", *(f"`{base}`" for base in bases)], rows), numbers
-
-
-def shots(measured: dict) -> tuple[dict, dict]:
-    """The scores behind demonstrations, and how often the answer is the last one shown."""
-    rows, numbers = [], {}
-    for task in measured["labels"]:
-        for base, tasks in measured["demonstrations"].items():
-            found, name = tasks[task], f"{short(base)}_{task}"
-            scores = {row: values["as it is"] for row, values in found.items()}
-            shown = [f"{mean(scores[f'{count} true']):.1f}" for count in (0, *experiment.SHOTS)]
-            rows.append([task, f"`{base}`", *shown, f"{mean(scores['8 wrong']):.1f}",
-                         apart(scores["4 true"], scores["0 true"]), apart(scores["8 true"], scores["8 wrong"]),
-                         f"{mean(found['1 true']['last']):.0f}"])  # fmt: skip
-            for row, values in found.items():
-                key = f"{name}_{row.replace(' ', '_')}"
-                numbers |= {f"{key}_{way.replace(' ', '_')}": mean(value) for way, value in values.items()}
-            numbers[f"{name}_4_shots_add"] = mean(scores["4 true"]) - mean(scores["0 true"])
-            numbers[f"{name}_8_true_minus_wrong"] = mean(scores["8 true"]) - mean(scores["8 wrong"])
-            calibrated = found["4 true"]["unlabelled"]
-            numbers[f"{name}_4_shots_add_calibrated"] = mean(calibrated) - mean(found["0 true"]["unlabelled"])
-    columns = ["task", "base", "0", "1", "4", "8", "8, wrong answers", "4 minus 0", "8, true minus wrong",
-               "repeats the one shown, %"]  # fmt: skip
-    return table(columns, rows), numbers
-
-
-def orders(measured: dict) -> tuple[dict, dict]:
-    """The worst, the mean and the best order of the same four demonstrations, each within a draw."""
-    rows, numbers = [], {}
-    for base, tasks in measured["orders"].items():
-        by_draw = list(zip(*tasks[experiment.ORDERED].values(), strict=True))
-        ends = [mean(map(end, by_draw)) for end in (min, mean, max)]
-        rows.append([f"`{base}`", *(f"{end:.1f}" for end in ends), f"{ends[2] - ends[0]:.1f}"])
-        keys = [f"{short(base)}_{key}_order" for key in ("worst", "mean", "best")]
-        numbers |= dict(zip(keys, ends, strict=True)) | {f"{short(base)}_orders_apart": ends[2] - ends[0]}
-    return table(["base", "worst order", "mean", "best order", "apart"], rows), numbers
-
-
-def chosen(measured: dict) -> tuple[dict, dict]:
-    """The first wording, and the best on dev, as they are and calibrated."""
-    rows, numbers = [], {}
-    for task, base, found in both(measured):
-        told = {name: found["chosen"][name]["scores"] for name in CHOSEN}
-        gained = apart(told["best calibrated"], told["first"])
-        rows.append([task, f"`{base}`", *(cell(scores) for scores in told.values()), gained])
-        numbers |= {f"{short(base)}_{task}_{name.replace(' ', '_')}": mean(told[name]) for name in told}
-    return table(["task", "base", *CHOSEN.values(), "the last minus the first"], rows), numbers
-
-
-def slices(measured: dict, task: str) -> tuple[dict, dict]:
-    """What words and training reach on each slice of a task, on the middle base."""
-    bases = measured["wordings"]
-    found = bases[MAIN if MAIN in bases else next(iter(bases))][task]["chosen"]
-    names = list(measured["trained"]["rows"][task]["lora"]["slices"])
-    rows, numbers = [], {}
-    for key in ("first", "best", "best calibrated"):
-        parts = {name: mean(found[key]["slices"][name]) for name in names if name in found[key]["slices"]}
-        rows.append([CHOSEN[key], cell(found[key]["scores"]), *(f"{parts.get(name, 0):.0f}" for name in names)])
-        numbers |= {f"{task}_{key.replace(' ', '_')}_{name}": value for name, value in parts.items()}
-    for key, told in TRAINED.items():
-        row = measured["trained"]["rows"][task][key]
-        rows.append([told, cell(row["scores"]), *(f"{row['slices'][name]:.0f}" for name in names)])
-        numbers |= {f"{task}_{key}_{name}": row["slices"][name] for name in names}
-        numbers[f"{task}_{key}"] = mean(row["scores"])
-    return table(["", "accuracy, %", *names], rows), numbers
-
-
-def sentiment_slices(measured: dict) -> tuple[dict, dict]:
-    return slices(measured, "sentiment")
-
-
-def topic_slices(measured: dict) -> tuple[dict, dict]:
-    return slices(measured, "topic")
