@@ -4,6 +4,7 @@ from statistics import mean
 
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import apart, table
+from minipeft.racing.differences import difference
 from minipeft.racing.table import interval
 
 experiment = beside(__file__)
@@ -98,4 +99,9 @@ def slices(measured: dict, task: str) -> tuple[dict, dict]:
         rows.append([told, cell(row["scores"]), *(f"{row['slices'][name]:.0f}" for name in names)])
         numbers |= {f"{task}_{key}_{name}": row["slices"][name] for name in names}
         numbers[f"{task}_{key}"] = mean(row["scores"])
+    ahead = difference("", measured["trained"]["rows"][task]["prompt_tuning"]["scores"], "",
+                       found["best calibrated"]["scores"], paired=False)  # fmt: skip
+    numbers[f"{task}_ahead"] = ahead.difference
+    if ahead.low is not None:
+        numbers |= {f"{task}_ahead_low": ahead.low, f"{task}_ahead_high": ahead.high}
     return table(["", "accuracy, %", *names], rows), numbers

@@ -21,21 +21,26 @@ def draw_threshold(measured):
     margins, labels = found["margins"], found["labels"]
     figure, axes = pyplot.subplots(figsize=(8.2, 3.4))
     for row, (label, colour) in enumerate(zip(found["order"], (BLUE, ORANGE), strict=True)):
-        own = [margin for margin, true in zip(margins["test"], labels, strict=True) if true == label]
-        heights = [row + 0.5 * ((number * 0.618) % 1 - 0.5) for number in range(len(own))]  # spread, so that none hides
-        axes.scatter(own, heights, s=16, color=colour, alpha=0.75, linewidths=0)
+        own = [place for place, true in enumerate(labels) if true == label]
+        heights = {place: row + 0.5 * ((n * 0.618) % 1 - 0.5) for n, place in enumerate(own)}  # so that none hides
+        for read in (True, False):
+            shown = [place for place in own if (found["slices"][place] in tables.READ) == read]
+            axes.scatter([margins["test"][place] for place in shown], [heights[place] for place in shown], s=20,
+                         facecolor=colour if read else "none", edgecolor=colour, linewidths=1.1)  # fmt: skip
     cuts = {"0": 0.0, "nothing": mean(margins["nothing"]), "dev": mean(margins["dev"])}
     for key, (told, colour, style) in LINES.items():
         right = [(margin > cuts[key]) == (true == found["order"][0])
                  for margin, true in zip(margins["test"], labels, strict=True)]  # fmt: skip
         axes.axvline(cuts[key], color=colour, linestyle=style, linewidth=1.8,
                      label=f"{told}: {100 * mean(right):.0f}% right")  # fmt: skip
+    for told, colour in (("a form that pretraining has", GREY), ("a new form", "none")):
+        axes.scatter([], [], s=20, facecolor=colour, edgecolor=GREY, label=told)
     axes.set_yticks([0, 1], [f"{label} reviews" for label in found["order"]])
     axes.set(ylim=(-0.6, 1.6), xlabel=f'score of "{name.split()[0]}" minus score of "{name.split()[1]}" (nats)')
     axes.set_title("The scores part the reviews better than the answers say: the cut stands in the wrong place")
     figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncol=3)
     figure.set_layout_engine("constrained")
-    figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))
+    figure.get_layout_engine().set(rect=(0, 0.13, 1, 0.87))
     return figure
 
 

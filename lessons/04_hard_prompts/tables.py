@@ -9,6 +9,8 @@ from minipeft.racing.prompt_variation import variation
 
 experiment, others = beside(__file__), beside(__file__, "chosen_tables.py")
 short, named, cell, both = others.short, others.named, others.cell, others.both
+RACED = "{source} What did they talk about? | Weather."  # the hard prompt of this project's own races on topics
+READ = ("plain", "contrast", "negation")  # forms of reviews that pretraining's texts have
 WAYS = ("as it is", "nothing", "unlabelled")
 
 
@@ -58,6 +60,8 @@ def spread(measured: dict) -> tuple[dict, dict]:
         numbers |= {f"{name}_over_{factor}": over[factor] for factor in ("template", "verbalizer")}
         numbers[f"{name}_range"] = ends[2] - ends[0]
         numbers["wordings"] = len(means)
+        if RACED in means:
+            numbers[f"{name}_raced"] = means[RACED]
     columns = ["task", "base", "lowest", "mean", "highest", "spread over templates", "over verbalizers"]
     return table(columns, rows), numbers
 
@@ -79,7 +83,21 @@ def calibration(measured: dict) -> tuple[dict, dict]:
             numbers[f"{key}_added"] = mean(by_draw[way]) - mean(by_draw["as it is"])
     columns = ["task", "base", "as they are", "texts that say nothing", "unlabelled texts", "spread as they are",
                "spread with unlabelled texts"]  # fmt: skip
-    return table(columns, rows), numbers
+    return table(columns, rows), numbers | cuts(measured["clouds"])
+
+
+def cuts(clouds: dict) -> dict[str, float]:
+    """Of the reviews in the first figure, how many are right with each cut; with the last one also by form."""
+    margins, first = clouds["margins"], clouds["order"][0]
+    numbers = {}
+    for way, cut in zip(WAYS, (0.0, mean(margins["nothing"]), mean(margins["dev"])), strict=True):
+        right = [(margin > cut) == (label == first)
+                 for margin, label in zip(margins["test"], clouds["labels"], strict=True)]  # fmt: skip
+        numbers[f"cut_{named(way)}"] = 100 * mean(right)
+    for form, wanted in (("read", True), ("new", False)):
+        of_form = [hit for hit, name in zip(right, clouds["slices"], strict=True) if (name in READ) == wanted]
+        numbers[f"cut_{form}"] = 100 * mean(of_form or [0])
+    return numbers
 
 
 def verbalizers(measured: dict) -> tuple[dict, dict]:
