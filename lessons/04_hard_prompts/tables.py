@@ -1,7 +1,7 @@
 """The tables and numbers of chapter 04: how far wordings lie apart, calibration, demonstrations, and what stays out."""
 
 from functools import partial
-from statistics import mean, stdev
+from statistics import correlation, mean, stdev
 
 from minipeft.course.chapters import beside
 from minipeft.course.experiment import Summary, apart, table, together
@@ -9,6 +9,7 @@ from minipeft.racing.prompt_variation import variation
 
 experiment, others = beside(__file__), beside(__file__, "chosen_tables.py")
 short, named, cell, both = others.short, others.named, others.cell, others.both
+FAMILIES = ("t5-1.7m", "gpt-1.7m")
 RACED = "{source} What did they talk about? | Weather."  # the hard prompt of this project's own races on topics
 READ = ("plain", "contrast", "negation")  # forms of reviews that pretraining's texts have
 WAYS = ("as it is", "nothing", "unlabelled")
@@ -63,7 +64,16 @@ def spread(measured: dict) -> tuple[dict, dict]:
         if RACED in means:
             numbers[f"{name}_raced"] = means[RACED]
     columns = ["task", "base", "lowest", "mean", "highest", "spread over templates", "over verbalizers"]
-    return table(columns, rows), numbers
+    return table(columns, rows), numbers | families(measured)
+
+
+def families(measured: dict) -> dict[str, float]:
+    """The correlation of the wordings' scores between the two families, for each task."""
+    numbers, pair = {}, [base for base in FAMILIES if base in measured["wordings"]]
+    for task in measured["labels"] if len(pair) == 2 else ():
+        scores = [percents(measured["wordings"][base][task]) for base in pair]
+        numbers[f"{task}_families"] = correlation(*([mean(values) for values in one.values()] for one in scores))
+    return numbers
 
 
 def calibration(measured: dict) -> tuple[dict, dict]:
