@@ -36,13 +36,12 @@ def runs(args) -> dict:
     torch.set_num_threads(1)
     bases = BASES[:1] if args.quick else BASES
     measured = {"labels": {task: list(labels) for task, labels in wordings.LABELS.items()}, "trained": trained()}
-    for part in (of_wordings, of_demonstrations, of_orders):
-        tasks = (ORDERED,) if part is of_orders else tuple(wordings.TASKS)
-        name = part.__name__.removeprefix("of_")
-        measured[name] = {
-            base: {task: kept(args, f"{name}-{base}-{task}", partial(part, base, task, args)) for task in tasks}
-            for base in bases
-        }
+    parts = {"wordings": of_wordings, "demonstrations": of_demonstrations, "orders": of_orders}
+    measured |= {name: {base: {} for base in bases} for name in parts}
+    for base, (name, part) in product(bases, parts.items()):
+        for task in (ORDERED,) if name == "orders" else wordings.TASKS:
+            found = kept(args, f"{name}-{base}-{task}", partial(part, base, task, args))
+            measured[name][base][task] = found
     measured["clouds"] = kept(args, "clouds", partial(clouds, args))
     return measured
 

@@ -9,7 +9,7 @@ from minipeft.tasks.task import Example
 from minipeft.training.batches import encode_answers, encode_source
 from minipeft.transformer.batch import Batch, pad
 
-BATCH = 64
+BATCH = 8  # texts at once: with 64, forty words behind each take twice the time, most of it for finding memory
 
 
 @torch.no_grad()
