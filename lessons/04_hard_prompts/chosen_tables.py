@@ -49,16 +49,25 @@ def shots(measured: dict) -> tuple[dict, dict]:
             shown = [f"{mean(scores[f'{count} true']):.1f}" for count in (0, *experiment.SHOTS)]
             rows.append([task, f"`{base}`", *shown, f"{mean(scores['8 wrong']):.1f}",
                          apart(scores["4 true"], scores["0 true"]), apart(scores["8 true"], scores["8 wrong"]),
-                         f"{mean(found['1 true']['last']):.0f}"])  # fmt: skip
+                         f"{repeats(found):.0f}" if len(measured["labels"][task]) == 2 else "-"])  # fmt: skip
             for row, values in found.items():
                 numbers |= {f"{name}_{named(row)}_{named(way)}": mean(value) for way, value in values.items()}
+            numbers[f"{name}_repeats"] = repeats(found)
             numbers[f"{name}_4_shots_add"] = mean(scores["4 true"]) - mean(scores["0 true"])
             numbers[f"{name}_8_true_minus_wrong"] = mean(scores["8 true"]) - mean(scores["8 wrong"])
             calibrated = found["4 true"]["unlabelled"]
             numbers[f"{name}_4_shots_add_calibrated"] = mean(calibrated) - mean(found["0 true"]["unlabelled"])
     columns = ["task", "base", "0", "1", "4", "8", "8, wrong answers", "4 minus 0", "8, true minus wrong",
-               "repeats the one shown, %"]  # fmt: skip
+               "as the one shown, %"]  # fmt: skip
     return table(columns, rows), numbers
+
+
+def repeats(found: dict) -> float:
+    """How often the answer is that of a single demonstration, whose own answer is true and wrong by turns.
+
+    With two labels the same review is shown with either of them: 50 where the answer shown pulls nothing.
+    """
+    return mean(mean(found[row]["last"]) for row in ("1 true", "1 wrong"))
 
 
 def orders(measured: dict) -> tuple[dict, dict]:
