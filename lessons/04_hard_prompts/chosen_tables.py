@@ -14,6 +14,7 @@ CHOSEN = {
     "first calibrated": "the obvious, calibrated",
     "best calibrated": "the best of 80, calibrated",
 }
+RACED = "{source} What did they talk about? | Weather."  # the hard prompt of this project's own races on topics
 TRAINED = {"prompt_tuning": "trained: prompt tuning", "lora": "trained: LoRA", "full": "trained: full tuning"}
 MAIN = "t5-0.8m"
 
@@ -56,7 +57,8 @@ def shots(measured: dict) -> tuple[dict, dict]:
             numbers[f"{name}_4_shots_add"] = mean(scores["4 true"]) - mean(scores["0 true"])
             numbers[f"{name}_8_true_minus_wrong"] = mean(scores["8 true"]) - mean(scores["8 wrong"])
             calibrated = found["4 true"]["unlabelled"]
-            numbers[f"{name}_4_shots_add_calibrated"] = mean(calibrated) - mean(found["0 true"]["unlabelled"])
+            numbers[f"{name}_4_shots_lose"] = mean(scores["0 true"]) - mean(scores["4 true"])
+            numbers[f"{name}_4_shots_lose_calibrated"] = mean(found["0 true"]["unlabelled"]) - mean(calibrated)
     columns = ["task", "base", "0", "1", "4", "8", "8, wrong answers", "4 minus 0", "8, true minus wrong",
                "as the one shown, %"]  # fmt: skip
     return table(columns, rows), numbers
@@ -111,6 +113,7 @@ def slices(measured: dict, task: str) -> tuple[dict, dict]:
     ahead = difference("", measured["trained"]["rows"][task]["prompt_tuning"]["scores"], "",
                        found["best calibrated"]["scores"], paired=False)  # fmt: skip
     numbers[f"{task}_ahead"] = ahead.difference
+    numbers[f"{task}_gain"] = mean(found["best calibrated"]["scores"]) - mean(found["first"]["scores"])
     if ahead.low is not None:
         numbers |= {f"{task}_ahead_low": ahead.low, f"{task}_ahead_high": ahead.high}
     return table(["", "accuracy, %", *names], rows), numbers

@@ -41,7 +41,7 @@ def runs(args) -> dict:
     for base, (name, part) in product(bases, parts.items()):
         for task in (ORDERED,) if name == "orders" else wordings.TASKS:
             found = kept(args, f"{name}-{base}-{task}", partial(part, base, task, args))
-            measured[name][base][task] = found
+            measured[name][base][task] = scoring.in_lines(found) if name == "wordings" else found
     measured["clouds"] = kept(args, "clouds", partial(clouds, args))
     return measured
 

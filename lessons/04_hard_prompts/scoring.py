@@ -64,3 +64,10 @@ def rightness(scores: torch.Tensor, examples: dict, labels: list[str]) -> dict[s
               for split, own in (("dev", dev), ("test", test))}
         for way, others in ways.items()
     }  # fmt: skip
+
+
+def in_lines(found: dict) -> dict:
+    """The counts of each wording in a line of text, "31 28 30 33 29", a fifth of the bytes of results.json."""
+    prompts = {wording: {way: " ".join(map(str, counts)) for way, counts in ways.items()}
+               for wording, ways in found["prompts"].items()}  # fmt: skip
+    return found | {"prompts": prompts}

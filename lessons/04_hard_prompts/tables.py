@@ -10,7 +10,6 @@ from minipeft.racing.prompt_variation import variation
 experiment, others = beside(__file__), beside(__file__, "chosen_tables.py")
 short, named, cell, both = others.short, others.named, others.cell, others.both
 FAMILIES = ("t5-1.7m", "gpt-1.7m")
-RACED = "{source} What did they talk about? | Weather."  # the hard prompt of this project's own races on topics
 READ = ("plain", "contrast", "negation")  # forms of reviews that pretraining's texts have
 WAYS = ("as it is", "nothing", "unlabelled")
 
@@ -26,7 +25,7 @@ def summary(measured: dict) -> Summary:
 def percents(found: dict, way: str = "as it is") -> dict[str, list[float]]:
     """Wording -> its test scores by draw."""
     return {
-        wording: [100 * count / found["texts"]["test"] for count in ways[way]]
+        wording: [100 * int(count) / found["texts"]["test"] for count in ways[way].split()]
         for wording, ways in found["prompts"].items()
     }
 
@@ -61,8 +60,11 @@ def spread(measured: dict) -> tuple[dict, dict]:
         numbers |= {f"{name}_over_{factor}": over[factor] for factor in ("template", "verbalizer")}
         numbers[f"{name}_range"] = ends[2] - ends[0]
         numbers["wordings"] = len(means)
-        if RACED in means:
-            numbers[f"{name}_raced"] = means[RACED]
+        if others.RACED in means:
+            numbers[f"{name}_raced"] = means[others.RACED]
+            if base == others.MAIN:
+                trained = measured["trained"]["rows"][task]["prompt_tuning"]["scores"]
+                numbers["topic_over_raced"] = mean(trained) - means[others.RACED]
     columns = ["task", "base", "lowest", "mean", "highest", "spread over templates", "over verbalizers"]
     return table(columns, rows), numbers | families(measured)
 
@@ -124,11 +126,13 @@ def verbalizers(measured: dict) -> tuple[dict, dict]:
                 cells.append(f"{pair[0]:.1f}, {pair[1]:.1f}")
                 key, (template, _) = f"{short(base)}_{task}", experiment.wordings.TASKS[task].first
                 numbers |= {f"{key}_words{number}": pair[0], f"{key}_words{number}_calibrated": pair[1]}
-                ways = measured["wordings"][base][task]["prompts"].get(f"{template} | {name}", {})
-                texts = measured["wordings"][base][task]["texts"]["test"]
-                numbers |= {f"{key}_first_words{number}_{named(way)}": 100 * mean(counts) / texts
-                            for way, counts in ways.items() if way in WAYS}  # fmt: skip
+                for way in WAYS:
+                    scores = percents(measured["wordings"][base][task], way)[f"{template} | {name}"]
+                    numbers[f"{key}_first_words{number}_{named(way)}"] = mean(scores)
             rows.append([task, f"`{name}`", *cells])
+        for base in bases:
+            found = [mean(measured["wordings"][base][task]["verbalizers"][name]["scores"]) for name in names]
+            numbers[f"{short(base)}_{task}_words_apart"] = max(found) - min(found)
     return table(["task", "answers", *(f"`{base}`" for base in bases)], rows), numbers
 
 
