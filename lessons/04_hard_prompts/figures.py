@@ -11,6 +11,8 @@ tables = beside(__file__, "tables.py")
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "0.55"
 LINES = {"0": ("as it is", "black", "-"), "nothing": ('mean of "N/A", "[MASK]", ""', ORANGE, "--"),
          "dev": ("mean of unlabelled texts", GREEN, "-.")}  # fmt: skip
+WORDS_DECIDE = "On topics the words around a text decide nearly everything; calibration wins much of it back"
+NO_HELP = "Solved examples before the text do not help, and it makes no difference whether their answers are true"
 CHANCE = {"sentiment": 50, "topic": 10}
 
 
@@ -67,7 +69,7 @@ def draw_wordings(measured):
     panels[0].plot([], [], color="black", label="mean of all")
     panels[0].plot([], [], "D", color=ORANGE, markeredgecolor="black", label="chosen on dev")
     panels[0].plot([], [], ":", color=GREY, label="a blind guess")
-    figure.suptitle("The same base, the same texts: only the words around them differ", fontsize=11)
+    figure.suptitle(WORDS_DECIDE, fontsize=11)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncol=3)
     figure.set_layout_engine("constrained")
     figure.get_layout_engine().set(rect=(0, 0.13, 1, 0.87))
@@ -93,11 +95,8 @@ def draw_demonstrations(measured):
     panels[0].set_ylabel("accuracy (%)")
     panels[0].plot([], [], "o-", color="black", label="true answers")
     panels[0].plot([], [], "x--", color="black", label="wrong answers")
-    figure.suptitle(TITLE, fontsize=11)
+    figure.suptitle(NO_HELP, fontsize=11)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncol=6)
     figure.set_layout_engine("constrained")
     figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))
     return figure
-
-
-TITLE = "Solved examples before the text do not help these bases, be their answers true or wrong"
