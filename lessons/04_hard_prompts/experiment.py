@@ -27,6 +27,7 @@ BASES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "gpt-1.7m")  # a further size is a fur
 TEXTS = {"sentiment": {"dev": 60, "test": 120}, "topic": {"dev": 40, "test": 60}}  # of each draw of words
 NOTHING = ("N/A", "[MASK]", "")  # the paper's texts without content
 SHOTS, SETS, SHOWN = (1, 4, 8), 2, {"dev": 20, "test": 40}  # demonstrations; draws of them; texts read behind them
+FEWER = {"gpt-1.7m": (1, 4)}  # eight do not fit into its 256 positions
 ORDERED = "sentiment"
 CLOUDS = ("sentiment", "t5-0.8m", "{source} It was", "great. terrible.")  # whose scores the first figure shows
 TRAINED = ("prompt_tuning", "lora", "full")
@@ -114,7 +115,7 @@ def note(row: dict, draw: int, wording: tuple[str, str], right: torch.Tensor, ex
 
 
 def of_demonstrations(base: str, task: str, args) -> dict:
-    """Behind 0, 1, 4 and 8 demonstrations with true and with wrong answers: by draw, the mean over the sets.
+    """Behind 0, 1, 4 and, where they fit, 8 demonstrations with true and with wrong answers: by draw, the mean over the sets.
 
     Each draw's wording is the one that is best on dev without demonstrations. last: how often the answer is that of the
     last demonstration.
@@ -125,7 +126,7 @@ def of_demonstrations(base: str, task: str, args) -> dict:
         template, words_of = wordings.spoken(task, best[draw])
         texts = [example.source for split in examples for example in examples[split]] + list(NOTHING)
         true = scoring.places(examples["test"], labels)
-        for shots in (0, *SHOTS):
+        for shots in (0, *FEWER.get(base, SHOTS)):
             for answers in ("true", "wrong") if shots else ("true",):
                 told = []
                 for number in range(SETS if shots else 1):

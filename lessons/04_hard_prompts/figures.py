@@ -86,9 +86,10 @@ def draw_demonstrations(measured):
         for base, colour in zip(bases, colours, strict=False):
             found = measured["demonstrations"][base][task]
             for answers, style in (("true", "o-"), ("wrong", "x--")):
-                scores = [mean(found[f"{n} {answers}" if n else "0 true"]["as it is"]) for n in counts]
+                rows = [f"{n} {answers}" if n else "0 true" for n in counts]
+                scores = [mean(found[row]["as it is"]) for row in rows if row in found]
                 label = base if answers == "true" else None
-                axes.plot(range(len(counts)), scores, style, color=colour, linewidth=1.4, label=label)
+                axes.plot(range(len(scores)), scores, style, color=colour, linewidth=1.4, label=label)
         axes.axhline(CHANCE[task], color=GREY, linestyle=":", linewidth=1.2)
         axes.set_xticks(range(len(counts)), counts)
         axes.set(xlabel="demonstrations", title=task, ylim=(0, 100))
