@@ -115,7 +115,7 @@ def note(row: dict, draw: int, wording: tuple[str, str], right: torch.Tensor, ex
 
 
 def of_demonstrations(base: str, task: str, args) -> dict:
-    """Behind 0, 1, 4 and, where they fit, 8 demonstrations with true and with wrong answers: by draw, the mean over the sets.
+    """Behind 0, 1, 4 and 8 demonstrations with true and with wrong answers: by draw, the mean over the sets.
 
     Each draw's wording is the one that is best on dev without demonstrations. last: how often the answer is that of the
     last demonstration.
