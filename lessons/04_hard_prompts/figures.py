@@ -12,7 +12,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "0.55"
 LINES = {"0": ("as it is", "black", "-"), "nothing": ('mean of "N/A", "[MASK]", ""', ORANGE, "--"),
          "dev": ("mean of unlabelled texts", GREEN, "-.")}  # fmt: skip
 WORDS_DECIDE = "On topics the words around a text decide nearly everything; calibration wins much of it back"
-NO_HELP = "Solved examples before the text do not help, and it makes no difference whether their answers are true"
+NO_HELP = "Solved examples before the text do not help, and it hardly matters whether their answers are true"
 CHANCE = {"sentiment": 50, "topic": 10}
 
 
