@@ -19,6 +19,7 @@ from minipeft.tasks.registry import load_task, task_names
 from minipeft.training.adapter_files import load_adapter, read_adapter, save_adapter
 from minipeft.training.evaluating import evaluate, predict
 from minipeft.training.trainer import TrainingSettings, fine_tune
+from minipeft.transformer.batch import Batch, pad
 from minipeft.transformer.checkpoints import save_checkpoint
 from minipeft.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
@@ -61,6 +62,35 @@ def test_the_answer_is_that_of_the_plain_model_on_the_whole_text(make_tiny_model
     assert predict(model, tiny_task.dev, tiny_task.labels, batch_size=5) == expected
 
 
+@torch.no_grad()
+def test_calibration_takes_off_what_an_answer_scores_behind_other_texts(make_tiny_model, tiny_task):
+    plain, model, others = make_tiny_model(), make_tiny_model(), ("ant", "a hen and a hen", "")
+    attached(model, template="{source} and", demonstrations=SHOTS, verbalizer=WORDS, calibration=others)
+
+    def mean_score(source, label):
+        text = f"the owl is red and fox a hen and green {source} and".replace("  ", " ")
+        return sum(log_likelihood(plain, text, word) for word in WORDS[label]) / len(WORDS[label])
+
+    usual = {label: sum(mean_score(text, label) for text in others) / len(others) for label in WORDS}
+    expected = [max(WORDS, key=lambda label, source=example.source: mean_score(source, label) - usual[label])
+                for example in tiny_task.dev]  # fmt: skip
+    found = predict(model, tiny_task.dev, tiny_task.labels, batch_size=5)
+    model.attached_method.calibration = ()
+    uncalibrated = predict(model, tiny_task.dev, tiny_task.labels, batch_size=5)
+    assert found == expected != uncalibrated
+
+
+@torch.no_grad()
+def test_a_text_calibrated_with_itself_has_the_score_0_whatever_its_own_answers_are(make_tiny_model):
+    model = make_tiny_model()
+    method = attached(model, calibration=["the fox is red and a cat is seen"])
+    batch = Batch(*pad([[*method.source_ids(method.calibration[0]), *model.source_suffix]] * 2))
+    rows = [[method.answer_ids(text)[0] for text in texts] for texts in (("warm", "cold"), ("hen", "dog"))]
+    ids, mask = pad([answer for row in rows for answer in row])
+    scores = method.score(batch, ids.view(2, 2, -1), mask.view(2, 2, -1))
+    assert torch.allclose(scores, torch.zeros(2, 2), atol=1e-5)
+
+
 def test_average_and_first_are_not_the_same_and_neither_is_without_words(tiny_t5):
     tokenizer = tiny_t5.tokenizer
     average = attached(tiny_t5, verbalizer=WORDS)
@@ -88,6 +118,8 @@ def test_average_and_first_are_not_the_same_and_neither_is_without_words(tiny_t5
         ({"verbalizer": {"warm": ["fox\ud83d"]}}, "verbalizer holds half a character"),
         ({"verbalizer": {"warm\ud83d": ["fox"]}}, "verbalizer holds half a character"),
         ({"demonstrations": [["the fox", "\ude00"]]}, "demonstration holds half a character"),
+        ({"calibration": ["N/A", "\ude00"]}, "calibration holds half a character"),
+        ({"calibration": [3]}, "calibration must be"),
         ({"verbalizer": {"warm": ["fox"], "cold": ["hen", "fox"]}}, "'fox' stands there twice"),
     ],
 )
