@@ -14,7 +14,7 @@ CHOSEN = {
     "first calibrated": "the obvious, calibrated",
     "best calibrated": "the best of 80, calibrated",
 }
-RACED = "{source} What did they talk about? | Weather."  # the hard prompt of this project's own races on topics
+RACED = "{source} What did they talk about? | Weather."  # once the hard prompt of our own races on topics
 TRAINED = {"prompt_tuning": "trained: prompt tuning", "lora": "trained: LoRA", "full": "trained: full tuning"}
 MAIN = "t5-0.8m"
 
