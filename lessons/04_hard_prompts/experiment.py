@@ -23,7 +23,7 @@ from minipeft.tasks.demonstrations import draw_demonstrations
 from minipeft.tasks.making.drawn import drawn_task
 
 wordings, scoring = beside(__file__, "wordings.py"), beside(__file__, "scoring.py")
-BASES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "gpt-1.7m")  # a further size is a further name
+BASES = ("t5-0.4m", "t5-0.8m", "t5-1.7m", "t5-3.5m", "gpt-1.7m")  # a further size is a further name
 TEXTS = {"sentiment": {"dev": 60, "test": 120}, "topic": {"dev": 40, "test": 60}}  # of each draw of words
 NOTHING = ("N/A", "[MASK]", "")  # the paper's texts without content
 SHOTS, SETS, SHOWN = (1, 4, 8), 2, {"dev": 20, "test": 40}  # demonstrations; draws of them; texts read behind them
