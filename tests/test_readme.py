@@ -189,7 +189,8 @@ def test_every_adapted_base_passes_the_gate_of_skills():
     for name in model_names():
         report = json.loads((DATA / "checkpoints" / name / "results.json").read_text(encoding="utf-8"))
         found = report["curve"][-1]["skills"]
-        if report["settings"]["text"]["objective"] != "span" and report["settings"]["tokens"] >= 16e6:
+        adapted = report["settings"]["text"]["objective"] != "span" and report["settings"]["tokens"] >= 16e6
+        if adapted and "-seed" not in name:
             assert found["plain"] >= 95 and found["contrast"] >= 95, name
 
 
