@@ -5,10 +5,9 @@
     unified    the same with 2 to 16 options
     single     a text                         -> terrible, bad, maybe, good or great, as a classifier says
 
-The first three need no labels, and the prompts that we trained on them (`data/prompts`) are at chance on them: at this
-size the tasks were not learned, so they show the form and not the gain. "single" is not label-free: its classifier has
-learned from a task's labels. A document is a list of sentences. The blank that the answer fills is added by the
-method's template (`methods/prompts/ppt.py`).
+The first three need no labels. "single" is not label-free: its classifier has learned from a task's labels. How much of
+each a prompt can learn on a base of this size, and what LoRA learns there, chapter 08 measures. A document is a list of
+sentences. The blank that the answer fills is added by the method's template (`methods/prompts/ppt.py`).
 Lesson: lessons/08_prompt_transfer. Test: tests/transfer/test_prompt_pretraining.py.
 """
 

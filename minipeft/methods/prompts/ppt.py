@@ -6,7 +6,7 @@ Every task is put into one of four forms, and P starts from a prompt pre-trained
 examples (`transfer/prompt_pretraining.py`). Source and answer look as in T5's own pretraining: the source has a blank,
 the answer is the sentinel and what fills it. GPT-2 was never shown a blank: it reads the same words without it and goes
 on with the label. The paper closes the answers of pre-training with a second sentinel; here end-of-sequence does.
-Of the prompts bundled for `t5-0.8m`, the three that need no labels stay at chance on their own task (`data/README.md`).
+One prompt is bundled, `ppt-single`, for `t5-0.8m`; in the forms that need no labels no prompt learned its own task.
 Start: the pre-trained prompt; without one, prompt tuning's.
 Tuned with Adafactor, as our prompts all are; the released code uses AdamW.
 Trainable: prompt_length * hidden parameters; a pre-trained prompt belongs to one base.
