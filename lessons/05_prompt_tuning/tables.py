@@ -17,7 +17,7 @@ SLICES = ("plain", "contrast", "negation", "both", "unseen", "nested")
 
 
 def short(base: str) -> str:
-    """A base's name in the names of numbers: 0_2m, 0_8m_lm2e6, ..."""
+    """A base's name in the names of numbers: 0_4m, 0_8m_lm2e6, ..."""
     return base.removeprefix("t5-").replace(".", "_").replace("-", "_")
 
 
