@@ -1,6 +1,6 @@
 """Prompt tuning measured: against words and full tuning, five prompts that vote, many tasks in one batch.
 
-    python lessons/05_prompt_tuning/experiment.py [--seeds 5] [--quick]     measures; can be killed and run again
+    python lessons/05_prompt_tuning/experiment.py [--seeds 5] [--quick]     two hours; can be killed and run again
     python lessons/05_prompt_tuning/experiment.py --figures                 draws from results.json alone
 
 Where it says so, scores are those of the project's races in data/results/. Every row has its own sweep of rates; the
