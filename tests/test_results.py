@@ -15,6 +15,7 @@ from minipeft.methods.registry import METHODS
 from minipeft.paths import DATA
 from minipeft.racing.addresses import numbers_at
 from minipeft.racing.differences import difference
+from minipeft.racing.front import OUT, RACES, front, races_in
 from minipeft.racing.runs import CONTROLS
 from minipeft.racing.tables import MARK, PAGE
 
@@ -65,6 +66,13 @@ def test_a_wrong_number_and_one_without_a_mark_are_told():
     assert "should be" in problems_of(f"LoRA has {lora + 1:.1f}<!-- topic: lora -->")[0]
     assert "no mark" in problems_of(f"LoRA has {lora:.1f}")[0]
     assert "no value" in problems_of("LoRA has 70.0<!-- topic: loraa -->")[0]
+
+
+def test_the_front_table_is_the_mean_of_the_four_races_beside_it():
+    committed = json.loads(OUT.read_text(encoding="utf-8"))
+    again = front(races_in([str(DATA / "results" / f"{name}.json") for name in RACES]))
+    assert {name: committed[name] for name in again} == again, "run: python -m minipeft.racing.front"
+    assert committed["command"] == "python -m minipeft.racing.front"
 
 
 @pytest.mark.parametrize("task", ("sentiment-all", "topic", "category", "opinion_now"))

@@ -8,6 +8,7 @@ counts that all of them have. The file keeps each row's
 score and slices by task; `racing/tables.py` shows them, and `racing/picture.py` draws the file as it draws a race.
 """
 
+import shlex
 import sys
 from pathlib import Path
 from statistics import mean
@@ -107,7 +108,7 @@ def front_table(report: dict) -> str:
         cells = [cell(row["method"]), f"{trained(row):,}", f"{stored(row):,}", score_cell(row)]
         cells += [f"{row['tasks'][task]['mean']:.1f}" for task in tasks]
         cells += [f"{row['forgotten']:+.2f}" if known(row["forgotten"]) else "-"]
-        cells += [f"{row['skills_lost']:.1f}" if known(row["skills_lost"]) else "-"]
+        cells += [f"{round(row['skills_lost'], 1) + 0:.1f}" if known(row["skills_lost"]) else "-"]
         lines.append(f"| {' | '.join(cells)} |")
     guesses = [f"{report['chance'][task]:.1f}" for task in tasks]
     return "\n".join(
@@ -160,7 +161,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", default=str(OUT), help="the file to write (default data/results/front.json)")
     args = parser.parse_args(arguments)
     report = front(races_in(args.races))
-    report |= {"differences": as_json(differences(report["rows"])), "provenance": provenance()}
+    command = shlex.join(["python", "-m", "minipeft.racing.front", *(sys.argv[1:] if arguments is None else arguments)])
+    told = {"command": command, "provenance": provenance()}
+    report |= {"differences": as_json(differences(report["rows"])), **told}
     write_json(Path(args.out), report)
     print(front_table(report))
     print()

@@ -156,7 +156,7 @@ def cells(row: dict) -> list[str]:
         score_cell(row),
         f"{row['of_full']:.0f}%" if known(row["of_full"]) else "-",
         f"{row['forgotten']:+.2f}" if known(row.get("forgotten")) else "-",
-        f"{row['skills_lost']:.1f}" if known(row.get("skills_lost")) else "-",
+        f"{round(row['skills_lost'], 1) + 0:.1f}" if known(row.get("skills_lost")) else "-",  # + 0: no minus before 0
         f"{row['steps_to_90']:.0f}" if known(row.get("steps_to_90")) else "-",
         f"{seconds:.3f}" if known(seconds) and seconds > 0 else "-",  # 0: no step was made
         *(megabytes(row["memory"].get(part)) for part in MEMORY),

@@ -52,6 +52,13 @@ def test_its_tables_name_tasks_and_slices(races):
     assert head == "| method | sentiment: hard | sentiment: easy |" and lora == "| lora | 60.0 | 99.0 |"
 
 
+def test_skills_that_are_as_they_were_have_no_minus(races):
+    for report in races.values():
+        for found in report["rows"]:
+            found["skills_lost"] = -0.01
+    assert "| +2.00 | 0.0 |" in front_table(front.front(races)).splitlines()[2]
+
+
 def test_races_of_two_kinds_are_refused(races):
     other = races | {"c.json": race("where_is", races["b.json"]["rows"], steps=300)}
     with pytest.raises(UserError, match=r"c.json and a.json are no races of one kind: steps is not the same"):
