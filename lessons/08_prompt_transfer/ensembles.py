@@ -1,4 +1,4 @@
-"""What an ensemble's vote is worth: `python lessons/08_prompt_transfer/experiment.py --race runs/acceptance/topic`.
+"""What an ensemble's vote is worth: `python lessons/08_prompt_transfer/ensembles.py --race runs/acceptance/topic`.
 
 Reads the prompt ensembles that a race has left, one for each seed, and scores on test every member alone and the vote;
 the best member is chosen on dev. Writes `data/results/<task>-ensemble.json`.
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--race", type=Path, default=Path("runs/acceptance/topic"))
     args = parser.parse_args()
     report = {**study(args.race), "provenance": provenance()}
-    report["command"] = f"python lessons/08_prompt_transfer/experiment.py --race {args.race}"
+    report["command"] = f"python lessons/08_prompt_transfer/ensembles.py --race {args.race}"
     write_json(RESULTS / f"{report['task']}-ensemble.json", report)
     for kind in ("average", "best", "ensemble"):
         print(f"{kind:>8}  {report[kind]['mean']:.1f} +- {report[kind]['interval']:.1f}")
