@@ -17,9 +17,9 @@ def change_similarities(early: Tensor, start: Tensor) -> Tensor:
     """Implement: how alike tasks are by what training has changed, (tasks, tasks).
 
     early (tasks, length, hidden) are the early prompts of all tasks; start (length, hidden) is the prompt from which
-    every one of them began. The change of a vector is the early one minus the one at the start. Entry (a, b) is the mean
-    of the cosines of all pairs, one changed vector of task a and one of task b: length * length pairs, and so on the
-    diagonal, too. A vector that has not changed has no direction: its cosines count as 0. Gradients must reach early.
+    every one of them began. The change of a vector is the early one minus the one at the start. Entry (a, b) is the
+    mean of the cosines of all pairs, a change of task a and one of task b: length * length pairs, and as many on the
+    diagonal. A vector that has not changed has no direction: its cosines count as 0. Gradients must reach early.
     """
     raise NotImplementedError
 
@@ -39,9 +39,9 @@ def labelled_pairs(documents: list[list[str]]) -> list[tuple[str, str, str]]:
 
     documents: each a list of at least two sentences, all of them different within it; a sentence may stand in several
     documents. Go through the documents and their sentences in order. Each sentence but the last of its document is a
-    first, and gives these pairs one after the other: with the sentence that follows it, "yes"; with each sentence of its
-    document that is not next to it on either side and not itself, in order, "maybe"; with each sentence of every other
-    document, in order, "no", unless that sentence stands in the first's own document as well.
+    first, and gives these pairs one after the other: with the sentence that follows it, "yes"; with each sentence of
+    its document that is not next to it on either side and not itself, in order, "maybe"; with each sentence of every
+    other document, in order, "no", unless that sentence stands in the first's own document as well.
     """
     raise NotImplementedError
 
@@ -86,8 +86,8 @@ def vote(scores: Tensor, mask: Tensor) -> Tensor:
 
     scores (members, batch, candidates): log-likelihoods. mask (batch, candidates), True: a real candidate; the others
     fill up the row, whatever their scores are. Every member votes for the real candidate that is the likeliest to it.
-    The candidate with most votes wins; among those with equally many, the one whose mean log-likelihood over all members
-    is the highest. Each row has a real candidate. No argument is changed.
+    The candidate with most votes wins; among those with equally many, the one whose mean log-likelihood over all
+    members is the highest. Each row has a real candidate. No argument is changed.
     """
     raise NotImplementedError  # remove this line, then find the mistake below
     scores = scores.masked_fill(~mask, -torch.inf)
@@ -102,8 +102,8 @@ def check_start(implementation: Callable[..., Tensor]) -> None:
     target; early and ready (sources, length, hidden), the early and the ready prompts of the sources. It compares early
     prompts with one another: by the cosine of their mean vectors. Of the source that is most similar it gives back the
     ready prompt, as a copy: who trains it on must not change the source's. No argument is changed; sources may be one
-    or many; call after call is on its own. Use inputs of your choice, and `assert` or torch.testing.assert_close; return
-    nothing.
+    or many; call after call is on its own. Use inputs of your choice, and `assert` or torch.testing.assert_close;
+    return nothing.
     """
     raise NotImplementedError
 

@@ -58,7 +58,7 @@ def vote(args: Namespace, task: str, draw: int) -> dict:
 
 
 def shift(args: Namespace) -> dict:
-    """Eight methods trained on films: their scores on films and on food, by seed. Rates: those of races, or suggested."""
+    """Eight methods trained on films: scores there and on food, by seed. Rates: those of races, or suggested ones."""
     task, other = SHIFT
     raced = race("shift", METHODS_OF_SHIFT, MODEL, task, args, SHIFT_STEPS, bundled_rates(MODEL, task))
     rows = {}

@@ -41,11 +41,14 @@ class LoRAInForm(LoRA):
 
 
 def pretrained(args: Namespace, form: str) -> dict:
-    """Pre-train a prompt, and LoRA beside it: their dev scores, and what a blind guess has. Writes the prompt's file."""
+    """Pre-train a prompt, and LoRA beside it: dev scores, and what a blind guess has. Writes the prompt's file.
+
+    The classifier that grades single texts is a fully tuned copy of the adapted base, the better one.
+    """
     found = {}
     for name in ("prompt", "lora"):
         model = load(BASE).to(args.device)
-        asked = Namespace(kind=form, documents=600 if args.quick else DOCUMENTS, prompt_length=20, model=BASE,
+        asked = Namespace(kind=form, documents=600 if args.quick else DOCUMENTS, prompt_length=20, model=ADAPTED,
                           device=args.device, seed=0)  # fmt: skip
         task = made_task(asked, model, Path(args.out) / "labels")
         if args.quick:

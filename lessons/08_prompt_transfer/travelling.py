@@ -48,7 +48,11 @@ def steps_of(args: Namespace) -> dict[str, int]:
 
 def words_of(args: Namespace, task: str, draw: int) -> Task:
     """The task in one draw of its words; a quick look has few texts for dev."""
-    found = unlabelled() if task == UNLABELLED else drawn_task(task, draw)
+    if task == UNLABELLED:
+        return unlabelled()
+    if "+" in task:
+        return mixed([drawn_task(part, draw) for part in task.split("+")])
+    found = drawn_task(task, draw)
     return replace(found, dev=found.dev[:20]) if args.quick else found
 
 
@@ -59,7 +63,19 @@ def unlabelled() -> Task:
         words = document(TRAINING_SEED, number).split()
         cut = generator.randint(1, len(words) - 1)
         examples.append(Example(" ".join(words[:cut]), " ".join(words[cut:])))
-    return Task(UNLABELLED, "", "overlap", (), train=tuple(examples), dev=tuple(examples[:8]), test=())
+    return source_alone(UNLABELLED, examples)
+
+
+def mixed(tasks: list[Task]) -> Task:
+    """The training texts of several tasks, one of each in turn. Their scores differ, so it has none of its own."""
+    return source_alone(
+        "+", [example for group in zip(*(task.train for task in tasks), strict=False) for example in group]
+    )
+
+
+def source_alone(name: str, examples: list[Example]) -> Task:
+    """A task to train on and nothing else; eight of its texts stand in for dev, which is read at the end alone."""
+    return Task(name, "", "overlap", (), train=tuple(examples), dev=tuple(examples[:8]), test=())
 
 
 def tuned(args, task: str, draw: int, seed: int, steps: int, rate: float, start: Prompt | None = None,
@@ -73,7 +89,7 @@ def tuned(args, task: str, draw: int, seed: int, steps: int, rate: float, start:
     limit, found = settings_of(args)["read"], {}
     if test and start is not None:
         found["as it is"] = evaluate(model, words, "test", limit=limit)["score"]
-    every = steps if task == UNLABELLED else min(steps, 50)
+    every = min(steps, 50) if words.test else steps
     settings = TrainingSettings(steps=steps, learning_rate=rate, seed=seed, evaluate_every=every)
     found["dev"] = fine_tune(model, method, words, settings).best_dev
     if test:
