@@ -68,9 +68,8 @@ def unlabelled() -> Task:
 
 def mixed(tasks: list[Task]) -> Task:
     """The training texts of several tasks, one of each in turn. Their scores differ, so it has none of its own."""
-    return source_alone(
-        "+", [example for group in zip(*(task.train for task in tasks), strict=False) for example in group]
-    )
+    groups = zip(*(task.train for task in tasks), strict=False)
+    return source_alone("+", [example for group in groups for example in group])
 
 
 def source_alone(name: str, examples: list[Example]) -> Task:
@@ -145,9 +144,8 @@ def choose_rates(args: Namespace, run: Callable, ready: dict[str, Prompt]) -> tu
     Each target has one of three seeds and, where it starts from one, its neighbour on the list as its source. A grid
     grows until its winner stands inside.
     """
-    chosen, scores = {}, {}
+    chosen, scores = {}, {kind: {} for kind in RATES}
     for kind, rates in RATES.items():
-        scores[kind] = {}
         todo = list(rates[:1] if args.quick else rates)
         while todo:
             for rate in todo:
