@@ -58,9 +58,8 @@ def vote(args: Namespace, task: str, draw: int) -> dict:
 
 
 def shift(args: Namespace) -> dict:
-    """Eight methods trained on films: scores there and on food, by seed. Rates: those of races, or suggested ones."""
-    task, other = SHIFT
-    raced = race("shift", METHODS_OF_SHIFT, MODEL, task, args, SHIFT_STEPS, bundled_rates(MODEL, task))
+    """Eight methods trained on films, at the rates that won a race on topics: scores there and on food, by seed."""
+    raced = race("shift", METHODS_OF_SHIFT, MODEL, SHIFT[0], args, SHIFT_STEPS, bundled_rates(MODEL, "topic"))
     rows = {}
     for name, row in by_row(raced).items():
         there = [kept(args, f"shift-{name}-{seed}", partial(elsewhere, args, name, seed)) for seed in range(args.seeds)]
