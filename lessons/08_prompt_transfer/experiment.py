@@ -18,6 +18,8 @@ from minipeft.course.chapters import beside
 from minipeft.course.experiment import by_row, kept, main, race
 from minipeft.flags import ended
 from minipeft.methods.prompts.prompt_ensemble import PromptEnsemble
+from minipeft.methods.prompts.prompt_tuning import PromptTuning
+from minipeft.methods.prompts.spot import read_prompt_file
 from minipeft.methods.registry import METHODS
 from minipeft.models import load
 from minipeft.racing.runs import folder_name
@@ -41,6 +43,7 @@ def runs(args: Namespace) -> dict:
         "votes": {task: [kept(args, f"vote-{task}-{n}", partial(vote, args, task, n)) for n in range(args.seeds)]
                   for task in VOTES},
         "shift": shift(args),
+        "order": kept(args, "order", partial(order, args)),
     }  # fmt: skip
 
 
@@ -55,6 +58,21 @@ def vote(args: Namespace, task: str, draw: int) -> dict:
     ensemble.load_members([{name[:-1]: torch.tensor(one["prompt"])} for one in found])
     words = travelling.words_of(args, task, draw)
     return ensembles.evaluate_members(model, ensemble, words, limit=READING["quick" if args.quick else "test"])
+
+
+def order(args: Namespace) -> dict:
+    """The bundled prompt of films as it is, with its vectors in other orders, and averaged with itself in these."""
+    prompt, words = read_prompt_file("sentiment")["prompt"], drawn_task("sentiment", 0)
+
+    def score(start: torch.Tensor) -> float:
+        model, method = load(MODEL).to(args.device), PromptTuning()
+        method.start_from(start)
+        method.attach(model)
+        return evaluate(model, words, "test", limit=READING["quick" if args.quick else "test"])["score"]
+
+    orders = [torch.randperm(len(prompt), generator=torch.Generator().manual_seed(seed)) for seed in range(5)]
+    moved = [score(prompt[places]) for places in orders]
+    return {"as it is": score(prompt), "moved": moved, "averaged": [score((prompt + prompt[o]) / 2) for o in orders]}
 
 
 def shift(args: Namespace) -> dict:

@@ -33,7 +33,10 @@ def summary(measured: dict) -> Summary:
     travel = measured["travel"]
     parts = {"ways": ways(travel), "similarity": similarity(travel), "longer": longer(travel)}
     parts |= {name: part(measured[name]) for name, part in (("forms", forms), ("few", few), ("votes", votes))}
-    return together(parts | {"shift": shift(measured["shift"])})
+    tables, numbers = together(parts | {"shift": shift(measured["shift"])})
+    found = measured["order"]
+    numbers |= {"order_kept": found["as it is"], "order_moved": mean(found["moved"])}
+    return tables, numbers | {"order_averaged": mean(found["averaged"])}
 
 
 def chosen(travel: dict, target: str, names: list[str], seed: int) -> dict:
