@@ -10,6 +10,7 @@ tables = beside(__file__, "tables.py")
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"
 INK, GREY = "0.25", "0.75"
 MARKERS = "osD^v<>P"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, "#D55E00", "black", "0.55")
 PARTS = ((BLUE, "film"), (ORANGE, "food"), (GREEN, "parts"))
 WAYS = {
     "a new prompt": ("words", 1),
@@ -52,12 +53,12 @@ def boxes(axes, kind: str, y: float) -> None:
         axes.add_patch(pyplot.Rectangle(corner, width, 0.4, facecolor=colour, alpha=0.55, edgecolor=INK))
         axes.text(corner[0] + width / 2, y, word, ha="center", va="center", fontsize=9)
     if kind == "mixture":
-        axes.add_patch(pyplot.Rectangle((-0.08, y - 0.29), 3.06, 0.58, fill=False, edgecolor=INK, linestyle="--"))
+        axes.add_patch(pyplot.Rectangle((-0.08, y - 0.29), 3.06, 0.58, fill=False, edgecolor=PURPLE, linestyle="--"))
 
 
 def strip(axes, kind: str, y: float, place: int) -> None:
     """A prompt as a row of vectors, in the colours of what they were trained on."""
-    colours = {"words": ["white"], "text": [SKY], "mixture": [colour for colour, _ in PARTS]}
+    colours = {"words": ["white"], "text": [SKY], "mixture": [PURPLE]}
     for vector in range(12):
         found = colours.get(kind, [PARTS[place][0]])
         corner, height = (4.2 + 0.18 * vector, y - 0.09), 0.18
@@ -93,7 +94,7 @@ def draw_gains(measured):
     return figure
 
 
-GAINS_TITLE = "Points that a source brings after a hundred steps: much among relatives, little or less elsewhere"
+GAINS_TITLE = "Points that a source brings: many among relatives, few or none elsewhere"
 
 
 def draw_similarity(measured):
@@ -106,7 +107,7 @@ def draw_similarity(measured):
         for number, target in enumerate(tables.TASKS):
             sources = [source for source in tables.TASKS if source != target]
             axes.plot([alike[source][target] for source in sources], [gains[source][target] for source in sources],
-                      MARKERS[number], label=target, alpha=0.8)  # fmt: skip
+                      MARKERS[number], color=COLOURS[number], label=target, alpha=0.8)  # fmt: skip
         axes.axhline(0, color=GREY, linewidth=0.8)
         found = tables.correlation(alike, gains, tables.TASKS)
         axes.set(xlabel=tables.KINDS[kind], title=f"rank correlation {found:.2f}")

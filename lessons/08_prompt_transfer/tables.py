@@ -34,9 +34,8 @@ def summary(measured: dict) -> Summary:
     parts = {"ways": ways(travel), "similarity": similarity(travel), "longer": longer(travel)}
     parts |= {name: part(measured[name]) for name, part in (("forms", forms), ("few", few), ("votes", votes))}
     tables, numbers = together(parts | {"shift": shift(measured["shift"])})
-    found = measured["order"]
-    numbers |= {"order_kept": found["as it is"], "order_moved": mean(found["moved"])}
-    return tables, numbers | {"order_averaged": mean(found["averaged"])}
+    found = {"kept": [measured["order"]["as it is"]], **measured["order"]}
+    return tables, numbers | {f"order_{kind}": mean(found[kind]) for kind in ("kept", "moved", "averaged")}
 
 
 def chosen(travel: dict, target: str, names: list[str], seed: int) -> dict:
@@ -70,8 +69,7 @@ def ways(travel: dict) -> tuple[dict, dict]:
     for way, scores in by_way.items():
         seeds, spread = over_targets(scores), mean(map(deviation, scores))
         gains = [mean(found) - mean(new) for found, new in zip(scores, by_way["alone"], strict=True)]
-        ahead = "-" if way == "alone" else apart(seeds, alone)
-        better = "-" if way == "alone" else sum(gain > 0 for gain in gains)
+        ahead, better = ("-", "-") if way == "alone" else (apart(seeds, alone), sum(gain > 0 for gain in gains))
         cells.append([WAYS[way], plus_minus(seeds), ahead, better, f"{spread:.1f}"])
         key = way.replace(" ", "_")
         numbers |= {f"{key}_score": mean(seeds), f"{key}_ahead": mean(seeds) - mean(alone), f"{key}_spread": spread}
@@ -196,8 +194,7 @@ def shift(found: dict) -> tuple[dict, dict]:
         ahead = ["-" if name == "full" else apart(row[place], full[place]) for place in ("home", "away")]
         places = [plus_minus(scores) for scores in (row["home"], row["away"], lost)]
         cells.append([name, f"{row['stored']:,}", *places, *ahead])
-        for place in ("home", "away"):
-            numbers[f"shift_{name}_{place}"] = mean(row[place])
+        numbers |= {f"shift_{name}_{place}": mean(row[place]) for place in ("home", "away")}
         numbers[f"shift_{name}_lost"] = -mean(lost)
     columns = ["method", "stored", "films", "food", "food minus films", "minus full, films", "minus full, food"]
     return table(columns, cells), numbers
