@@ -1,6 +1,6 @@
 """Prompts from task to task: eight sources by eight targets, what similarity foretells, and the controls.
 
-Source prompts are trained once, on words that no target has. A target has few steps, three seeds, and for each seed
+Source prompts are trained once, on words that no target has. A target has few steps, five seeds, and for each seed
 words of its own.
 """
 
@@ -27,8 +27,8 @@ from minipeft.transfer.task_embeddings import SIMILARITIES, cosine_of_means, wei
 MODEL = "t5-0.8m"
 TASKS = ("sentiment", "sentiment_food", "opinion_now", "aspects", "who_liked", "topic", "category", "tagging")
 UNLABELLED = "unlabelled"  # a source without a task: going on with texts of the corpus
-STEPS = {"early": 100, "source": 400, "target": 100, "long": 1200}
-SEEDS, SOURCE_SEED, SWEEP_SEEDS = 3, 2000, (1000, 1001, 1002)
+STEPS = {"early": 50, "source": 400, "target": 50, "long": 1200}
+SEEDS, SOURCE_SEED, SWEEP_SEEDS = 5, 2000, (1000, 1001, 1002)
 NEAREST = 3  # sources that are averaged, mixed or tried
 RATES = {"alone": (0.1, 0.3, 1.0, 3.0), "from a source": (0.03, 0.1, 0.3, 1.0)}
 LONG_TASKS, SOURCE_RATE = ("sentiment", "topic"), 0.3  # the method's own rate
