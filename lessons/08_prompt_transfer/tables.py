@@ -73,18 +73,17 @@ def ways(travel: dict) -> tuple[dict, dict]:
         cells.append([WAYS[way], plus_minus(seeds), ahead, better, f"{spread:.1f}"])
         key = way.replace(" ", "_")
         numbers |= {f"{key}_score": mean(seeds), f"{key}_ahead": mean(seeds) - mean(alone), f"{key}_spread": spread}
-        if way != "alone":
-            numbers |= {f"{key}_better": better, f"{key}_most": max(gains), f"{key}_least": min(gains)}
     columns = ["start", "mean of 8 targets", "minus a new prompt", "targets ahead", "spread of seeds"]
     pairs = [gain for source, row in gains_of(travel).items() for target, gain in row.items()
              if source in TASKS and source != target]  # fmt: skip
     numbers |= {"pairs_ahead": sum(gain > 0 for gain in pairs), "pairs_behind": sum(gain < 0 for gain in pairs)}
     numbers |= {"best_pair": max(pairs), "worst_pair": min(pairs)}
+    numbers["film_on_food"] = mean(run["as it is"] for run in travel["grid"]["sentiment"]["sentiment_food"])
+    numbers["food_on_food"] = mean(run["test"] for run in travel["as many steps"]["sentiment_food"])
     return table(columns, cells), numbers
 
 
 def over_targets(scores: list[list[float]]) -> list[float]:
-    """The mean over targets, by seed."""
     return [mean(seed) for seed in zip(*scores, strict=True)]
 
 
@@ -114,10 +113,11 @@ def similarity(travel: dict) -> tuple[dict, dict]:
         of_all = [correlation(alike, gains_of(travel, seed), TASKS) for seed in seeds]
         within = {target: correlation(alike, whole, [target]) for target in TASKS}
         first = sum(best_source(whole, target) in travelling.nearest_of(alike, target) for target in TASKS)
-        up = sum(value > 0 for value in within.values())
+        up, values = sum(value > 0 for value in within.values()), [x for row in alike.values() for x in row.values()]
         cells.append([label, plus_minus(of_all, 2), f"{mean(within.values()):.2f}", up, first])
         numbers |= {f"{kind}_correlation": mean(of_all), f"{kind}_within": mean(within.values()),
-                    f"{kind}_up": up, f"{kind}_found": first}  # fmt: skip
+                    f"{kind}_up": up, f"{kind}_found": first, f"{kind}_lowest": min(values),
+                    f"{kind}_highest": max(values)}  # fmt: skip
     columns = ["similarity", "all 56 pairs", "mean within targets", "targets above 0", "best source among 3 nearest"]
     return table(columns, cells), numbers
 
@@ -165,8 +165,8 @@ def few(found: dict) -> tuple[dict, dict]:
             for name, label in labels.items():
                 scores, prompt = rows[name]["scores"], rows["prompt"]["scores"]
                 ahead = "-" if name == "prompt" else apart(scores, prompt)
-                told = [f"{rates[name] or 0:g}", score_cell(rows[name]), ahead, f"{deviation(scores):.1f}"]
-                cells.append([shots, label, *told])
+                cells.append([shots, label, f"{rates[name] or 0:g}", score_cell(rows[name]), ahead,
+                              f"{deviation(scores):.1f}"])  # fmt: skip
                 key = f"few{shots}_{'' if base.endswith('span') else 'adapted_'}{name.replace(' ', '_')}"
                 numbers |= {key: mean(scores), f"{key}_ahead": mean(scores) - mean(prompt)}
     return table(["examples", "", "rate", "accuracy, %", "minus prompt", "spread of seeds"], cells), numbers
