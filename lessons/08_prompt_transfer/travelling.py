@@ -14,6 +14,7 @@ from statistics import mean
 import torch
 
 from minipeft.course.experiment import kept, settle
+from minipeft.errors import TrainingFailed
 from minipeft.methods.prompts.prompt_tuning import PromptTuning
 from minipeft.models import load
 from minipeft.tasks.making.corpus import TRAINING_SEED, document
@@ -90,7 +91,10 @@ def tuned(args, task: str, draw: int, seed: int, steps: int, rate: float, start:
         found["as it is"] = evaluate(model, words, "test", limit=limit)["score"]
     every = min(steps, 50) if words.test else steps
     settings = TrainingSettings(steps=steps, learning_rate=rate, seed=seed, evaluate_every=every)
-    found["dev"] = fine_tune(model, method, words, settings).best_dev
+    try:
+        found["dev"] = fine_tune(model, method, words, settings).best_dev
+    except TrainingFailed:  # at a rate of the sweep that is too high
+        found["dev"] = 0.0
     if test:
         found["test"] = evaluate(model, words, "test", limit=limit)["score"]
     (prompt,) = method.state_dict().values()
@@ -172,21 +176,15 @@ def beyond(best: float, tried: dict[float, float]) -> list[float]:
 def similarities(early: dict[str, Prompt]) -> dict[str, dict[str, dict[str, float]]]:
     """By kind, source and target. "change": of what the steps have changed, for all prompts start from the same one."""
     prompts = {task: torch.tensor(prompt) for task, prompt in early.items()}
-    start = start_prompt()
+    model, method = load(MODEL), PromptTuning()
+    torch.manual_seed(SOURCE_SEED)
+    method.attach(model)
+    (start,) = method.state_dict().values()  # where all early prompts begin
     kinds = {**SIMILARITIES, "change": lambda one, other: cosine_of_means(one - start, other - start)}
     return {
         kind: {a: {b: alike(prompts[a], prompts[b]) for b in prompts if b != a} for a in prompts}
         for kind, alike in kinds.items()
     }
-
-
-def start_prompt() -> torch.Tensor:
-    """Where all early prompts begin."""
-    model, method = load(MODEL), PromptTuning()
-    torch.manual_seed(SOURCE_SEED)
-    method.attach(model)
-    (prompt,) = method.state_dict().values()
-    return prompt.clone()
 
 
 def nearest_of(alike: dict[str, dict[str, float]], target: str) -> list[str]:
@@ -196,4 +194,5 @@ def nearest_of(alike: dict[str, dict[str, float]], target: str) -> list[str]:
 
 def average(ready: dict[str, Prompt], alike: dict, target: str, names: list[str]) -> Prompt:
     prompts = [torch.tensor(ready[name]) for name in names]
-    return weighted_average(prompts, [alike[target][name] for name in names]).tolist()
+    weights = [max(alike[target][name], 0.01) for name in names]  # what is not alike has hardly any weight
+    return weighted_average(prompts, weights).tolist()
