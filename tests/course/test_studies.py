@@ -13,7 +13,7 @@ from minipeft.racing.runs import RunSpec
 
 pytestmark = pytest.mark.slow
 adapters = load_answers(LESSONS / "10_adapter_fusion" / "experiment.py")
-ensembles = load_answers(LESSONS / "08_prompt_transfer" / "experiment.py")
+ensembles = load_answers(LESSONS / "08_prompt_transfer" / "ensembles.py")
 sources = load_answers(LESSONS / "08_prompt_transfer" / "sources.py")
 
 

@@ -106,12 +106,17 @@ MISTAKES = {
 NO_TENSORS = ("noise_counts", "random_composition", "source_and_target", "rebuild", "prefix_split")
 UNTOUCHED = {
     "the program's own random numbers are drawn from": ("first_prompt",),
-    "what is given is changed": ("noise_counts", "random_composition", "initial_factors", "nf4_levels", "budget"),
-    "one row is repeated": ("answer_loss", "orthogonality_penalty", "budget", "random_composition", "honest_accuracy"),
+    "what is given is changed": (
+        "noise_counts", "random_composition", "initial_factors", "nf4_levels", "budget", "labelled_pairs",
+    ),
+    "one row is repeated": (
+        "answer_loss", "orthogonality_penalty", "budget", "random_composition", "honest_accuracy", "rank_correlation",
+    ),
     "no gradient is kept": (
         *NO_TENSORS, "relative_buckets", "may_look", "first_prompt", "initial_factors", "nf4_levels",
         "quantize_blocks", "pack", "merged_weight",
         "merge_requantized", "importance_step", "triplet_scores", "budget", "keep_best",
         "honest_accuracy", "rank_orders",
+        "rank_correlation", "labelled_pairs", "vote",
     ),
 }  # fmt: skip

@@ -18,7 +18,7 @@ from minipeft.training.settings import TrainingSettings
 from minipeft.training.trainer import fine_tune
 from minipeft.transformer.batch import Batch
 
-study = load_answers(LESSONS / "08_prompt_transfer" / "experiment.py")
+study = load_answers(LESSONS / "08_prompt_transfer" / "ensembles.py")
 
 LENGTH, MEMBERS = 3, 4
 families = pytest.mark.parametrize("family", ["t5", "gpt2", SLOW_LLAMA])
