@@ -1,7 +1,7 @@
 """The picture of a race: score against trained parameters, and beside it every row with its interval, best first.
 
 Colours are families of methods. It is drawn from a race's result file alone:
-`python -m minipeft.racing.picture data/results/sentiment.json out.png` draws a committed one again.
+`python -m minipeft.racing.picture data/results/topic.json out.png` draws a committed one again.
 """
 
 import os

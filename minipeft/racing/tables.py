@@ -4,7 +4,7 @@ Nine kinds of line ask for a table below them:
 
     [//]: # (table of data/results/topic.json)                               one race, with its costs
     [//]: # (scores of data/results/topic.json, data/results/category.json)  methods by tasks, scores only
-    [//]: # (slices of data/results/sentiment.json)                          its rows on each sort of text
+    [//]: # (slices of data/results/topic.json)                              its rows on each sort of text
     [//]: # (differences of data/results/topic.json against full)            its rows against one of them
     [//]: # (front of data/results/front.json)                               the mean over several tasks
     [//]: # (front slices of data/results/front.json)                       its rows on each sort of text of all tasks

@@ -9,7 +9,7 @@ from minipeft.paths import DATA
 from minipeft.racing.families import family
 from minipeft.racing.picture import COLOURS, ends, picture
 
-REPORT = json.loads((DATA / "results" / "sentiment.json").read_text(encoding="utf-8"))
+REPORT = json.loads((DATA / "results" / "topic.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def test_points_stand_at_the_trained_parameters_and_a_row_that_trains_nothing_is
     left = draw({**REPORT, "rows": [*REPORT["rows"], words]}).axes[0]
     points = {tuple(map(float, line.get_xydata()[0])) for line in left.lines if line.get_linestyle() == "None"}
     by_name = {row["method"]: row for row in REPORT["rows"]}
-    assert (46848.0, by_name["lora"]["mean"]) in points
+    assert (79488.0, by_name["lora"]["mean"]) in points
     moved = by_name["prefix_tuning"]["memory"]["gradients"] / 4  # the network that the prefix comes from
-    assert moved > 50 * by_name["prefix_tuning"]["trained"] and (moved, by_name["prefix_tuning"]["mean"]) in points
+    assert moved > 50 * by_name["prefix_tuning"]["stored"] and (moved, by_name["prefix_tuning"]["mean"]) in points
     lines = [set(line.get_ydata()) for line in left.lines if line.get_linestyle() == "--"]
     assert {12.5} in lines and {by_name["untuned"]["mean"]} in lines and left.get_xscale() == "log"
 
@@ -57,7 +57,7 @@ def test_no_name_covers_another_or_a_point(draw):
     renderer = figure.canvas.get_renderer()
     boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts]
     assert boxes and not any(one.overlaps(other) for one in boxes for other in boxes if one is not other)
-    places = [figure.axes[0].transData.transform((46848, each["mean"])) for each in rows]
+    places = [figure.axes[0].transData.transform((79488, each["mean"])) for each in rows]
     assert not any(box.contains(*place) for box in boxes for place in places)
 
 
