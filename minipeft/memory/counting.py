@@ -29,18 +29,18 @@ def saved_activation_bytes(model, batch) -> int:
     known = {identity(tensor.untyped_storage()) for tensor in [*model.parameters(), *model.buffers()]}
     storages = {}  # they stay alive in here, lest a later one get the address of an earlier one
 
-    def pack(tensor):
+    def pack(tensor) -> None:
+        # There is no backward pass to keep anything for, and an output that its own graph held would stay forever.
         storage = tensor.untyped_storage()
         if identity(storage) not in known:
             storages[identity(storage)] = storage
-        return tensor
 
     modes = [(module, module.training) for module in model.modules() if isinstance(module, nn.Dropout)]
     gpus = {tensor.device for tensor in model.parameters() if tensor.device.type == "cuda"}
     try:
         for module, _ in modes:
             module.training = True
-        hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+        hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda nothing: nothing)
         with torch.random.fork_rng(gpus), hooks:
             loss = model.loss(batch)
         del loss

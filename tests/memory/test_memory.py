@@ -1,5 +1,7 @@
 """The bytes of a training step, against counts by hand and against the tensors an optimizer really holds."""
 
+import gc
+
 import pytest
 import torch
 from torch import nn
@@ -65,3 +67,19 @@ def test_the_frozen_numbers_that_a_method_adds_are_weights_too(make_tiny_model, 
     counted = step_memory(model, method, tiny_task, batch_size=6)["weights"]
     assert frozen == 5 * (64 + 64 if type(model).__name__ == "DecoderOnly" else 24 + 24)
     assert counted == 4 * (plain + method.stored_count() + frozen)
+
+
+@pytest.mark.parametrize("method", ("prompt_tuning", "lora", "qlora", "adalora", "prefix_tuning"))
+def test_a_count_leaves_nothing_behind(make_tiny_model, tiny_task, method):
+    model, attached = make_tiny_model(), METHODS[method]()
+    attached.attach(model)
+    step_memory(model, attached, tiny_task, 4)  # what is kept once for all is there now
+
+    def alive():
+        gc.collect()
+        return sum(issubclass(type(found), torch.Tensor) for found in gc.get_objects())
+
+    before = alive()
+    for _ in range(3):
+        step_memory(model, attached, tiny_task, 4)
+    assert alive() <= before, "a graph of the forward pass is never freed"
