@@ -25,7 +25,8 @@ BASE, ADAPTED = "t5-0.8m-span", "t5-0.8m"
 STEPS = {"single": 1000, "pair": 1000, "choice": 400, "unified": 300}  # the last two have long sources
 DOCUMENTS, PROMPT_RATES, LORA_RATES = 12000, (0.1, 0.3), (0.01,)
 FEW, SHOTS, FEW_STEPS = "sentiment", (32, 256), 100
-HYBRID = "template={source} It was <X>"
+HYBRID = "template={source} It was <X>"  # words around the blank of the span base
+CUE = "template={source} All in all, it was"  # pretraining's own words before a judgement
 
 
 @dataclass
@@ -84,7 +85,8 @@ def few(args: Namespace) -> dict:
     rows = {
         BASE: ["full", "prompt=ppt", "uniform=ppt:init=uniform", f"hybrid=ppt:{HYBRID}", f"ppt={ready}",
                f"hybrid ppt={ready}:{HYBRID}"],
-        ADAPTED: ["full", "prompt=prompt_tuning"],
+        ADAPTED: ["full", "prompt=prompt_tuning", "uniform=prompt_tuning:init=uniform",
+                  f"hybrid=prompt_tuning:{CUE}", "blank=ppt", "ppt=ppt:pretrained=ppt-single"],
     }  # fmt: skip
     found, rates = {}, {}
     for shots in SHOTS:

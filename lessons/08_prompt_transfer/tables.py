@@ -25,7 +25,9 @@ KINDS = {"means": "cosine of means", "tokens": "mean of cosines", "change": "cos
 FEW_ROWS = {
     "t5-0.8m-span": {"full": "full tuning", "prompt": "prompt, from words", "uniform": "prompt, from random numbers",
                      "hybrid": "hybrid prompt", "ppt": "PPT", "hybrid ppt": "hybrid PPT"},
-    "t5-0.8m": {"full": "full tuning, adapted base", "prompt": "prompt, adapted base"},
+    "t5-0.8m": {"full": "adapted: full tuning", "prompt": "adapted: prompt, from words",
+                "uniform": "adapted: prompt, from random numbers", "hybrid": "adapted: hybrid prompt",
+                "blank": "adapted: prompt, PPT's form", "ppt": "adapted: PPT"},
 }  # fmt: skip
 
 
@@ -79,6 +81,7 @@ def ways(travel: dict) -> tuple[dict, dict]:
     numbers |= {"pairs_ahead": sum(gain > 0 for gain in pairs), "pairs_behind": sum(gain < 0 for gain in pairs)}
     numbers |= {"best_pair": max(pairs), "worst_pair": min(pairs)}
     numbers["film_on_food"] = mean(run["as it is"] for run in travel["grid"]["sentiment"]["sentiment_food"])
+    numbers["film_on_food_tuned"] = mean(run["test"] for run in travel["grid"]["sentiment"]["sentiment_food"])
     numbers["food_on_food"] = mean(run["test"] for run in travel["as many steps"]["sentiment_food"])
     return table(columns, cells), numbers
 
@@ -191,6 +194,7 @@ def few(found: dict) -> tuple[dict, dict]:
                               f"{deviation(scores):.1f}"])  # fmt: skip
                 key = f"few{shots}_{'' if base.endswith('span') else 'adapted_'}{name.replace(' ', '_')}"
                 numbers |= {key: mean(scores), f"{key}_ahead": mean(scores) - mean(prompt)}
+        numbers[f"few{shots}_ppt_taught"] = numbers[f"few{shots}_adapted_ppt"] - numbers[f"few{shots}_adapted_blank"]
     return table(["examples", "", "rate", "accuracy, %", "minus prompt", "spread of seeds"], cells), numbers
 
 

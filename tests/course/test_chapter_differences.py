@@ -17,6 +17,8 @@ PROMPTS = "05_prompt_tuning/results.json: runs/races"
 TUNED = f"{PROMPTS}/sizes/topic/t5-0.8m: prompt_tuning"
 TASKS_05 = ("topic", "sentiment")
 BUNDLED = "05_prompt_tuning/results.json: runs/bundled"
+BY_SEED = "08_prompt_transfer/results.json: runs/by_seed"
+WAYS_08 = ("long", "as it is", "nearest", "best of 3", "best of all", "mixture", "unlabelled")
 RANKS = "13_lora/results.json: runs/race"
 FOUR_BITS = "14_qlora/results.json: runs"
 BUDGETS = "16_adalora/results.json: runs"
@@ -82,6 +84,21 @@ def test_the_gap_by_size_of_chapter_05():
     against = {base: difference("", gap("sentiment", base), "", gap("sentiment", "t5-3.5m"), paired=True)
                for base in ("t5-0.4m", "t5-0.8m", "t5-1.7m")}  # fmt: skip
     assert against["t5-0.4m"].low < 0 < min(against["t5-0.8m"].low, against["t5-1.7m"].low)
+
+
+def test_what_chapter_08_says_of_sources_votes_and_a_shift():
+    started = {way: pair(f"{BY_SEED}/ways: {way}", f"{BY_SEED}/ways: alone") for way in WAYS_08}
+    assert started["best of all"].low > 0 and started["long"].low > 0 > started["as it is"].high
+    assert all(started[way].low < 0 < started[way].high for way in ("nearest", "best of 3", "mixture", "unlabelled"))
+    assert pair(f"{BY_SEED}/ways: long", f"{BY_SEED}/ways: best of all").low > 0
+    assert all(pair(f"{BY_SEED}/ways: {way}", f"{BY_SEED}/ways: best of 3").low < 0 for way in ("average", "mixture"))
+    few = [f"08_prompt_transfer/results.json: runs/few/{shots}/t5-0.8m" for shots in (32, 256)]
+    pairs = [("full", "prompt"), ("uniform", "prompt"), ("hybrid", "prompt"), ("ppt", "blank")]
+    assert not any(excludes_0(f"{place}: {one}", f"{place}: {other}") for place in few for one, other in pairs)
+    votes = {task: f"{BY_SEED}/votes: {task}" for task in ("sentiment", "topic")}
+    assert pair(f"{votes['sentiment']} ensemble", f"{votes['sentiment']} best").high < 0
+    assert not any(excludes_0(f"{votes['topic']} ensemble", f"{votes['topic']} {kind}") for kind in ("average", "best"))
+    assert pair(f"{BY_SEED}/lost: prompt_tuning", f"{BY_SEED}/lost: full").high < 0
 
 
 def of_chapter_13(part: str, row: str, kind: str) -> list[float]:
