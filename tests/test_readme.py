@@ -40,10 +40,10 @@ def test_every_link_and_picture_leads_to_a_file(page):
     assert missing == []
 
 
-def test_the_first_look_takes_less_than_a_minute_as_measured():
+def test_the_first_look_takes_about_a_minute_as_measured():
     report = json.loads((ROOT / "tests/benchmarks/first_look.json").read_text(encoding="utf-8"))
-    assert "beside two controls, which takes less than a minute on two free cores" in " ".join(README.split())
-    assert report["seconds"] < 60 and report["provenance"]["hardware"].endswith("2 cores")
+    assert "beside two controls, which takes about a minute on two free cores" in " ".join(README.split())
+    assert report["seconds"] < 75 and report["provenance"]["hardware"].endswith("2 cores")
     assert report["settings"] | QUICK == report["settings"], "measured with other settings: run it anew"
     assert {row["method"] for row in report["rows"]} == {*FIRST_LOOK, *CONTROLS}
 
