@@ -75,7 +75,7 @@ def first_prompt(init, length, table, frequent, labels):
     ],
     "cost": [
         "from fractions import Fraction\nCOST = {'encoder_positions': 2, 'encoder_scores': Fraction(1600, 400), "
-        "'cross_scores': Fraction(2), 'decoder_scores': 1.0, 'prompts_per_model': 573.0}",
+        "'cross_scores': Fraction(2), 'decoder_scores': 1.0, 'prompts_per_model': 464.0}",
         "import numpy\nCOST = {'encoder_positions': numpy.float64(2), 'encoder_scores': 4, 'cross_scores': 2.0, "
         "'decoder_scores': 1, 'prompts_per_model': numpy.int64(818392 // 1760)}",
     ],
