@@ -38,5 +38,8 @@ def run(args) -> None:
             "of this model, beside those of its prompt: shorten either."
         )
     batch = Batch(*pad([ids])).to(args.device)
-    written = model.generate(batch, args.max_length, temperature=args.temperature)
-    print(decode_written(model, written[0]))
+    method = getattr(model, "attached_method", None)
+    if method:
+        print(method.write(batch, args.max_length, temperature=args.temperature)[0])
+    else:
+        print(decode_written(model, model.generate(batch, args.max_length, temperature=args.temperature)[0]))

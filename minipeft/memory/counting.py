@@ -9,7 +9,7 @@ model, whose tensors are on the meta device, it plans a step that this machine c
 import torch
 from torch import nn
 
-from minipeft.training.batches import collate, encode_examples
+from minipeft.training.batches import collate, encode_examples, loss_of
 
 
 def bytes_of(tensors) -> int:
@@ -18,7 +18,7 @@ def bytes_of(tensors) -> int:
 
 
 def saved_activation_bytes(model, batch) -> int:
-    """Bytes of all tensors that the backward pass of `model.loss(batch)` has saved, parameters excluded.
+    """Bytes of all tensors that the backward pass of `loss_of(model, batch)` has saved, parameters excluded.
 
     Dropout acts as in training, and the random state is left as it was.
     """
@@ -42,7 +42,7 @@ def saved_activation_bytes(model, batch) -> int:
             module.training = True
         hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda nothing: nothing)
         with torch.random.fork_rng(gpus), hooks:
-            loss = model.loss(batch)
+            loss = loss_of(model, batch)
         del loss
     finally:
         for module, training in modes:

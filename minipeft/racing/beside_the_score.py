@@ -42,10 +42,10 @@ def forgotten(model, base: str) -> float | None:
     """How much higher the held-out loss of `model` is than that of `base`, the name or folder from which it came.
 
     None for a base that does not say how it was pretrained, as a Hugging Face folder, and for a model that cannot read
-    or write such texts: with too few positions beside its prompt, or with a head for labels alone.
+    or write such texts: with too few positions beside its prompt, or with a head for labels or tags alone.
     """
-    stream = own_stream(base)
-    if stream is None:
+    stream, method = own_stream(base), getattr(model, "attached_method", None)
+    if stream is None or (method is not None and not method.writes_text):
         return None
     batches, device = texts_of(stream), next(model.parameters()).device
     room = positions_for_text(model)

@@ -4,6 +4,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from minipeft.errors import UserError
 from minipeft.tasks.task import Example
 from minipeft.transformer.batch import Batch, pad
@@ -14,7 +16,7 @@ POOL = 16  # batches whose examples are sorted by length together: more saves pa
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example as token ids; the target ends with end-of-sequence."""
+    """One example as token ids; the target ends with end-of-sequence, or is a tag for each token of the source."""
 
     source: list[int]
     target: list[int]
@@ -29,9 +31,10 @@ def encode_examples(model, examples: Sequence[Example], max_source_length: int =
     encoded = []
     for number, example in enumerate(examples, start=1):
         source = encode_source(model, example.source)
-        target = encode_answer(model, example.target)
-        check_length(model, len(source), len(target), called(example, number, split), max_source_length)
-        encoded.append(Encoded(source, target))
+        answer = encode_answer(model, example.target)
+        check_length(model, len(source), len(answer), called(example, number, split), max_source_length)
+        method = getattr(model, "attached_method", None)
+        encoded.append(Encoded(source, method.target_ids(source, example.target) if method else answer))
     return encoded
 
 
@@ -57,6 +60,11 @@ def encode_answers(model, text: str) -> list[list[int]]:
 def encode_answer(model, text: str) -> list[int]:
     """The ids a model learns to write: the first of `encode_answers`."""
     return encode_answers(model, text)[0]
+
+
+def loss_of(model, batch: Batch) -> torch.Tensor:
+    """What a training step lowers: the attached method's loss, or the plain model's."""
+    return (getattr(model, "attached_method", None) or model).loss(batch)
 
 
 def positions_for_text(model) -> int | None:

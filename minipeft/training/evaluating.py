@@ -175,6 +175,9 @@ class Writing:
         room = self.limit if positions is None else min(self.limit, positions - batch.source.shape[1])
         if room < self.limit and len(numbers) > 1:  # each text has room of its own, whatever it is read with
             return [text for row, number in enumerate(numbers) for text in self(only(batch, row), [number])]
+        method = getattr(self.model, "attached_method", None)
+        if method:
+            return method.write(batch, room)
         return [decode_written(self.model, row) for row in self.model.generate(batch, room)]
 
 

@@ -127,7 +127,7 @@ class Run:
         tokens = [sum(len(self.examples[index].target) for index in part) for part in (mine, joint)]
         half = self.settings.dtype == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            loss = self.model.loss(collate([self.examples[index] for index in mine], self.device))
+            loss = self.method.loss(collate([self.examples[index] for index in mine], self.device))
         loss = loss * (tokens[0] / tokens[1])  # 1 for a single process
         (loss + self.method.penalty() * (len(mine) / len(joint))).backward()
         return loss.detach()

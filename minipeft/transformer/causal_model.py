@@ -25,6 +25,11 @@ class CausalModel(LanguageModel):
         # Each target token is predicted one position before it stands; a prompt only makes the front longer.
         return hidden[:, -batch.target.shape[1] - 1 : -1]
 
+    def source_states(self, batch: Batch) -> torch.Tensor:
+        # Padding may stand behind: nothing that is real looks at what comes later.
+        hidden, _ = self.decoder(self.embedding(batch.source), batch.source_mask)
+        return hidden[:, -batch.source.shape[1] :]
+
     def prefill(self, batch: Batch) -> tuple[torch.Tensor, DecodingState]:
         source, source_mask = pad_left(batch.source, batch.source_mask)
         state = DecodingState(source_mask[:, :0], [[KeyValueCache()] for _ in self.decoder.blocks])

@@ -167,6 +167,10 @@ class EncoderDecoder(LanguageModel):
         """The encoder's output (batch, source, hidden) and its mask; a method may have made both longer."""
         return self.encoder(self.embedding(batch.source), batch.source_mask)
 
+    def source_states(self, batch: Batch) -> torch.Tensor:
+        context, _ = self.encode(batch)
+        return context[:, -batch.source.shape[1] :]
+
     def answer_states(self, batch: Batch) -> torch.Tensor:
         context, context_mask = self.encode(batch)
         start = torch.full_like(batch.target[:, :1], self.config.start)

@@ -15,8 +15,8 @@ from minipeft.transformer.generation import DecodingState, at_least_float32, gen
 class LanguageModel(nn.Module):
     """A model that reads `batch.source` and writes `batch.target`.
 
-    A family provides `embedding`, `head`, `answer_states`, `prefill` and `step`; `source_prefix` and `source_suffix`
-    hold the token ids that open and close a source text, `reading_stack` names the stack that reads the source.
+    A family provides `embedding`, `head`, `answer_states`, `source_states`, `prefill` and `step`; `source_prefix` and
+    `source_suffix` hold the token ids that open and close a source text, `reading_stack` names the stack that reads it.
     """
 
     source_prefix: tuple[int, ...] = ()
@@ -26,6 +26,10 @@ class LanguageModel(nn.Module):
 
     def answer_states(self, batch: Batch) -> torch.Tensor:
         """The hidden state from which each target token is predicted, (batch, target_length, hidden)."""
+        raise NotImplementedError
+
+    def source_states(self, batch: Batch) -> torch.Tensor:
+        """The hidden state of each source token, (batch, source_length, hidden), from the stack that reads."""
         raise NotImplementedError
 
     def prefill(self, batch: Batch) -> tuple[torch.Tensor, DecodingState]:

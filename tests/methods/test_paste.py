@@ -63,6 +63,7 @@ IDS = torch.tensor([[3, 9, 0], [10, 2, 9]])  # the last two of eleven are virtua
 
 ALONE = {  # how each class is built, and what it reads
     "TransposedLinear": lambda c: (c(Conv1D(4, 6)), (random(*X),)),
+    "TokenHead": lambda c: (c(6, 2), (random(*X),)),
     "LabelHead": lambda c: (c(6, 9, [2, 5]), (random(*X),)),
     "LoRALinear": lambda c: (c(linear(), 3, 2.0), (random(*X),)),
     "DoRALinear": lambda c: (c(linear(), 3, 2.0), (random(*X),)),

@@ -8,11 +8,12 @@ tune_backbone the model is trained along with them, as the paper did for SuperGL
 Start: e ~ N(0, 1), network as PyTorch makes it; without a network, h at the size of the model's embeddings, which its
 steps are in units of, too (embedding_size.py). Virtual tokens make the input longer: the output is not the base's.
 Trainable (stored): prompt d parameters at width d. While training, the LSTM encoder moves 14 d^2 + 18 d (d even) and
-the MLP encoder 3 d^2 + 3 d besides. With tune_backbone, all of the model besides.
+the MLP encoder 3 d^2 + 3 d besides. With tune_backbone, all of the model besides; with tags a token head.
 Paper: Liu et al. 2021, arXiv:2103.10385.
 Lesson: lessons/07_p_tuning. Test: tests/methods/prompts/test_p_tuning.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from torch import nn
 from minipeft.errors import UserError
 from minipeft.methods.prompts.reparametrised import PromptTable, Reparametrised
 from minipeft.methods.prompts.template import Template
+from minipeft.methods.token_head import TokenTagging
 
 
 class LSTMEncoder(nn.Module):
@@ -85,12 +87,17 @@ class VirtualEmbedding(nn.Module):
 
 
 @dataclass
-class PTuning(Reparametrised):
-    """A template with one virtual token for each [V]. encoder: "lstm" (the paper's), "mlp" (peft's), or "none"."""
+class PTuning(TokenTagging, Reparametrised):
+    """A template with one virtual token for each [V]. encoder: "lstm" (the paper's), "mlp" (peft's), or "none".
+
+    tags: a head that tags every token of the text, as in P-tuning v2, takes the place of the vocabulary's.
+    """
 
     template: str = "[V][V][V] {source} [V][V][V]"
     encoder: str = "lstm"
     tune_backbone: bool = False
+    tags: Sequence[str] = ()
+    head_learning_rate: float = 3e-3
 
     name = "p_tuning"
     why_no_merge = "virtual tokens make the input longer, which no weight of the model can do. Keep it attached."
@@ -100,6 +107,7 @@ class PTuning(Reparametrised):
         super().__post_init__()
         if not Template(self.template).virtual_tokens:
             raise UserError(f"P-tuning learns virtual tokens: put at least one [V] into {self.template!r}.")
+        self.require_tags()
         if self.encoder not in ("lstm", "mlp", "none"):
             raise UserError(f"P-tuning's encoder must be 'lstm', 'mlp' or 'none', not {self.encoder!r}.")
 
@@ -126,6 +134,8 @@ class PTuning(Reparametrised):
             self.train_in_place(model.parameters())
         prompt, size = self.new_prompt(model.embedding.weight.detach()), model.config.vocabulary_size
         self.replace(["embedding"], lambda embedding: VirtualEmbedding(embedding, prompt, size))
+        if self.tags:
+            self.install_token_head(model)
 
     def new_prompt(self, table: torch.Tensor) -> nn.Module:
         """What gives the vectors of the virtual tokens of a model with this embedding table."""

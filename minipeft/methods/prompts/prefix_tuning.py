@@ -125,11 +125,11 @@ class PrefixTuning(Reparametrised):
     def install(self, model: nn.Module) -> None:
         if model.max_positions is not None and self.prefix_length >= model.max_positions:
             raise UserError(f"A prefix of {self.prefix_length} leaves the text no positions: shorten it.")
-        layers = {place: [p for p, _ in model.named_modules() if matches(p, place)] for place in self.places}
-        prefixes = {place: self.new_prefix(model, self.chosen(paths)) for place, paths in layers.items() if paths}
-        for place, prefix in prefixes.items():  # all are made before any is put in: the plain model reads words
-            for number, path in enumerate(self.chosen(layers[place])):
-                self.replace([path], lambda attention, p=prefix, n=number: PrefixedAttention(attention, p, n))
+        found = ([p for p, _ in model.named_modules() if matches(p, place)] for place in self.places)
+        prefixes = [(own, self.new_prefix(model, own)) for paths in found if paths and (own := self.chosen(paths))]
+        for paths, prefix in prefixes:  # all are made before any is put in: the plain model reads words
+            for n, path in enumerate(paths):
+                self.replace([path], lambda attention, p=prefix, n=n: PrefixedAttention(attention, p, n))
         if model.max_positions is not None:  # the first positions of its one stack are left to the prefix
             self.replace(["decoder.positions"], lambda positions: ShiftedPositions(positions, self.prefix_length))
 

@@ -1,6 +1,7 @@
 """Freezing layers: train the top blocks of the model, and the head if wanted; the rest stays.
 
     learning rate of a block = rate * decay ** depth    depth 0: the top block of a stack, the head
+    a block is frozen before step  unfreeze * total * depth / (layers - 1), rounded
 
 Start: the base model itself; only a new head changes the first forward pass.
 Trainable, at width d, feed-forward size f and a = heads * head size: `layers` blocks of each stack.
@@ -11,14 +12,15 @@ vocabulary), a new one (labels + 1) (d + 1).
 GPT-2's head is its embedding: a trained head is a copy, so that the embedding below the frozen
 blocks stays as it is. In T5 the backward pass crosses the whole decoder, frozen blocks too, to
 reach the encoder's top: it saves less there.
-Paper: Howard & Ruder 2018, arXiv:1801.06146 (layer-wise rates).
+Paper: Howard & Ruder 2018, arXiv:1801.06146 (layer-wise rates, gradual unfreezing; theirs wakes a
+block an epoch, and first trains the head alone).
 Lesson: lessons/03_full_and_partial. Test: tests/methods/selective/test_freeze_layers.py.
 """
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -33,13 +35,17 @@ class FreezeLayers(Method):
 
     head: "none" leaves it frozen, "train" trains it too, "new" puts a classifier over `labels` in
     its place; layers 0 with a new head is a linear probe. decay: the factor on the learning rate
-    from each block to the one below it.
+    from each block to the one below it; above 1 the lower blocks learn faster. unfreeze: the share
+    of all steps after which the lowest of the blocks wakes, the top one being awake from the start.
     """
 
     layers: int = 1
     head: str = "none"
     labels: Sequence[str] = ()
     decay: float = 1.0
+    unfreeze: float = 0.0
+
+    asleep: ClassVar[frozenset[int]] = frozenset()  # ids of parameters, within a training step
 
     name = "freeze_layers"
     needs_language_model = True
@@ -59,8 +65,12 @@ class FreezeLayers(Method):
                 f"With {self.layers} layers and head {self.head!r} nothing is trained: "
                 "train at least one."
             )
-        if not 0 < self.decay <= 1:
-            raise UserError(f"The decay must be above 0 and at most 1, not {self.decay}.")
+        if self.decay <= 0:
+            raise UserError(f"The decay must be above 0, not {self.decay}.")
+        if not 0 <= self.unfreeze < 1:
+            raise UserError(
+                f"unfreeze is a share of the steps, from 0 to below 1: {self.unfreeze}."
+            )
         if self.head == "new" and not self.labels:
             raise UserError("A new head needs the labels: FreezeLayers(head='new', labels=[...]).")
 
@@ -94,10 +104,41 @@ class FreezeLayers(Method):
             for depth in sorted(groups)
         ]
 
+    def wakes(self, depth: int, total: int) -> int:
+        """The first of `total` training steps in which a block of this depth is trained."""
+        return round(self.unfreeze * total * depth / max(1, self.layers - 1))
+
+    def before_step(self, step: int, total: int, rows: range) -> None:
+        """Freeze the blocks whose time has not come: this step's backward pass ends above them."""
+        sleeping = []
+        for name, parameter in self.named_parameters().items():
+            if step < self.wakes(self.depth(name), total):
+                sleeping.append(parameter.requires_grad_(False))
+        self.asleep = frozenset(map(id, sleeping))
+
+    def after_backward(self, step: int, total: int) -> None:
+        """Between two steps every block counts as trained; without a gradient none is moved."""
+        self.wake()
+
+    def wake(self) -> None:
+        for parameter in self.named_parameters().values():
+            parameter.requires_grad_(True)
+        self.asleep = frozenset()
+
+    def require_own_changes_only(self) -> None:
+        self.wake()  # a step may have been broken off
+        super().require_own_changes_only()
+
+    def settled(self, step: int, total: int) -> bool:
+        return step >= self.wakes(self.layers - 1, total)
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        self.require_attached()
+        named = self.model.named_parameters()
+        return {name: p for name, p in named if p.requires_grad or id(p) in self.asleep}
+
     def depth(self, name: str) -> int:
-        """How many blocks of its stack stand above the parameter called `name`
-        ("encoder.blocks.3.attention...").
-        """
+        """How many blocks of its stack stand above the parameter `name` (decoder.blocks.3...)."""
         if name.startswith("head."):
             return 0
         stack, _, number = name.split(".")[:3]
