@@ -13,7 +13,7 @@ from torch import nn
 from minipeft.__main__ import COMMANDS, main
 from minipeft.commands.compare import FIRST_LOOK, QUICK
 from minipeft.course.chapters import LESSONS, chapters
-from minipeft.course.pages import fences, is_excerpt
+from minipeft.course.pages import fences, is_excerpt, number_problems
 from minipeft.methods.registry import METHODS
 from minipeft.models import model_names
 from minipeft.paths import DATA
@@ -26,12 +26,15 @@ from minipeft.racing.task_table import shortcomings
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_RESULTS = PAGE.read_text(encoding="utf-8")
 SAMPLES = [fence.body for fence in fences(README) if fence.info == "python" and not fence.file]
-PAGES = [*ROOT.glob("*.md"), *DATA.rglob("*.md"), *LESSONS.rglob("*.md")]
+METHODS_PAGE = ROOT / "minipeft" / "methods" / "README.md"
+PAGES = [*ROOT.glob("*.md"), METHODS_PAGE, *DATA.rglob("*.md"), *LESSONS.rglob("*.md")]
 RESULTS = sorted((DATA / "results").glob("*.json"))
 RACES = [file for file in RESULTS if "rows" in json.loads(file.read_text(encoding="utf-8")) and file.stem != "front"]
 
 
-@pytest.mark.parametrize("page", ["README.md", "data/README.md", "data/results/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "minipeft/methods/README.md", "data/README.md", "data/results/README.md"]
+)
 def test_every_link_and_picture_leads_to_a_file(page):
     file = ROOT / page
     links = re.findall(r"\]\(([^)#\s]+)\)", file.read_text(encoding="utf-8"))
@@ -73,9 +76,16 @@ def test_the_readme_can_be_read_in_one_sitting():
 
 
 def test_every_method_is_listed_with_its_file():
-    listed = dict(re.findall(r"^\| `(\w+)` \| \[[^\]]+\]\(([^)]+)\)", README, re.MULTILINE))
-    files = {name: method.__module__.replace(".", "/") + ".py" for name, method in METHODS.items()}
+    text = METHODS_PAGE.read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `(\w+)` \| \[[^\]]+\]\(([^)]+)\)", text, re.MULTILINE))
+    files = {name: method.__module__.split(".", 2)[2].replace(".", "/") + ".py" for name, method in METHODS.items()}
     assert listed == files
+
+
+def test_the_front_page_names_every_method_with_its_folder():
+    rows = re.findall(r"^\| [^|]+ \| \[`(\w+)/`\]\(minipeft/methods/\1\) \| ([\w, ]+) \|$", README, re.MULTILINE)
+    named = {(method, folder) for folder, methods in rows for method in methods.split(", ")}
+    assert named == {(name, method.__module__.split(".")[2]) for name, method in METHODS.items()}
 
 
 def test_the_number_of_methods_is_that_of_the_registry():
@@ -104,14 +114,25 @@ def test_the_lines_of_lora_are_those_of_its_file():
     assert sum(bool(line.strip()) for line in quoted.body.splitlines()) in (12, 13), "class, equation, nothing else"
 
 
-def test_the_map_of_the_course_has_every_chapter_and_links_the_written_ones():
+def rows_of_the_map() -> list[tuple[str, str]]:
+    """A chapter as README's map of the course names it, and what stands beside it."""
     part = README.split("## The course", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"^\| (\[?\d\d [^|]+) \| ([^|]+) \|$", part, re.M)
+
+
+def test_the_map_of_the_course_has_every_chapter_and_links_the_written_ones():
     on_map = re.findall(r"^\| [^|]*?(\d\d)_\w+", (LESSONS / "README.md").read_text(encoding="utf-8"), re.M)
-    unlinked = re.sub(r"\]\([^)]*\)", "]", part)
-    rows = [row for row in unlinked.splitlines() if re.match(r"\| [IV]+\. ", row)]
-    assert re.findall(r"\b\d\d\b", " ".join(rows)) == on_map
-    linked = re.findall(r"\]\(lessons/(\d\d_\w+)/README.md\)", part)
+    named = [name for name, _ in rows_of_the_map()]
+    assert [name.lstrip("[")[:2] for name in named] == on_map
+    linked = [found[1] for name in named if (found := re.search(r"\]\(lessons/(\d\d_\w+)/README.md\)", name))]
     assert linked == [chapter.folder.name for chapter in chapters()]
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.folder.name)
+def test_the_map_has_a_sentence_on_each_chapter_whose_numbers_are_measured(chapter):
+    (sentence,) = [text for name, text in rows_of_the_map() if f"lessons/{chapter.folder.name}/" in name]
+    assert "<!-- " in sentence and sentence.endswith("."), "one number of its results at least"
+    assert number_problems(sentence, chapter.results) == []
 
 
 def test_the_sample_of_ten_lines_runs(tmp_path, monkeypatch):

@@ -2,11 +2,11 @@
 
 import json
 from itertools import pairwise
-from statistics import mean
+from statistics import mean, stdev
 
 import pytest
 
-from minipeft.course.chapters import LESSONS
+from minipeft.course.chapters import LESSONS, load_answers
 from minipeft.course.experiment import by_row
 from minipeft.files import read_json
 from minipeft.racing.addresses import content, numbers_at
@@ -86,12 +86,93 @@ def test_the_gap_by_size_of_chapter_05():
     assert against["t5-0.4m"].low < 0 < min(against["t5-0.8m"].low, against["t5-1.7m"].low)
 
 
+def on_slice(row, name):
+    """By seed, a row's score on one slice of its task."""
+    return [run["slices"][name] for run in row["runs"]]
+
+
+def test_what_chapter_03_says_of_blocks_rates_and_vectors():
+    runs = content("lessons/03_full_and_partial/results.json")["runs"]
+    blocks, vectors = by_row(runs["blocks"]), by_row(runs["vectors"])
+
+    def ahead(rows, ours, theirs, name):
+        return difference("", on_slice(rows[ours], name), "", on_slice(rows[theirs], name), paired=True)
+
+    assert ahead(blocks, "head", "top1", "unseen").high < 0 and ahead(blocks, "top1", "full", "unseen").high < 0
+    assert ahead(blocks, "head", "full", "nested").high < 0 < ahead(blocks, "top1", "full", "nested").high
+    place = "03_full_and_partial/results.json: runs"
+    rates = [f"{place}/blocks: {row}" for row in ("slower", "faster", "gradual")]
+    found = [pair(row, f"{place}/blocks: top3") for row in rates]
+    assert all(one.low < 0 < one.high for one in found) and max(one.high - one.low for one in found) / 2 < 5.5
+    slower, equal = ([run["forgotten"] for run in blocks[row]["runs"]] for row in ("slower", "top3"))
+    assert difference("", slower, "", equal, paired=True).low > 0
+    lost = {row: [run["skills_lost"] for run in blocks[row]["runs"]] for row in ("top3", "full")}
+    assert difference("", lost["top3"], "", lost["full"], paired=True).low > 0
+    assert ahead(vectors, "bitfit", "full", "unseen").high < 0 < ahead(vectors, "norm_tuning", "full", "unseen").high
+    forgotten = {row: [run["forgotten"] for run in vectors[row]["runs"]] for row in vectors}
+    assert min(forgotten["bitfit"] + forgotten["norm_tuning"]) > max(forgotten["full"])
+
+
+def test_what_a_prefix_adds_and_where_it_comes_from_in_chapter_06():
+    runs = content("lessons/06_prefix_tuning/results.json")["runs"]
+    rows = {task: by_row(runs[task]) | by_row(runs["lora"][task]) for task in ("sentiment", "topic")}
+
+    def ahead(task, name, part):
+        """The prefix with its network minus another row."""
+        whole, other = (on_slice(rows[task][row], part) for row in ("network", name))
+        return difference("", whole, "", other, paired=True)
+
+    assert all(ahead("sentiment", name, "nested").low > 0 for name in ("prompt", "embedding"))
+    assert all(ahead("sentiment", "lora", part).high < 0 for part in ("nested", "unseen"))
+    assert all(ahead("sentiment", name, "unseen").low < 0 for name in ("prompt", "embedding", "infix", "table"))
+    assert all(ahead("topic", name, "reads").low > 0 for name in ("prompt", "embedding", "infix", "table"))
+    knows = [ahead("topic", name, "knows") for name in ("prompt", "embedding", "infix", "table", "lora")]
+    assert all(found.low < 0 < found.high for found in knows)
+    place = "06_prefix_tuning/results.json: runs"
+    for task in ("sentiment", "topic"):
+        assert all(pair(f"{place}/{task}: network", f"{place}/{task}: {row}").low > 0 for row in ("embedding", "infix"))
+        assert not excludes_0(f"{place}/over_rates/{task}: network", f"{place}/over_rates/{task}: table")
+        assert excludes_0(f"{place}/{task}: network", f"{place}/{task}: table") == (task == "topic")
+    lengths = [f"{place}/lengths/{task}: length" for task in ("sentiment", "topic")]
+    assert pair(f"{lengths[0]}10", f"{lengths[0]}1").low > 0 and not excludes_0(f"{lengths[1]}10", f"{lengths[1]}1")
+    assert not any(excludes_0(f"{length}10", f"{length}30") for length in lengths)
+    few = {shots: f"{place}/few/{shots}" for shots in (50, 500)}
+    assert [excludes_0(f"{few[50]}: {start}", f"{few[50]}: random") for start in ("related", "elephant")] == [False] * 2
+    assert all(pair(f"{few[500]}: {start}", f"{few[500]}: random").high < 0 for start in ("related", "elephant"))
+
+
+def test_what_chapter_07_says_of_places_heads_and_depth():
+    place = "07_p_tuning/results.json: runs"
+    rows = ("mlp", "lstm", "front", "behind", "anchor", "full", "along")
+    found = verdicts(*((f"{place}/vectors: {row}", f"{place}/vectors: around") for row in rows))
+    assert found == ["open"] * 5 + ["higher"] * 2 and not excludes_0(
+        f"{place}/vectors: along", f"{place}/vectors: full"
+    )
+    alone, shallow, deep = f"{place}/still: tags_head", f"{place}/tagging: tags_shallow", f"{place}/tagging: tags_deep"
+    assert verdicts((deep, shallow)) == ["level"] and not any(excludes_0(row, alone) for row in (shallow, deep))
+    text = [f"{place}/tagging: text_{row}" for row in ("shallow", "deep", "lora")]
+    assert all(pair(more, less).low > 0 for less, more in pairwise(text)) and not excludes_0(text[2], alone)
+    sizes = {base: f"{place}/sizes/{base}" for base in ("t5-0.4m", "t5-0.8m", "t5-1.7m")}
+    gaps = {base: pair(f"{address}: deep", f"{address}: shallow") for base, address in sizes.items()}
+    assert gaps["t5-0.8m"].low > 0 > gaps["t5-0.4m"].high
+    assert gaps["t5-1.7m"].low < 0 < gaps["t5-1.7m"].high and f"{gaps['t5-0.4m'].difference:.1f}" == "-15.3"
+    layers = f"{place}/layers"
+    assert f"{pair(f'{layers}: bottom1', f'{layers}: top1').difference:.1f}" == "4.9"
+    assert pair(f"{layers}: bottom1", f"{layers}: top1").low > 0
+    assert not excludes_0(f"{layers}: bottom2", f"{layers}: top2")
+    tasks = ("sentiment", "topic", "category")
+    assert not any(excludes_0(f"{place}/heads/{task}: head", f"{place}/deep/{task}: deep") for task in tasks)
+    tasks = (*tasks, "who_liked")
+    assert not any(excludes_0(f"{place}/deep/{task}: network", f"{place}/deep/{task}: deep") for task in tasks)
+
+
 def test_what_chapter_08_says_of_sources_votes_and_a_shift():
     started = {way: pair(f"{BY_SEED}/ways: {way}", f"{BY_SEED}/ways: alone") for way in WAYS_08}
     assert started["best of all"].low > 0 and started["long"].low > 0 > started["as it is"].high
     assert all(started[way].low < 0 < started[way].high for way in ("nearest", "best of 3", "mixture", "unlabelled"))
     assert pair(f"{BY_SEED}/ways: long", f"{BY_SEED}/ways: best of all").low > 0
     assert all(pair(f"{BY_SEED}/ways: {way}", f"{BY_SEED}/ways: best of 3").low < 0 for way in ("average", "mixture"))
+    assert pair(f"{BY_SEED}/ways: average", f"{BY_SEED}/ways: best of 3").high < 0
     few = [f"08_prompt_transfer/results.json: runs/few/{shots}/t5-0.8m" for shots in (32, 256)]
     pairs = [("full", "prompt"), ("uniform", "prompt"), ("hybrid", "prompt"), ("ppt", "blank")]
     assert not any(excludes_0(f"{place}: {one}", f"{place}: {other}") for place in few for one, other in pairs)
@@ -99,6 +180,19 @@ def test_what_chapter_08_says_of_sources_votes_and_a_shift():
     assert pair(f"{votes['sentiment']} ensemble", f"{votes['sentiment']} best").high < 0
     assert not any(excludes_0(f"{votes['topic']} ensemble", f"{votes['topic']} {kind}") for kind in ("average", "best"))
     assert pair(f"{BY_SEED}/lost: prompt_tuning", f"{BY_SEED}/lost: full").high < 0
+
+
+def test_one_failed_run_makes_the_spread_of_new_prompts_in_chapter_08():
+    measured = content("lessons/08_prompt_transfer/results.json")["runs"]["travel"]
+    scores_of = load_answers(LESSONS / "08_prompt_transfer" / "tables.py").scores_of
+    new, nearest = (
+        {task: scores_of(measured, way, task) for task in measured["alone"]} for way in ("alone", "nearest")
+    )
+    failed, *others = sorted(new["category"])
+    assert failed < 15 and min(others) > 65
+    new["category"] = others
+    spreads = [mean(map(stdev, scores.values())) for scores in (new, nearest)]
+    assert all(2.5 < spread < 3.5 for spread in spreads)
 
 
 def of_chapter_13(part: str, row: str, kind: str) -> list[float]:
