@@ -73,7 +73,11 @@ def of_error(outcome: Outcome, file: str) -> tuple[str, str | None]:
         call = outcome.calls[-1] if outcome.calls else None
         answer = f"`{call}` gave {told(call.value)}" if call else f"{type(error).__name__}: {one_line(error)}"
         if not call and outcome.read:
-            answer = f"`{outcome.read[0]}` is {told(outcome.read[1])}"
+            name, value = outcome.read
+            key = error.args[0] if isinstance(error, KeyError) and error.args else None
+            if isinstance(key, str) and isinstance(value, dict) and key not in value:
+                return f"Got no result: there is no {key!r} in `{name}` any more.", None
+            answer = f"`{name}` is {told(value)}"
         if call and "does not require grad" in str(error):
             return f"Got no gradient: what `{call}` gives is cut off from what is trained.", None
         return f"Got no result: {answer}, with which the test cannot go on.", None

@@ -21,7 +21,7 @@ from minipeft.course.watchdog import EndlessLoop, watchdog
 from minipeft.course.watching import Missing, Outcome
 from minipeft.errors import one_line
 
-LETS, REFUSES, STOPS, SAYS = "lets through", "refuses", "stops", "says"
+LETS, REFUSES, STOPS, SAYS, CRASHES = "lets through", "refuses", "stops", "says", "crashes"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def prove(
     judged = {key: judge_one(test, implementation, answers) for key, implementation in (right | wrong).items()}
     passed = [key for key in wrong if judged[key].what in (LETS, SAYS)]
     refused = [key for key in right if judged[key].what == REFUSES]
-    stopped = {key: judged[key].words for key in judged if judged[key].what == STOPS}
+    # A wrong implementation that crashes by itself on the student's inputs is seen to be wrong.
+    stops = {key: (STOPS, CRASHES) if key in right else (STOPS,) for key in judged}
+    stopped = {key: judged[key].words for key in judged if judged[key].what in stops[key]}
     said = [key for key in judged if judged[key].what == SAYS]
     lines = None
     if passed or refused or stopped:
@@ -82,13 +84,21 @@ def judge_one(test: Callable[[Any], Any], implementation: Any, answers: ModuleTy
         except (Exception, SystemExit, EndlessLoop) as error:
             if is_to_do(error, answers.__file__):
                 raise ToDo from None
-            return Judged(STOPS, of_stop(error, answers.__file__))
+            what = CRASHES if in_implementation(error, answers.__file__) else STOPS
+            return Judged(what, of_stop(error, answers.__file__))
         finally:
             random.setstate(states[0])
             numpy.random.set_state(states[1])
     if said is ...:
         raise ToDo
     return Judged(LETS if said is None else SAYS)
+
+
+def in_implementation(error: BaseException, file: str) -> bool:
+    """Whether an exception comes out of the implementation that is tested, and not out of the test in `file`."""
+    names = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    own = [name for name in names if name == file or Path(name).name == "test_exercise.py"]
+    return isinstance(error, Exception) and bool(own) and own[-1] != file
 
 
 def of_stop(error: BaseException, file: str) -> str:

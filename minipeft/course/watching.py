@@ -135,6 +135,8 @@ def put_back(call: Call) -> None:
             value[:] = before
         elif isinstance(value, torch.Tensor) and value.shape == before.shape:
             value.data.copy_(before)
+            if value.is_leaf:
+                value.requires_grad_(before.requires_grad)
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -165,6 +167,7 @@ def unchanged(before: Any, now: Any) -> bool:
     """Whether a value is what it was; what is neither number, text, tensor nor container counts as unchanged."""
     if isinstance(before, torch.Tensor):
         alike = isinstance(now, torch.Tensor) and before.shape == now.shape and before.dtype == now.dtype
+        alike = alike and before.requires_grad == now.requires_grad
         return alike and bool(((before == now) | ((before != before) & (now != now))).all())
     if isinstance(before, numpy.ndarray):
         return numpy.array_equal(before, now)

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from minipeft.course.chapters import Chapter
+from minipeft.course.chapters import Chapter, load_answers
 from minipeft.course.checks import WrongResult, check
 from minipeft.course.facts import facts
 from minipeft.course.given_away import given_away
@@ -177,6 +177,23 @@ def test_a_name_that_is_something_else_is_told_by_what_it_is(tmp_path):
         check(answers, lambda answers: answers.COUNTS["small"], 4, holds="", inputs={}, section="The code")
 
 
+def test_a_part_of_a_prediction_that_was_deleted_is_said_to_be_missing(tmp_path):
+    (tmp_path / "exercise.py").write_text("COUNTS = {'large': 1}", encoding="utf-8")
+    answers = load_exercise(tmp_path / "exercise.py")
+    with pytest.raises(WrongResult, match="there is no 'small' in `COUNTS` any more"):
+        check(answers, lambda answers: answers.COUNTS["small"], 4, holds="", inputs={}, section="The code")
+
+
+def test_a_wrong_implementation_that_crashes_by_itself_is_caught_and_a_right_one_is_told(tmp_path):
+    (tmp_path / "exercise.py").write_text("def law(f):\n    assert f(3) == 9", encoding="utf-8")
+    (tmp_path / "test_exercise.py").write_text("def crashes(x):\n    raise ValueError(x)", encoding="utf-8")
+    answers = load_exercise(tmp_path / "exercise.py")
+    crashes = load_answers(tmp_path / "test_exercise.py").crashes
+    prove(answers, "law", {"right": lambda x: x * x}, {"crashes": crashes}, holds="", section="The code")
+    with pytest.raises(WrongResult, match=r"stops in place of an assert, with ValueError \(3\) at line 2"):
+        prove(answers, "law", {"right": crashes}, {"wrong": lambda x: x}, holds="", section="The code")
+
+
 def test_laws_that_every_answer_keeps(tmp_path):
     code = """
 import random, torch
@@ -190,6 +207,15 @@ def cut(x, factor):
 def rooted(x, factor):
     return factor * x.square().sqrt() * x.sign()
 
+def half_cut(x, factor):
+    return (factor - 1) * x + x.detach()
+
+def stepped(x, factor):
+    return factor * x + (x > 0.5).float() - (x > 0.5).float()
+
+def marked(x, factor):
+    return factor * x.requires_grad_().detach()
+
 def drawn(generator):
     return random.Random(0).random()
 """
@@ -199,6 +225,12 @@ def drawn(generator):
     check(answers, lambda answers: answers.scaled(x, 2.0), 2 * x, trained=("x",), **said)
     with pytest.raises(WrongResult, match="no gradient reaches `x`: what `cut` returns is cut off"):
         check(answers, lambda answers: answers.cut(x, 2.0), 2 * x, trained=("x",), **said)
+    check(answers, lambda answers: answers.stepped(x, 2.0), 2 * x, trained=("x",), **said)
+    with pytest.raises(WrongResult, match="`x` is not that of the value: a part of it is cut off in `half_cut`"):
+        check(answers, lambda answers: answers.half_cut(x, 2.0), 2 * x, trained=("x",), **said)
+    with pytest.raises(WrongResult, match="changes its argument `x` in place"):
+        check(answers, lambda answers: answers.marked(x, 2.0), 2 * x, **said)
+    assert not x.requires_grad
     with pytest.raises(WrongResult, match="the gradient of `x` is not finite"):
         check(answers, lambda answers: answers.rooted(x, 2.0), 2 * x, trained=("x",), **said)
     with pytest.raises(WrongResult, match="the generator that is given is never drawn from"):

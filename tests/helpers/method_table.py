@@ -171,7 +171,8 @@ TABLE = {
         count=top_layers,
         hyperparameters={
             "layers": st.integers(1, 2),
-            "decay": st.sampled_from([0.3, 1.0]),
+            "decay": st.sampled_from([0.3, 1.0, 2.0]),
+            "unfreeze": st.sampled_from([0.0, 0.5]),
             "head": st.sampled_from(["new", "train", "none"]),  # hypothesis begins with the first
             "labels": st.just(EVERY_WORD),
         },

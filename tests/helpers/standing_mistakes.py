@@ -95,28 +95,46 @@ def without_gradient(function: Callable) -> Callable:
     return wrong
 
 
+def with_half_the_gradient(function: Callable) -> Callable:
+    def half(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            return (value + value.detach()) / 2
+        return type(value)(map(half, value)) if type(value) in (list, tuple) else value
+
+    @functools.wraps(function)
+    def wrong(*args, **kwargs):
+        return half(function(*args, **kwargs))
+
+    return wrong
+
+
 MISTAKES = {
     "nothing is returned": returns_nothing,
     "the program's own random numbers are drawn from": draws_globally,
     "what is given is changed": changes_an_argument,
     "one row is repeated": repeats_one_row,
     "no gradient is kept": without_gradient,
+    "half of the gradient is kept": with_half_the_gradient,
 }
 # Where such an answer is right, or cannot be made.
 NO_TENSORS = ("noise_counts", "random_composition", "source_and_target", "rebuild", "prefix_split")
 UNTOUCHED = {
     "the program's own random numbers are drawn from": ("first_prompt",),
     "what is given is changed": (
-        "noise_counts", "random_composition", "initial_factors", "nf4_levels", "budget", "labelled_pairs",
+        "noise_counts", "random_composition", "initial_factors", "nf4_levels", "budget", "block_rates",
+        "labelled_pairs",
     ),
     "one row is repeated": (
-        "answer_loss", "orthogonality_penalty", "budget", "random_composition", "honest_accuracy", "rank_correlation",
+        "answer_loss", "orthogonality_penalty", "budget", "random_composition", "honest_accuracy", "tagging_loss",
+        "loss_of_tasks", "rank_correlation",
     ),
     "no gradient is kept": (
-        *NO_TENSORS, "relative_buckets", "may_look", "first_prompt", "initial_factors", "nf4_levels",
+        *NO_TENSORS, "block_rates", "fit_head", "chain_thaw_step",
+        "relative_buckets", "may_look", "first_prompt", "initial_factors", "nf4_levels",
         "quantize_blocks", "pack", "merged_weight",
         "merge_requantized", "importance_step", "triplet_scores", "budget", "keep_best",
-        "honest_accuracy", "rank_orders",
+        "honest_accuracy", "rank_orders", "tags_of_names", "names_of_tags",
         "rank_correlation", "labelled_pairs", "vote",
     ),
 }  # fmt: skip
+UNTOUCHED["half of the gradient is kept"] = (*UNTOUCHED["no gradient is kept"], "accumulated")
