@@ -96,8 +96,9 @@ def draw_demonstrations(measured):
     panels[0].set_ylabel("accuracy (%)")
     panels[0].plot([], [], "o-", color="black", label="true answers")
     panels[0].plot([], [], "x--", color="black", label="wrong answers")
+    panels[0].plot([], [], ":", color=GREY, label="a blind guess")
     figure.suptitle(NO_HELP, fontsize=11)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncol=6)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncol=4)
     figure.set_layout_engine("constrained")
     figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))
     return figure

@@ -351,7 +351,7 @@ def empties_the_list(template, demonstrations, words, source):
 
 
 class GoesOn:
-    """Puts the demonstrations of the call before in front of its own, where their number is the same."""
+    """Shows the demonstrations of the call before in place of its own, where their number is the same."""
 
     def __init__(self):
         self.last = []
@@ -409,7 +409,7 @@ def wrong_implementations():
             template, [(text.replace("{", "").replace("}", ""), label) for text, label in shown], words, source
         ),
         "empties the list that it is given": empties_the_list,
-        "shows the demonstrations of the call before": GoesOn(),
+        "shows the demonstrations of the call before, if there were as many": GoesOn(),
     }  # fmt: skip
 
 
@@ -474,8 +474,26 @@ def test_rank_orders_of_all_orders_of_four_demonstrations(answers):
         answers,
         lambda answers: answers.rank_orders(scores_with_answers(told, 5, seed=9)),
         entropy_order(told),
-        holds="orders are sorted by the entropy of the shares that their likeliest labels have",
+        holds="orders are sorted by the entropy of the shares, and equal ones by their number",
         inputs={"scores": scores_with_answers(told, 5, seed=9)},
+        section="Exercises",
+        tolerance=0,
+    )
+
+
+def test_rank_orders_whose_entropies_differ_in_their_last_bits_alone(answers):
+    generator, told = torch.Generator().manual_seed(11), []
+    for _order in range(10):
+        labels = torch.randperm(4, generator=generator).tolist()
+        counts = [[1, 2, 3, 5], [1, 1, 4, 5], [2, 2, 3, 4]][int(torch.randint(3, (), generator=generator))]
+        row = [label for label, count in zip(labels, counts, strict=True) for _ in range(count)]
+        told.append([row[place] for place in torch.randperm(11, generator=generator).tolist()])
+    check(
+        answers,
+        lambda answers: answers.rank_orders(scores_with_answers(told, 4, seed=6)),
+        entropy_order(told),
+        holds="entropies are rounded to six decimals before they are compared",
+        inputs={"likeliest labels": told},
         section="Exercises",
         tolerance=0,
     )

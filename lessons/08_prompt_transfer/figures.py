@@ -10,10 +10,11 @@ from minipeft.course.chapters import beside
 tables = beside(__file__, "tables.py")
 # Okabe and Ito's colours, which can be told apart without seeing red or green.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"
-INK, GREY = "0.25", "0.75"
+INK, GREY, CORPUS = "0.25", "0.75", "0.55"
 MARKERS = "osD^v<>P"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, "#D55E00", "black", "0.55")
-PARTS = ((BLUE, "film"), (ORANGE, "food"), (GREEN, "parts"))
+PARTS = ((BLUE, "films"), (ORANGE, "food"), (GREEN, "topics"))
+LENGTH = 20
 WAYS = {
     "a new prompt": ("words", 1),
     "the best of three": ("each", 3),
@@ -39,7 +40,9 @@ def draw_ways(_):
         axes.text(x, len(WAYS) + 0.62, words, ha="center", fontsize=9.5)
     axes.set(xlim=(-2.9, 9.2), ylim=(0.5, len(WAYS) + 0.95))
     axes.axis("off")
-    axes.set_title("What was learned elsewhere travels in 20 vectors; the base stays where it is", fontsize=11)
+    axes.set_title(
+        "Each way gives a prompt to start from; the best of three costs three short runs on the target", fontsize=11
+    )
     return figure
 
 
@@ -48,7 +51,7 @@ def boxes(axes, kind: str, y: float) -> None:
     if kind == "words":
         axes.text(1.45, y, "nothing", ha="center", va="center", fontsize=9)
         return
-    shown = ((SKY, "the corpus"),) if kind == "text" else PARTS
+    shown = ((CORPUS, "the corpus"),) if kind == "text" else PARTS
     width = 2.9 if kind == "text" else 0.9
     for place, (colour, word) in enumerate(shown):
         corner = (place * 1.0, y - 0.2)
@@ -60,18 +63,18 @@ def boxes(axes, kind: str, y: float) -> None:
 
 def strip(axes, kind: str, y: float, place: int) -> None:
     """A prompt as a row of vectors, in the colours of what they were trained on."""
-    colours = {"words": ["white"], "text": [SKY], "mixture": [PURPLE]}
-    for vector in range(12):
+    colours = {"words": ["white"], "text": [CORPUS], "mixture": [PURPLE]}
+    for vector in range(LENGTH):
         found = colours.get(kind, [PARTS[place][0]])
-        corner, height = (4.2 + 0.18 * vector, y - 0.09), 0.18
+        corner, height = (4.2 + 0.11 * vector, y - 0.09), 0.18
         if kind == "average":  # each vector is a third of each
             for third, (colour, _) in enumerate(PARTS):
                 low = (corner[0], corner[1] + third * height / 3)
-                axes.add_patch(pyplot.Rectangle(low, 0.15, height / 3, facecolor=colour))
-            axes.add_patch(pyplot.Rectangle(corner, 0.15, height, fill=False, edgecolor=INK, linewidth=0.6))
+                axes.add_patch(pyplot.Rectangle(low, 0.09, height / 3, facecolor=colour))
+            axes.add_patch(pyplot.Rectangle(corner, 0.09, height, fill=False, edgecolor=INK, linewidth=0.6))
         else:
             colour = found[vector % len(found)]
-            axes.add_patch(pyplot.Rectangle(corner, 0.15, height, facecolor=colour, edgecolor=INK, linewidth=0.6))
+            axes.add_patch(pyplot.Rectangle(corner, 0.09, height, facecolor=colour, edgecolor=INK, linewidth=0.6))
 
 
 def draw_gains(measured):
@@ -84,8 +87,8 @@ def draw_gains(measured):
     axes.imshow(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -most, most), aspect="auto")
     for y, row in enumerate(values):
         for x, value in enumerate(row):
-            dark = abs(value) > 0.6 * most
-            axes.text(x, y, f"{value:+.0f}", ha="center", va="center", fontsize=9, color="white" if dark else "black")
+            dark = abs(value) > 0.5 * most
+            axes.text(x, y, signed(value), ha="center", va="center", fontsize=9, color="white" if dark else "black")
             if sources[y] == targets[x]:
                 axes.add_patch(pyplot.Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, fill=False, edgecolor=INK))
     axes.set_xticks(range(len(targets)), targets, rotation=35, ha="right")
@@ -96,7 +99,12 @@ def draw_gains(measured):
     return figure
 
 
-GAINS_TITLE = "Points that a source brings to fifty steps: mostly a few, sometimes many lost"
+def signed(value: float) -> str:
+    """Whole points with their sign; 0 has none."""
+    return f"{round(value):+d}" if round(value) else "0"
+
+
+GAINS_TITLE = "Points that a source brings to fifty steps: mostly a few, and two deep losses"
 
 
 def draw_similarity(measured):
@@ -114,9 +122,9 @@ def draw_similarity(measured):
         found = mean(measured["by_seed"]["correlations"][kind])
         axes.set(xlabel=tables.KINDS[kind], title=f"rank correlation {found:.2f}, mean of the seeds")
     panels[0].set_ylabel("points that the source brings")
-    panels[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    panels[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="target")
     figure.suptitle(SIMILARITY_TITLE, fontsize=11)
     return figure
 
 
-SIMILARITY_TITLE = "How similar two prompts are does not tell what one brings to the other"
+SIMILARITY_TITLE = "The similarity of two early prompts does not tell what one brings to the other"

@@ -306,9 +306,12 @@ def voted(answers, scores, mask, holds):
 
 
 def test_vote_counts_members(answers):
-    holds = "three votes of little conviction beat two of much"
-    scores = torch.tensor([[[-1.0, -1.1]], [[-1.0, -1.2]], [[-1.0, -1.1]], [[-40.0, -0.1]], [[-30.0, -0.1]]])
-    voted(answers, scores, torch.ones(1, 2, dtype=torch.bool), holds)
+    holds = "three votes of little conviction beat two of much, however long the answers and low the scores"
+    mild, strong, long = [-1.0, -1.1], [-40.0, -0.1], [-20000.0, -10.0]
+    for few in (strong, long):
+        first = torch.tensor([[mild], [mild], [mild], [few], [few]])
+        for scores in (first, first.flip(2)):  # the candidate with three votes is the first, then the last
+            voted(answers, scores, torch.ones(1, 2, dtype=torch.bool), holds)
 
 
 def test_vote_breaks_a_tie_by_the_mean(answers):
@@ -471,7 +474,7 @@ def attend(answers, inputs, temperature, holds, trained=()):
         attended_by_loops(*inputs, temperature),
         holds=holds,
         inputs={"text": inputs[0], "own": inputs[2], "sources": inputs[3], "temperature": temperature},
-        section="Where to read on",
+        section="The mathematics",
         tolerance=1e-4,
         trained=trained,
     )

@@ -168,6 +168,7 @@ WRONG = [
     one("the lowest entropy goes first", "rank_orders", SORTED, SORTED.replace("descending=True", "descending=False")),
     one("of equal orders the higher number goes first", "rank_orders", SORTED,
         "len(entropy) - 1 - entropy.round(decimals=6).flip(0).argsort(descending=True, stable=True)"),
+    one("entropies that differ by rounding alone are not equal", "rank_orders", ".round(decimals=6)", ""),
     one("the rank of every order is given, not the orders by rank", "rank_orders", SORTED, SORTED + ".argsort()"),
     one("only the best order is given", "rank_orders", SORTED, SORTED + "[:1]"),
     one("the entropies are given", "rank_orders", "return " + SORTED, "return entropy.sort(descending=True).values"),

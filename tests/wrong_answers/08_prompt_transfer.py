@@ -175,6 +175,10 @@ WRONG = [
 
     one("the mean is added to the votes and can outvote them", "vote", (AHEAD, "pass"),
         (WINNER, "return (votes + scores.mean(0)).argmax(1)")),
+    one("the mean outvotes a tie of thousands", "vote", (AHEAD, "pass"),
+        (WINNER, "return (1000 * votes + scores.mean(0)).argmax(1)")),
+    one("probabilities break the tie, which a high score rounds away", "vote", (AHEAD, "pass"),
+        (WINNER, "return (votes + scores.mean(0).softmax(1)).argmax(1)")),
     one("there is no vote: the best mean wins", "vote", (AHEAD, "pass"), (VOTES, "pass"),
         (WINNER, "return scores.mean(0).argmax(1)")),
     one("a tie goes to the first candidate", "vote", (AHEAD, "pass"), (WINNER, "return votes.argmax(1)")),
