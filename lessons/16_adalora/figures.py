@@ -17,7 +17,7 @@ def draw_budget(measured):
     prunings = [seed["prunings"] for seed in measured["ways"]["scores"]]
     steps = [one["step"] for one in prunings[0]]
     matrices = measured["ranks"]["adalora1"]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 4.6), facecolor="white")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 4.6))
     bands = []
     for number, pattern in enumerate(GROUPS.values()):
         held = [mean(seed[n]["left"][number] for seed in prunings) for n in range(len(steps))]

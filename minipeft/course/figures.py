@@ -9,11 +9,18 @@ from pathlib import Path
 from minipeft.course.chapters import load_answers
 from minipeft.files import beside
 
+GROUND = "#fafaf7"  # off-white: read on a white page, and not glaring on a dark one
 LOOK = {
     "figure.autolayout": True,
     "figure.dpi": 150,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
+    "figure.facecolor": GROUND,
+    "axes.facecolor": GROUND,
+    "savefig.facecolor": GROUND,
+    "axes.edgecolor": "0.45",
+    "xtick.color": "0.45",
+    "ytick.color": "0.45",
+    "xtick.labelcolor": "0.2",
+    "ytick.labelcolor": "0.2",
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
