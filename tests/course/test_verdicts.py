@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minipeft.course.chapters import Chapter, load_answers
-from minipeft.course.checks import WrongResult, check
+from minipeft.course.checks import ToDo, WrongResult, check
 from minipeft.course.facts import facts
 from minipeft.course.given_away import given_away
 from minipeft.course.library_use import answered_by_library
@@ -192,6 +192,13 @@ def test_a_wrong_implementation_that_crashes_by_itself_is_caught_and_a_right_one
     prove(answers, "law", {"right": lambda x: x * x}, {"crashes": crashes}, holds="", section="The code")
     with pytest.raises(WrongResult, match=r"stops in place of an assert, with ValueError \(3\) at line 2"):
         prove(answers, "law", {"right": crashes}, {"wrong": lambda x: x}, holds="", section="The code")
+
+
+def test_a_students_test_that_compares_with_a_gap_is_to_do(tmp_path):
+    (tmp_path / "exercise.py").write_text("def law(f):\n    assert f(3) == ...", encoding="utf-8")
+    answers = load_exercise(tmp_path / "exercise.py")
+    with pytest.raises(ToDo):
+        prove(answers, "law", {"right": lambda x: x * x}, {"wrong": lambda x: x}, holds="", section="The code")
 
 
 def test_laws_that_every_answer_keeps(tmp_path):
