@@ -104,6 +104,7 @@ def test_what_chapter_03_says_of_blocks_rates_and_vectors():
     rates = [f"{place}/blocks: {row}" for row in ("slower", "faster", "gradual")]
     found = [pair(row, f"{place}/blocks: top3") for row in rates]
     assert all(one.low < 0 < one.high for one in found) and max(one.high - one.low for one in found) / 2 < 5.5
+    assert {round((one.high - one.low) / 2) for one in found} == {3, 5}, "the intervals reach 3 to 5 points"
     slower, equal = ([run["forgotten"] for run in blocks[row]["runs"]] for row in ("slower", "top3"))
     assert difference("", slower, "", equal, paired=True).low > 0
     lost = {row: [run["skills_lost"] for run in blocks[row]["runs"]] for row in ("top3", "full")}
@@ -127,6 +128,10 @@ def test_what_a_prefix_adds_and_where_it_comes_from_in_chapter_06():
     assert all(ahead("sentiment", name, "unseen").low < 0 for name in ("prompt", "embedding", "infix", "table"))
     assert all(ahead("topic", name, "reads").low > 0 for name in ("prompt", "embedding", "infix", "table"))
     knows = [ahead("topic", name, "knows") for name in ("prompt", "embedding", "infix", "table", "lora")]
+    reads = [mean(on_slice(rows["topic"][name], "reads")) for name in ("prompt", "embedding", "infix", "table")]
+    assert (round(min(reads)), round(max(reads))) == (44, 48), "all other prompts and prefixes"
+    rates = {task: runs[task]["learning_rates"] for task in ("sentiment", "topic")}
+    assert sorted(round(found["table"] / found["network"]) for found in rates.values()) == [100, 300]
     assert all(found.low < 0 < found.high for found in knows)
     place = "06_prefix_tuning/results.json: runs"
     for task in ("sentiment", "topic"):
@@ -156,6 +161,9 @@ def test_what_chapter_07_says_of_places_heads_and_depth():
     gaps = {base: pair(f"{address}: deep", f"{address}: shallow") for base, address in sizes.items()}
     assert gaps["t5-0.8m"].low > 0 > gaps["t5-0.4m"].high
     assert gaps["t5-1.7m"].low < 0 < gaps["t5-1.7m"].high and f"{gaps['t5-0.4m'].difference:.1f}" == "-15.3"
+    deep, lstm = (numbers_at(f"lessons/{row}") for row in (f"{sizes['t5-1.7m']}: deep", f"{place}/vectors: lstm"))
+    assert (round(min(deep)), round(max(deep))) == (52, 88), "how far apart its seeds are"
+    assert round(min(lstm)) == 50 and sorted(lstm)[1] > 70, "one of its seeds ends at a coin's 50"
     layers = f"{place}/layers"
     assert f"{pair(f'{layers}: bottom1', f'{layers}: top1').difference:.1f}" == "4.9"
     assert pair(f"{layers}: bottom1", f"{layers}: top1").low > 0
